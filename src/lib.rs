@@ -1,0 +1,4 @@
+pub mod digest;
+pub mod path;
+pub mod platform;
+pub mod manifest;
