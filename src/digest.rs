@@ -33,12 +33,10 @@ impl Digest {
 
     /// The 64 hexadecimal digits, without the algorithm.
     pub fn hex(&self) -> String {
-        self.0
-            .iter()
-            .fold(String::with_capacity(64), |mut hex, byte| {
-                let _ = write!(hex, "{byte:02x}");
-                hex
-            })
+        self.0.iter().fold(String::with_capacity(64), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
     }
 
     /// The first twelve hexadecimal digits: enough for a person to tell two digests apart.

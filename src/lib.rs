@@ -1,4 +1,6 @@
 pub mod digest;
+mod host;
+pub mod manifest;
 pub mod path;
 pub mod platform;
-pub mod manifest;
+pub mod workspace;

@@ -143,15 +143,10 @@ impl ImagePath {
     /// The relative path that leads from the directory `self` to `target`, as a symlink lying in `self` holds it.
     pub fn relative_link_to(&self, target: &Self) -> PathBuf {
         let (from, to) = (self.as_path(), target.as_path());
-        let shared = from
-            .components()
-            .zip(to.components())
-            .take_while(|(a, b)| a == b)
-            .count();
+        let shared = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
         let up = from.components().count() - shared;
-        let mut link: PathBuf = std::iter::repeat_n(Component::ParentDir, up)
-            .chain(to.components().skip(shared))
-            .collect();
+        let mut link: PathBuf =
+            std::iter::repeat_n(Component::ParentDir, up).chain(to.components().skip(shared)).collect();
         if link.as_os_str().is_empty() {
             link.push(".");
         }

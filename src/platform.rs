@@ -69,7 +69,8 @@ impl FromStr for Platform {
     type Err = PlatformError;
 
     fn from_str(text: &str) -> Result<Self, PlatformError> {
-        let fits = |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+        let fits =
+            |part: &&str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
         let parts: Vec<&str> = text.split('/').collect();
         if !(2..=3).contains(&parts.len()) || !parts.iter().all(fits) {
             return Err(PlatformError(text.to_owned()));

@@ -2,8 +2,8 @@
 
 mod config;
 mod descriptor;
-mod index;
 mod image_manifest;
+mod index;
 pub mod media_type;
 mod raw;
 

@@ -1,0 +1,99 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{EntryPoint, EntryPointError, Member, Workspace, WorkspacePath};
+
+/// A member that runs: one image is built of it.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Its name, which is also that of its image: the directory's, or the package's where two directories share one.
+    pub name: String,
+    /// The member's directory.
+    pub dir: WorkspacePath,
+    /// What it starts with.
+    pub entry_point: EntryPoint,
+}
+
+/// A member that is no service, and why.
+#[derive(Clone, Debug)]
+pub struct NotAService {
+    /// The member's directory.
+    pub dir: WorkspacePath,
+    /// Why not.
+    pub reason: String,
+}
+
+impl Workspace {
+    /// The name that each member has as a service.
+    pub fn service_names(&self) -> BTreeMap<WorkspacePath, String> {
+        let mut uses: BTreeMap<String, usize> = BTreeMap::new();
+        for member in &self.members {
+            *uses.entry(member.dir.name().to_lowercase()).or_default() += 1;
+        }
+        let by_package = |member: &Member| {
+            let name = member.name();
+            let plain = name.rsplit('/').next().unwrap_or_default().to_lowercase();
+            // The root's directory has another name on every machine, so it cannot serve.
+            if plain.is_empty() { "app".to_owned() } else { plain }
+        };
+        let name = |member: &Member| match member.dir.name().to_lowercase() {
+            dir if dir.is_empty() || uses[&dir] > 1 => by_package(member),
+            dir => dir,
+        };
+        self.members.iter().map(|member| (member.dir.clone(), name(member))).collect()
+    }
+
+    /// The members that are services, and the others with the reason why not.
+    ///
+    /// A service is a member with an entry point that no other member depends on. A library (a member with `types` or
+    /// `exports`, and no start script) is none. `configured` gives the entry point that `pirogue.toml` names for a
+    /// service; `chosen` is true for a service that the user named, which then has to be one.
+    pub fn services(
+        &self,
+        configured: impl Fn(&str) -> Option<String>,
+        chosen: impl Fn(&str) -> bool,
+    ) -> Result<(Vec<Service>, Vec<NotAService>), EntryPointError> {
+        let names = self.service_names();
+        let depended_on = self.depended_on();
+        let mut services = Vec::new();
+        let mut others = Vec::new();
+        for member in &self.members {
+            let name = names.get(&member.dir).cloned().unwrap_or_default();
+            let entry_file = configured(&name);
+            let certain = entry_file.is_some() || chosen(&name);
+            match self.why_not(member, &depended_on).filter(|_| !certain) {
+                Some(reason) => others.push(NotAService { dir: member.dir.clone(), reason }),
+                None => match EntryPoint::find(member, &self.on_host(&member.dir), entry_file.as_deref())? {
+                    Some(entry_point) => services.push(Service { name, dir: member.dir.clone(), entry_point }),
+                    None if certain => return Err(EntryPointError::None { member: member.dir.clone() }),
+                    None => {
+                        others.push(NotAService { dir: member.dir.clone(), reason: "has no entry point".to_owned() })
+                    }
+                },
+            }
+        }
+        Ok((services, others))
+    }
+
+    fn depended_on(&self) -> BTreeSet<&str> {
+        let edges = self.members.iter().flat_map(|member| {
+            let package_json = &member.package_json;
+            [
+                &package_json.dependencies,
+                &package_json.dev_dependencies,
+                &package_json.optional_dependencies,
+                &package_json.peer_dependencies,
+            ]
+        });
+        edges.flat_map(|edges| edges.keys().map(String::as_str)).collect()
+    }
+
+    fn why_not(&self, member: &Member, depended_on: &BTreeSet<&str>) -> Option<String> {
+        let package_json = &member.package_json;
+        if package_json.name.as_deref().is_some_and(|name| depended_on.contains(name)) {
+            return Some("another member depends on it".to_owned());
+        }
+        let starts = package_json.scripts.keys().any(|script| script.starts_with("start"));
+        (package_json.is_library && !starts)
+            .then(|| "it is a library: it has `types` or `exports` and no start script".to_owned())
+    }
+}

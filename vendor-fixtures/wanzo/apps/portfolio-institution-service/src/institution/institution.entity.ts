@@ -1,0 +1,10 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+@Entity('institutions')
+export class Institution {
+  @PrimaryColumn('uuid')
+  id: string;
+
+  @Column()
+  name: string;
+}

@@ -1,0 +1,25 @@
+export enum Currency {
+  CDF = 'CDF',
+  USD = 'USD',
+}
+
+export enum Topic {
+  CustomerChanged = 'customer.changed',
+  EntryPosted = 'accounting.entry.posted',
+}
+
+export interface Money {
+  amount: string;
+  currency: Currency;
+}
+
+export interface Customer {
+  id: string;
+  name: string;
+  email: string;
+}
+
+export interface Health {
+  status: 'ok';
+  service: string;
+}
