@@ -1,3 +1,4 @@
+pub mod closure;
 pub mod digest;
 mod host;
 pub mod manifest;

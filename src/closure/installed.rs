@@ -1,0 +1,94 @@
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+use super::ClosureError;
+use crate::host;
+use crate::workspace::{PackageJson, Workspace, WorkspacePath};
+
+/// The packages under the `node_modules` directories of a workspace, found as Node finds them. Remembers what it read.
+pub struct InstalledPackages<'a> {
+    workspace: &'a Workspace,
+    package_jsons: Mutex<BTreeMap<WorkspacePath, Option<PackageJson>>>,
+    resolved: Mutex<BTreeMap<(WorkspacePath, String), Option<ResolvedPackage>>>,
+}
+
+/// Where a package was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedPackage {
+    /// The place under `node_modules` at which Node meets it.
+    pub found_at: WorkspacePath,
+    /// The directory in which it really lies: the same, or where the link leads.
+    pub dir: WorkspacePath,
+}
+
+impl<'a> InstalledPackages<'a> {
+    /// The packages installed in `workspace`.
+    pub fn new(workspace: &'a Workspace) -> Self {
+        Self { workspace, package_jsons: Mutex::default(), resolved: Mutex::default() }
+    }
+
+    /// The workspace they are installed in.
+    pub fn workspace(&self) -> &'a Workspace {
+        self.workspace
+    }
+
+    /// Finds the package `name` as code in `from_dir` (a real directory, not one reached by a link) would: in the
+    /// `node_modules` of that directory, then of each directory above, up to the workspace's root.
+    ///
+    /// `from` names who asks, for the error about a link that leads out of the workspace.
+    /// Source: Node's documentation, "Modules: CommonJS modules", LOAD_NODE_MODULES and NODE_MODULES_PATHS.
+    pub fn resolve(
+        &self,
+        name: &str,
+        from_dir: &WorkspacePath,
+        from: &str,
+    ) -> Result<Option<ResolvedPackage>, ClosureError> {
+        let key = (from_dir.clone(), name.to_owned());
+        if let Some(known) = lock(&self.resolved).get(&key) {
+            return Ok(known.clone());
+        }
+        let mut found = None;
+        for dir in from_dir.as_path().ancestors() {
+            if dir.file_name().is_some_and(|last| last == "node_modules") {
+                continue;
+            }
+            let Some(place) = WorkspacePath::new(dir.join("node_modules").join(name)) else { break };
+            found = self.look_at(place, name, from)?;
+            if found.is_some() {
+                break;
+            }
+        }
+        lock(&self.resolved).insert(key, found.clone());
+        Ok(found)
+    }
+
+    fn look_at(&self, place: WorkspacePath, name: &str, from: &str) -> Result<Option<ResolvedPackage>, ClosureError> {
+        let on_host = self.workspace.on_host(&place);
+        let Some(metadata) = host::metadata(&on_host)? else { return Ok(None) };
+        if !metadata.is_dir() {
+            return Ok(None);
+        }
+        let real = host::canonical(&on_host)?;
+        let dir = self.workspace.from_host(&real).ok_or_else(|| ClosureError::OutsideWorkspace {
+            from: from.to_owned(),
+            name: name.to_owned(),
+            target: real.to_string(),
+        })?;
+        Ok(Some(ResolvedPackage { found_at: place, dir }))
+    }
+
+    /// The package.json of the package in `dir`; an empty one where it has none, as Node allows.
+    pub fn package_json(&self, dir: &WorkspacePath) -> Result<PackageJson, ClosureError> {
+        if let Some(known) = lock(&self.package_jsons).get(dir) {
+            return Ok(known.clone().unwrap_or_default());
+        }
+        let read = PackageJson::read(&self.workspace.on_host(dir).join("package.json"))?;
+        lock(&self.package_jsons).insert(dir.clone(), read.clone());
+        Ok(read.unwrap_or_default())
+    }
+}
+
+/// What was remembered is whole even if a thread died while it held the lock: entries are inserted in one step.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

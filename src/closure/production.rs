@@ -1,0 +1,126 @@
+use std::collections::BTreeSet;
+
+use super::walk::{Walk, directories};
+use super::{
+    ClosureError, ClosurePackage, DependencyClosure, Exclusion, ExclusionReason, Import, InstalledPackages, Reason,
+    Scanned, scan,
+};
+use crate::path::HostPath;
+use crate::platform::Platform;
+use crate::workspace::{Service, ShippedFiles, Workspace, WorkspacePath};
+
+/// The packages that a production install of the whole workspace holds: whatever a production edge of any member, or of
+/// the root, leads to. It tells a package that a sibling needs in production, and that works by hoisting, from one that
+/// is there for development only.
+#[derive(Clone, Debug)]
+pub struct ProductionTree {
+    closure: DependencyClosure,
+    directories: BTreeSet<WorkspacePath>,
+}
+
+impl ProductionTree {
+    /// Walks from every member and the root.
+    pub fn of(installed: &InstalledPackages<'_>, platform: &Platform) -> Result<Self, ClosureError> {
+        let mut walk = Walk::new(installed, platform, None);
+        walk.from(WorkspacePath::default())?;
+        for member in &installed.workspace().members {
+            walk.from(member.dir.clone())?;
+        }
+        Ok(Self { directories: directories(&walk.closure), closure: walk.closure })
+    }
+
+    /// Whether a production install holds the package in `dir`.
+    pub fn holds(&self, dir: &WorkspacePath) -> bool {
+        self.directories.contains(dir)
+    }
+
+    /// The installed packages in it, by the directory in which they lie.
+    pub fn packages(&self) -> impl Iterator<Item = (&WorkspacePath, &ClosurePackage)> {
+        self.closure.packages.iter()
+    }
+}
+
+impl DependencyClosure {
+    /// The closure of `service`: its production edges, the optional peers that resolve to production packages, and what
+    /// its shipped code (`shipped`) or that of its workspace packages imports without declaring it.
+    pub fn of(
+        service: &Service,
+        shipped: &ShippedFiles,
+        installed: &InstalledPackages<'_>,
+        production: &ProductionTree,
+        platform: &Platform,
+    ) -> Result<Self, ClosureError> {
+        let workspace = installed.workspace();
+        let mut walk = Walk::new(installed, platform, Some(production));
+        walk.from(service.dir.clone())?;
+        let own = scan_member(workspace, &service.dir, shipped)?;
+        walk.closure.default_port = own.default_port();
+        add_undeclared(&mut walk, production, &service.dir, &own.imports)?;
+        let mut scanned = BTreeSet::new();
+        while let Some(dir) = walk.closure.members.keys().find(|dir| !scanned.contains(*dir)).cloned() {
+            if let Some(member) = workspace.member_at(&dir) {
+                let files = ShippedFiles::of_package(member, &workspace.on_host(&dir))?;
+                let imports = scan_member(workspace, &dir, &files)?.imports;
+                add_undeclared(&mut walk, production, &dir, &imports)?;
+            }
+            scanned.insert(dir);
+        }
+        walk.closure.members.remove(&service.dir);
+        Ok(walk.closure)
+    }
+}
+
+/// Scans the shipped files of the member at `dir`; places are named relative to the workspace.
+fn scan_member(workspace: &Workspace, dir: &WorkspacePath, shipped: &ShippedFiles) -> Result<Scanned, ClosureError> {
+    let on_host = workspace.on_host(dir);
+    let files: Vec<(WorkspacePath, HostPath)> = shipped
+        .list(&on_host)?
+        .into_iter()
+        .filter_map(|file| Some((WorkspacePath::new(dir.as_path().join(&file))?, on_host.join(&file))))
+        .collect();
+    Ok(scan(&files)?)
+}
+
+/// Adds the packages that `imports` name and nothing declares.
+fn add_undeclared(
+    walk: &mut Walk<'_>,
+    production: &ProductionTree,
+    member: &WorkspacePath,
+    imports: &[Import],
+) -> Result<(), ClosureError> {
+    let own_name = walk.installed.package_json(member)?.name;
+    for import in imports {
+        if Some(&import.package) == own_name.as_ref() {
+            continue;
+        }
+        let place = import.place();
+        let file_dir = import.file.as_path().parent().and_then(WorkspacePath::new).unwrap_or_default();
+        let Some(resolved) = walk.installed.resolve(&import.package, &file_dir, &place)? else {
+            walk.closure.warnings.insert(format!("`{}` is imported by {place}, but not installed", import.package));
+            continue;
+        };
+        if walk.closure.packages.contains_key(&resolved.dir) {
+            continue;
+        }
+        let known_member = resolved.dir == *member || walk.closure.members.contains_key(&resolved.dir);
+        if known_member && walk.closure.links.contains_key(&resolved.found_at) {
+            continue;
+        }
+        if !production.holds(&resolved.dir) {
+            let why = ExclusionReason::DevelopmentOnly;
+            walk.closure.warnings.insert(format!(
+                "`{}` is imported by {place}, but installed for development only, so it is left out",
+                import.package
+            ));
+            walk.closure.excluded.insert(Exclusion { name: import.package.clone(), from: place, why });
+            continue;
+        }
+        walk.closure.warnings.insert(format!(
+            "`{}` is imported by {place}, but not declared in `{}`; it works because something else installs it",
+            import.package,
+            member.as_path().join("package.json").display()
+        ));
+        walk.add(resolved, Reason::UndeclaredImport { place })?;
+    }
+    Ok(())
+}
