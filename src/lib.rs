@@ -1,6 +1,8 @@
+pub mod cancel;
 pub mod closure;
 pub mod digest;
 mod host;
+pub mod layer;
 pub mod manifest;
 pub mod path;
 pub mod platform;

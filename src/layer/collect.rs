@@ -1,0 +1,140 @@
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+
+use globset::GlobSet;
+
+use super::volatile_files::is_volatile;
+use super::{Content, Entry, FileTree, Owner, TreeError};
+use crate::host::{self, HostError};
+use crate::path::{HostPath, ImagePath, ImagePathError};
+use crate::workspace::{Workspace, WorkspacePath};
+
+/// Collects files of a workspace into trees, at the places they have in the image.
+pub struct Collector<'a> {
+    /// The workspace.
+    pub workspace: &'a Workspace,
+    /// The directory that stands for the workspace's root in the image.
+    pub image_root: &'a ImagePath,
+    /// Who owns everything.
+    pub owner: Owner,
+    /// Paths relative to the workspace that are left out of packages.
+    pub exclude: &'a GlobSet,
+}
+
+/// Why files cannot be collected.
+#[derive(Debug, thiserror::Error)]
+pub enum CollectError {
+    /// A link that would dangle in the image.
+    #[error("a link leads out of the workspace, where the image has nothing: `{0}`")]
+    LinkLeavesWorkspace(HostPath),
+    /// A socket, pipe or device.
+    #[error("neither a file, a directory nor a link: `{0}`")]
+    SpecialFile(HostPath),
+    /// A name that no image can hold.
+    #[error(transparent)]
+    Path(#[from] ImagePathError),
+    /// Two things at one place.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A read failed.
+    #[error(transparent)]
+    Host(#[from] HostError),
+}
+
+impl Collector<'_> {
+    /// Where a path of the workspace lies in the image.
+    pub fn image_path(&self, path: &WorkspacePath) -> Result<ImagePath, CollectError> {
+        Ok(self.image_root.join(path.as_path())?)
+    }
+
+    /// All that an installed package holds, without the directory of packages nested in it, and without what node-gyp
+    /// wrote about the host.
+    pub fn package(&self, dir: &WorkspacePath) -> Result<FileTree, CollectError> {
+        let mut tree = FileTree::default();
+        self.directory(dir, Path::new(""), &mut tree)?;
+        Ok(tree)
+    }
+
+    fn directory(&self, package: &WorkspacePath, below: &Path, tree: &mut FileTree) -> Result<(), CollectError> {
+        let host_dir = self.workspace.on_host(package).join(below);
+        for entry in host::read_directory(&host_dir)? {
+            let path = below.join(&entry.name);
+            let in_workspace = package.as_path().join(&path);
+            if path == Path::new("node_modules") || is_volatile(&path) || self.exclude.is_match(&in_workspace) {
+                continue;
+            }
+            if entry.kind.is_dir() {
+                tree.insert(self.image_root.join(&in_workspace)?, Entry::directory(self.owner))?;
+                self.directory(package, &path, tree)?;
+            } else {
+                self.add(&in_workspace, tree)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// These files, given relative to `dir`, with the directories between.
+    pub fn files(&self, dir: &WorkspacePath, files: &[PathBuf]) -> Result<FileTree, CollectError> {
+        let mut tree = FileTree::default();
+        for file in files {
+            for parent in file.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()) {
+                let path = self.image_root.join(dir.as_path().join(parent))?;
+                tree.insert(path, Entry::directory(self.owner))?;
+            }
+            self.add(&dir.as_path().join(file), &mut tree)?;
+        }
+        Ok(tree)
+    }
+
+    /// A link under `node_modules` to the directory in which a package really lies; relative, wherever the image's root
+    /// is, and whatever the host's link says.
+    pub fn link(&self, from: &WorkspacePath, to: &WorkspacePath) -> Result<FileTree, CollectError> {
+        let place = self.image_path(from)?;
+        let parent = place.parent().unwrap_or_else(ImagePath::root);
+        let target = parent.relative_link_to(&self.image_path(to)?);
+        let mut tree = FileTree::default();
+        tree.insert(place, Entry::symlink(target, self.owner))?;
+        Ok(tree)
+    }
+
+    /// Adds the file or link at a path relative to the workspace.
+    fn add(&self, path: &Path, tree: &mut FileTree) -> Result<(), CollectError> {
+        let on_host = self.workspace.root.join(path);
+        let place = self.image_root.join(path)?;
+        let Some(metadata) = host::link_metadata(&on_host)? else { return Ok(()) };
+        if metadata.is_symlink() {
+            let target = self.link_target(path, &on_host)?;
+            tree.insert(place, Entry::symlink(target, self.owner))?;
+        } else if metadata.is_file() {
+            // The owner's bit alone: the others' bits are the umask's.
+            let executable = metadata.permissions().mode() & 0o100 != 0;
+            let content = Content::Host { path: on_host, size: metadata.len() };
+            tree.insert(place, Entry::file(content, executable, self.owner))?;
+        } else {
+            return Err(CollectError::SpecialFile(on_host));
+        }
+        Ok(())
+    }
+
+    /// What a link of the workspace holds in the image: the same if it is relative and stays in the workspace; a relative
+    /// path instead of an absolute one into the workspace.
+    fn link_target(&self, path: &Path, on_host: &HostPath) -> Result<PathBuf, CollectError> {
+        let leaves = || CollectError::LinkLeavesWorkspace(on_host.clone());
+        let target = host::read_link(on_host)?;
+        if target.is_absolute() {
+            let inside = HostPath::new(&target);
+            let inside = self.workspace.from_host(&inside).ok_or_else(leaves)?;
+            let parent = self.image_root.join(path)?.parent().unwrap_or_else(ImagePath::root);
+            return Ok(parent.relative_link_to(&self.image_path(&inside)?));
+        }
+        let mut depth = path.components().count() - 1;
+        for component in target.components() {
+            match component {
+                Component::ParentDir => depth = depth.checked_sub(1).ok_or_else(leaves)?,
+                Component::Normal(_) => depth += 1,
+                _ => {}
+            }
+        }
+        Ok(target)
+    }
+}

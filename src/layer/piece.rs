@@ -1,0 +1,125 @@
+//! A fragment's tar stream, cut into pieces that are made independently of each other.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use super::tar_entry::{BLOCK, header};
+use super::{Content, Entry, FileTree, Kind, PackError};
+use crate::host::HostError;
+use crate::path::{HostPath, ImagePath};
+
+/// The length of a piece in bytes. Measured: cutting at 1 MiB costs about half a percent of the compressed size against
+/// one stream, and keeps the memory of a packing thread small.
+pub(super) const PIECE: u64 = 1 << 20;
+
+/// The tar stream of one fragment, described: where each entry starts, but none of the contents.
+pub(super) struct Stream<'t> {
+    entries: Vec<(u64, &'t ImagePath, &'t Entry)>,
+    length: u64,
+    mtime: u64,
+}
+
+impl<'t> Stream<'t> {
+    pub fn of(tree: &'t FileTree, mtime: u64) -> Self {
+        let mut length = 0;
+        let mut entries = Vec::new();
+        for (path, entry) in tree.iter() {
+            entries.push((length, path, entry));
+            length += header(path, entry, mtime).len() as u64 + content_size(entry).next_multiple_of(BLOCK as u64);
+        }
+        Self { entries, length, mtime }
+    }
+
+    /// How many bytes.
+    pub fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// How many pieces.
+    pub fn pieces(&self) -> u64 {
+        self.length.div_ceil(PIECE)
+    }
+
+    /// Makes the piece with this number: the bytes from `number * PIECE` on, at most `PIECE` of them.
+    pub fn piece(&self, number: u64, buffer: &mut Vec<u8>) -> Result<(), PackError> {
+        buffer.clear();
+        let start = number * PIECE;
+        let end = self.length.min(start + PIECE);
+        let first = self.entries.partition_point(|(at, ..)| *at <= start).saturating_sub(1);
+        for (at, path, entry) in &self.entries[first..] {
+            if *at >= end {
+                break;
+            }
+            self.append(*at, path, entry, start, end, buffer)?;
+        }
+        Ok(())
+    }
+
+    /// Appends that part of an entry, which starts at `at`, that lies between `start` and `end`.
+    fn append(
+        &self,
+        at: u64,
+        path: &ImagePath,
+        entry: &Entry,
+        start: u64,
+        end: u64,
+        buffer: &mut Vec<u8>,
+    ) -> Result<(), PackError> {
+        let header = header(path, entry, self.mtime);
+        let content_at = at + header.len() as u64;
+        if start < content_at {
+            let from = (start.max(at) - at) as usize;
+            let to = (end.min(content_at) - at) as usize;
+            buffer.extend_from_slice(&header[from..to]);
+        }
+        let size = content_size(entry);
+        let from = start.max(content_at) - content_at;
+        let to = end.saturating_sub(content_at).min(size);
+        if let (true, Kind::File(content)) = (from < to, &entry.kind) {
+            append_content(content, from, to, buffer)?;
+        }
+        let padded = (end - start).min(content_at + size.next_multiple_of(BLOCK as u64) - start);
+        buffer.resize(buffer.len().max(padded as usize), 0);
+        Ok(())
+    }
+}
+
+fn content_size(entry: &Entry) -> u64 {
+    match &entry.kind {
+        Kind::File(content) => content.size(),
+        _ => 0,
+    }
+}
+
+fn append_content(content: &Content, from: u64, to: u64, buffer: &mut Vec<u8>) -> Result<(), PackError> {
+    match content {
+        Content::Bytes(bytes) => buffer.extend_from_slice(&bytes[from as usize..to as usize]),
+        Content::Host { path, size } => append_file(path, *size, from, to, buffer)?,
+    }
+    Ok(())
+}
+
+/// Reads a file from `from` to `to`. It must still have the size it had when it was planned, neither less nor more.
+fn append_file(path: &HostPath, size: u64, from: u64, to: u64, buffer: &mut Vec<u8>) -> Result<(), PackError> {
+    let error = |source| PackError::Read(HostError::new("read the file", path, source));
+    let file = File::open(path).map_err(error)?;
+    let start = buffer.len();
+    let wanted = (to - from) as usize;
+    // One byte more than planned shows a file that has grown.
+    let asked = if to == size { wanted + 1 } else { wanted };
+    buffer.resize(start + asked, 0);
+    let mut read = 0;
+    while read < asked {
+        match file.read_at(&mut buffer[start + read..], from + read as u64) {
+            Ok(0) => break,
+            Ok(count) => read += count,
+            Err(source) if source.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(source) => return Err(error(source)),
+        }
+    }
+    if read != wanted {
+        return Err(PackError::Changed(path.clone()));
+    }
+    buffer.truncate(start + wanted);
+    Ok(())
+}
