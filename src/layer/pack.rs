@@ -328,8 +328,14 @@ mod tests {
         let content: Vec<u8> =
             (0u32..700_000).flat_map(|i| (i.wrapping_mul(2_654_435_761) >> 20).to_le_bytes()).collect();
         let (layer, _) = packed(&plan_of(&[("a".into(), content), ("b".into(), b"b".to_vec())]), 2);
-        assert_eq!(layer.diff_id().to_string(), "sha256:2f10ade8636f805752d896d77b595828dcbb5595ef40ef5bc44d4d3cf0391916");
-        assert_eq!(layer.descriptor().digest.to_string(), "sha256:c0cafc3509b7c7595b1f21f5ebda3bfb3b922cceab1cd1e689d95da5fd55df7a");
+        assert_eq!(
+            layer.diff_id().to_string(),
+            "sha256:2f10ade8636f805752d896d77b595828dcbb5595ef40ef5bc44d4d3cf0391916"
+        );
+        assert_eq!(
+            layer.descriptor().digest.to_string(),
+            "sha256:c0cafc3509b7c7595b1f21f5ebda3bfb3b922cceab1cd1e689d95da5fd55df7a"
+        );
     }
 
     #[test]

@@ -1,0 +1,211 @@
+//! Content-addressed blobs and small remembered documents in one directory on this disk.
+//!
+//! ```text
+//! blobs/sha256/HEX     a blob, named by its digest
+//! facts/NAME           what was learned about a blob, and can be learned again
+//! tmp/                 files that are being written
+//! ```
+//!
+//! A blob appears under its name whole or not at all: it is written in `tmp` and renamed. Nothing is synchronised to the
+//! disk (no `fsync`), for everything here can be made again; so after a power cut a blob may be shorter than its
+//! descriptor says, which is why [`Store::blob`] looks at the size before it gives one out.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
+
+use tempfile::NamedTempFile;
+
+use crate::digest::{Digest, Hasher};
+use crate::manifest::Descriptor;
+use crate::path::HostPath;
+
+/// A store in a directory of this disk. Several processes may use one at the same time.
+#[derive(Clone, Debug)]
+pub struct Store {
+    dir: HostPath,
+}
+
+/// Why the store cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// A call of the file system failed.
+    #[error("cannot {action} the cache: {source}: `{path}`")]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On what.
+        path: HostPath,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// What was written is not what was announced.
+    #[error("the content has the digest `{actual}`, not the announced `{expected}`")]
+    Digest {
+        /// What was announced.
+        expected: Digest,
+        /// What came.
+        actual: Digest,
+    },
+}
+
+impl StoreError {
+    fn new(action: &'static str, path: &HostPath, source: io::Error) -> Self {
+        Self::Io { action, path: path.clone(), source }
+    }
+
+    /// What to type next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
+                Some("free some space, or set PIROGUE_CACHE_DIR to a directory on another disk".into())
+            }
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("set PIROGUE_CACHE_DIR to a directory that you may write".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Store {
+    /// Opens the store in `dir`, which is made if it is not there.
+    pub fn open(dir: &HostPath) -> Result<Self, StoreError> {
+        for part in ["blobs/sha256", "facts", "tmp"] {
+            let part = dir.join(part);
+            fs::create_dir_all(&part).map_err(|source| StoreError::new("open", &part, source))?;
+        }
+        Ok(Self { dir: dir.clone() })
+    }
+
+    /// The file that holds a blob; `None` if the store does not have it, or has only a part of it.
+    pub fn blob(&self, descriptor: &Descriptor) -> Result<Option<HostPath>, StoreError> {
+        let path = self.blob_path(&descriptor.digest);
+        match fs::metadata(&path) {
+            Ok(metadata) => Ok((metadata.len() == descriptor.size).then_some(path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StoreError::new("read", &path, source)),
+        }
+    }
+
+    /// Starts a blob. Dropped without [`NewBlob::keep`], it leaves nothing behind.
+    pub fn new_blob(&self) -> Result<NewBlob, StoreError> {
+        let tmp = self.dir.join("tmp");
+        let file = NamedTempFile::new_in(&tmp).map_err(|source| StoreError::new("write to", &tmp, source))?;
+        Ok(NewBlob { store: self.clone(), file, hasher: Hasher::default() })
+    }
+
+    /// Stores `bytes`.
+    pub fn put(&self, bytes: &[u8]) -> Result<HostPath, StoreError> {
+        let mut blob = self.new_blob()?;
+        blob.write_all(bytes).map_err(|source| StoreError::new("write to", &self.dir, source))?;
+        blob.keep(&Digest::of(bytes))
+    }
+
+    /// A remembered document; `None` if there is none.
+    pub fn fact(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let path = self.dir.join("facts").join(name);
+        match fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StoreError::new("read", &path, source)),
+        }
+    }
+
+    /// Remembers a document.
+    pub fn put_fact(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
+        let mut blob = self.new_blob()?;
+        blob.write_all(bytes).map_err(|source| StoreError::new("write to", &self.dir, source))?;
+        persist(blob.file, &self.dir.join("facts").join(name))
+    }
+
+    fn blob_path(&self, digest: &Digest) -> HostPath {
+        self.dir.join("blobs/sha256").join(digest.hex())
+    }
+}
+
+/// Gives a file its name. Blobs may be linked into layouts, so everyone may read them.
+fn persist(file: NamedTempFile, path: &HostPath) -> Result<(), StoreError> {
+    let permissions = fs::Permissions::from_mode(0o644);
+    file.as_file().set_permissions(permissions).map_err(|source| StoreError::new("write to", path, source))?;
+    match file.persist(path) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(StoreError::new("write to", path, error.error)),
+    }
+}
+
+/// A blob that is being written. Hashes what passes.
+pub struct NewBlob {
+    store: Store,
+    file: NamedTempFile,
+    hasher: Hasher,
+}
+
+impl NewBlob {
+    /// Ends the blob and gives it its name, if its digest is the one `expected`.
+    pub fn keep(self, expected: &Digest) -> Result<HostPath, StoreError> {
+        let actual = self.hasher.finish();
+        if actual != *expected {
+            return Err(StoreError::Digest { expected: *expected, actual });
+        }
+        let path = self.store.blob_path(expected);
+        persist(self.file, &path)?;
+        Ok(path)
+    }
+
+    /// A second handle of the file, to read what was written.
+    pub fn reopen(&self) -> Result<File, StoreError> {
+        self.file.reopen().map_err(|source| StoreError::new("read", &self.store.dir, source))
+    }
+}
+
+impl Write for NewBlob {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.file.write(bytes)?;
+        self.hasher.update(&bytes[..written]);
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blobs_appear_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&HostPath::new(dir.path())).unwrap();
+        let descriptor = Descriptor::of("text/plain", b"content");
+        assert_eq!(store.blob(&descriptor).unwrap(), None);
+
+        let mut dropped = store.new_blob().unwrap();
+        dropped.write_all(b"content").unwrap();
+        drop(dropped);
+        assert_eq!(store.blob(&descriptor).unwrap(), None);
+        assert_eq!(fs::read_dir(dir.path().join("tmp")).unwrap().count(), 0);
+
+        let mut wrong = store.new_blob().unwrap();
+        wrong.write_all(b"other").unwrap();
+        assert!(matches!(wrong.keep(&descriptor.digest), Err(StoreError::Digest { .. })));
+        assert_eq!(store.blob(&descriptor).unwrap(), None);
+
+        store.put(b"content").unwrap();
+        let path = store.blob(&descriptor).unwrap().unwrap();
+        fs::write(&path, b"cont").unwrap();
+        assert_eq!(store.blob(&descriptor).unwrap(), None, "a blob that lost its end counts as absent");
+    }
+
+    #[test]
+    fn facts_are_remembered() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(&HostPath::new(dir.path())).unwrap();
+        assert_eq!(store.fact("a").unwrap(), None);
+        store.put_fact("a", b"1").unwrap();
+        store.put_fact("a", b"2").unwrap();
+        assert_eq!(store.fact("a").unwrap().as_deref(), Some(&b"2"[..]));
+    }
+}
