@@ -2,6 +2,7 @@ pub mod cancel;
 pub mod closure;
 pub mod digest;
 mod host;
+pub mod image;
 pub mod layer;
 pub mod layout;
 pub mod manifest;

@@ -1,0 +1,110 @@
+use std::collections::BTreeMap;
+
+use super::{BaseImage, RunSettings};
+use crate::layer::Layer;
+use crate::manifest::{Descriptor, DocumentError, History, ImageConfig, Manifest, Raw, RootFs, media_type};
+use crate::platform::Platform;
+
+/// A finished image: its documents, and its layers by descriptor.
+#[derive(Clone, Debug)]
+pub struct Image {
+    /// The platform it is for.
+    pub platform: Platform,
+    /// The manifest.
+    pub manifest: Raw<Manifest>,
+    /// The config.
+    pub config: Raw<ImageConfig>,
+    /// How many of the layers, from the bottom, are the base's.
+    pub base_layers: usize,
+}
+
+impl Image {
+    /// The descriptor of the manifest.
+    pub fn descriptor(&self) -> Descriptor {
+        let mut descriptor = self.manifest.descriptor(media_type::MANIFEST);
+        descriptor.platform = Some(self.platform.clone());
+        descriptor
+    }
+
+    /// The layers that come from the base.
+    pub fn base_layers(&self) -> &[Descriptor] {
+        &self.manifest.parsed().layers[..self.base_layers]
+    }
+
+    /// The layers above the base.
+    pub fn own_layers(&self) -> &[Descriptor] {
+        &self.manifest.parsed().layers[self.base_layers..]
+    }
+}
+
+/// Why an image cannot be put together.
+#[derive(Debug, thiserror::Error)]
+pub enum AssembleError {
+    /// The base contradicts itself.
+    #[error("the base has {layers} layers, but its config lists {diff_ids} diff IDs: `{base}`")]
+    BaseLayers {
+        /// The base's name.
+        base: String,
+        /// Layers in its manifest.
+        layers: usize,
+        /// Diff IDs in its config.
+        diff_ids: usize,
+    },
+    /// A document cannot be encoded.
+    #[error(transparent)]
+    Document(#[from] DocumentError),
+}
+
+/// Puts an image together. Pure: the same arguments give the same bytes.
+///
+/// `created` is the time of the image and of its history, RFC 3339.
+pub fn assemble(
+    base: &BaseImage,
+    layers: &[Layer],
+    settings: &RunSettings,
+    created: &str,
+) -> Result<Image, AssembleError> {
+    let base_config = base.config.parsed();
+    if base_config.rootfs.diff_ids.len() != base.layers.len() {
+        return Err(AssembleError::BaseLayers {
+            base: base.name.clone(),
+            layers: base.layers.len(),
+            diff_ids: base_config.rootfs.diff_ids.len(),
+        });
+    }
+    let mut diff_ids = base_config.rootfs.diff_ids.clone();
+    diff_ids.extend(layers.iter().map(Layer::diff_id));
+    let config = ImageConfig {
+        created: Some(created.to_owned()),
+        platform: base_config.platform.clone(),
+        config: settings.over(&base_config.config),
+        rootfs: RootFs { kind: "layers".to_owned(), diff_ids },
+        history: history(base, layers, created),
+    };
+    let config = Raw::encode("image config", config)?;
+    let manifest = Manifest {
+        schema_version: 2,
+        media_type: Some(media_type::MANIFEST.to_owned()),
+        config: config.descriptor(media_type::CONFIG),
+        layers: base.layers.iter().chain(layers.iter().map(Layer::descriptor)).cloned().collect(),
+        annotations: BTreeMap::new(),
+    };
+    let manifest = Raw::encode("image manifest", manifest)?;
+    Ok(Image { platform: base_config.platform.clone(), manifest, config, base_layers: base.layers.len() })
+}
+
+/// The base's history, then one entry for each layer. A history that does not match the layers makes podman and buildah
+/// refuse the image, so a base's that does not is replaced by one entry for each of its layers.
+fn history(base: &BaseImage, layers: &[Layer], created: &str) -> Vec<History> {
+    let entry = |created_by: String| History {
+        created: Some(created.to_owned()),
+        created_by: Some(created_by),
+        ..History::default()
+    };
+    let mut history = base.config.parsed().history.clone();
+    if history.iter().filter(|entry| !entry.empty_layer).count() != base.layers.len() {
+        history = base.layers.iter().map(|_| entry("base image".to_owned())).collect();
+    }
+    history.extend(layers.iter().map(|layer| entry(format!("pirogue: {}", layer.role()))));
+    history
+}

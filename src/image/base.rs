@@ -1,0 +1,155 @@
+use std::collections::BTreeMap;
+
+use crate::layer::{Entry, ForeignEntry, ForeignKind, Kind, LayerListing, Owner};
+use crate::manifest::{Descriptor, ImageConfig, Manifest, Raw};
+use crate::path::ImagePath;
+use crate::platform::Platform;
+
+/// The image that services are stacked on, resolved for one platform.
+#[derive(Clone, Debug)]
+pub struct BaseImage {
+    /// As the user named it.
+    pub name: String,
+    /// The platform it is for.
+    pub platform: Platform,
+    /// Its manifest, as it came.
+    pub manifest: Raw<Manifest>,
+    /// Its config, as it came.
+    pub config: Raw<ImageConfig>,
+    /// Its layers, bottom first, with OCI media types whatever the manifest calls them.
+    pub layers: Vec<Descriptor>,
+}
+
+/// The base's merged file system: which path is what, with the contents of a few small files.
+#[derive(Clone, Debug, Default)]
+pub struct BaseFiles {
+    entries: BTreeMap<ImagePath, BaseEntry>,
+}
+
+/// One path of the base.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseEntry {
+    /// What it is.
+    pub kind: ForeignKind,
+    /// Its permission bits.
+    pub mode: u32,
+    /// Its owner.
+    pub owner: Owner,
+}
+
+/// Marks a path of a lower layer as deleted. Source: OCI image-spec, `layer.md`, "Whiteouts".
+const WHITEOUT: &str = ".wh.";
+/// Marks everything of lower layers in its directory as deleted. Source: the same, "Opaque Whiteout".
+const OPAQUE: &str = ".wh..wh..opq";
+
+impl BaseFiles {
+    /// Merges layers, bottom first.
+    pub fn merge<'a>(layers: impl IntoIterator<Item = &'a LayerListing>) -> Self {
+        let mut merged = Self::default();
+        for layer in layers {
+            // Whiteouts speak of lower layers only, wherever in the layer they stand.
+            layer.entries.iter().for_each(|entry| merged.white_out(entry));
+            layer.entries.iter().for_each(|entry| merged.add(entry));
+        }
+        merged
+    }
+
+    /// What the base has at a path.
+    pub fn get(&self, path: &ImagePath) -> Option<&BaseEntry> {
+        self.entries.get(path)
+    }
+
+    /// The content of a file that was kept.
+    pub fn text(&self, path: &ImagePath) -> Option<&str> {
+        match &self.get(path)?.kind {
+            ForeignKind::Text(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// The directory at a path as a layer above would repeat it, so that nothing about it changes.
+    pub fn directory(&self, path: &ImagePath) -> Option<Entry> {
+        let entry = self.get(path).filter(|entry| entry.kind == ForeignKind::Directory)?;
+        Some(Entry { kind: Kind::Directory, mode: entry.mode, owner: entry.owner })
+    }
+
+    fn white_out(&mut self, entry: &ForeignEntry) {
+        let Ok(path) = ImagePath::new(&entry.path) else { return };
+        let Some((parent, name)) = path.parent().zip(path.as_path().file_name().and_then(|name| name.to_str())) else {
+            return;
+        };
+        if name == OPAQUE {
+            self.remove_below(&parent);
+        } else if let Some(target) = name.strip_prefix(WHITEOUT).and_then(|name| parent.join(name).ok()) {
+            self.remove_below(&target);
+            self.entries.remove(&target);
+        }
+    }
+
+    fn add(&mut self, entry: &ForeignEntry) {
+        let Ok(path) = ImagePath::new(&entry.path) else { return };
+        let is_whiteout =
+            path.as_path().file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(WHITEOUT.as_bytes()));
+        if is_whiteout {
+            return;
+        }
+        if entry.kind != ForeignKind::Directory {
+            self.remove_below(&path);
+        }
+        let owner = Owner { uid: entry.uid, gid: entry.gid };
+        self.entries.insert(path, BaseEntry { kind: entry.kind.clone(), mode: entry.mode, owner });
+    }
+
+    fn remove_below(&mut self, dir: &ImagePath) {
+        self.entries.retain(|path, _| path == dir || !path.starts_with(dir));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listing(entries: &[(&str, ForeignKind)]) -> LayerListing {
+        let entry = |(path, kind): &(&str, ForeignKind)| ForeignEntry {
+            path: (*path).to_owned(),
+            kind: kind.clone(),
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+        };
+        LayerListing { entries: entries.iter().map(entry).collect() }
+    }
+
+    #[test]
+    fn upper_layers_replace_and_delete() {
+        use ForeignKind::{Directory, File, Symlink, Text};
+        let text = |text: &str| Text(text.to_owned());
+        let lower = listing(&[
+            ("/etc", Directory),
+            ("/etc/passwd", text("root")),
+            ("/etc/gone", File),
+            ("/var", Directory),
+            ("/var/run", Directory),
+            ("/var/run/a", File),
+            ("/opt", Directory),
+            ("/opt/old", File),
+        ]);
+        let upper = listing(&[
+            ("/etc/passwd", text("root, node")),
+            ("/etc/.wh.gone", File),
+            ("/var/run", Symlink("/run".to_owned())),
+            ("/opt/new", File),
+            ("/opt/.wh..wh..opq", File),
+        ]);
+        let merged = BaseFiles::merge([&lower, &upper]);
+        let path = |path: &str| ImagePath::new(path).unwrap();
+        assert_eq!(merged.text(&path("/etc/passwd")), Some("root, node"));
+        assert_eq!(merged.get(&path("/etc/gone")), None);
+        assert_eq!(merged.get(&path("/var/run/a")), None);
+        assert!(matches!(merged.get(&path("/var/run")).unwrap().kind, Symlink(_)));
+        assert_eq!(merged.get(&path("/opt/old")), None);
+        assert!(merged.get(&path("/opt/new")).is_some());
+        assert!(merged.directory(&path("/etc")).is_some());
+        assert!(merged.directory(&path("/var/run")).is_none());
+    }
+}

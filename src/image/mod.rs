@@ -1,0 +1,11 @@
+//! From a base, layers and settings to an image: config and manifest. Nothing here reads or writes.
+
+mod assemble;
+mod base;
+mod run_settings;
+mod user;
+
+pub use assemble::{AssembleError, Image, assemble};
+pub use base::{BaseEntry, BaseFiles, BaseImage};
+pub use run_settings::{HealthCheck, RunSettings};
+pub use user::{ImageUser, NewUser, UserEntries, UserError};

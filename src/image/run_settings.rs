@@ -1,0 +1,99 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Map, Value};
+
+use crate::layer::Owner;
+use crate::manifest::{ContainerConfig, Healthcheck};
+use crate::path::ImagePath;
+
+/// What a container of the image runs, over what the base says.
+#[derive(Clone, Debug)]
+pub struct RunSettings {
+    /// As whom.
+    pub user: Owner,
+    /// In which directory.
+    pub working_dir: ImagePath,
+    /// The entrypoint; `None` keeps the base's.
+    pub entrypoint: Option<Vec<String>>,
+    /// The command.
+    pub command: Vec<String>,
+    /// Variables added to, or in place of, the base's.
+    pub env: BTreeMap<String, String>,
+    /// Ports it listens on, such as `8000/tcp`.
+    pub expose: BTreeSet<String>,
+    /// Labels added to, or in place of, the base's.
+    pub labels: BTreeMap<String, String>,
+    /// The health check; `None` keeps the base's.
+    pub health: Option<HealthCheck>,
+}
+
+/// How a runtime asks whether the service is well. Times are in seconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// The command, which ends with 0 if all is well.
+    pub command: Vec<String>,
+    /// Time between two checks.
+    pub interval: u64,
+    /// How long a check may take.
+    pub timeout: u64,
+    /// Time for the service to start.
+    pub start_period: u64,
+    /// Failures in a row until the service counts as unhealthy.
+    pub retries: u64,
+}
+
+impl HealthCheck {
+    /// Asks for `path` over HTTP with node's own `fetch`, so that the image needs no curl. The port is that of the
+    /// variable `PORT` at run time, else `port`.
+    pub fn http(path: &str, port: u16) -> Self {
+        let url = format!("http://127.0.0.1:${{process.env.PORT||{port}}}{path}");
+        let script = format!("fetch(`{url}`).then(r=>process.exit(r.ok?0:1),()=>process.exit(1))");
+        Self {
+            command: vec!["node".to_owned(), "-e".to_owned(), script],
+            interval: 30,
+            timeout: 5,
+            start_period: 30,
+            retries: 3,
+        }
+    }
+
+    fn to_config(&self) -> Healthcheck {
+        const SECOND: u64 = 1_000_000_000;
+        Healthcheck {
+            test: std::iter::once("CMD".to_owned()).chain(self.command.iter().cloned()).collect(),
+            interval: self.interval * SECOND,
+            timeout: self.timeout * SECOND,
+            start_period: self.start_period * SECOND,
+            start_interval: 0,
+            retries: self.retries,
+        }
+    }
+}
+
+impl RunSettings {
+    /// The base's container config with these settings over it.
+    pub fn over(&self, base: &ContainerConfig) -> ContainerConfig {
+        let mut config = base.clone();
+        // By number, so that Kubernetes can see that it is not root.
+        config.user = format!("{}:{}", self.user.uid, self.user.gid);
+        config.working_dir = self.working_dir.to_string();
+        if let Some(entrypoint) = &self.entrypoint {
+            config.entrypoint.clone_from(entrypoint);
+        }
+        config.cmd.clone_from(&self.command);
+        for (name, value) in &self.env {
+            let line = format!("{name}={value}");
+            match config.env.iter_mut().find(|line| line.split('=').next() == Some(name)) {
+                Some(existing) => *existing = line,
+                None => config.env.push(line),
+            }
+        }
+        let ports = self.expose.iter().map(|port| (port.clone(), Value::Object(Map::new())));
+        config.exposed_ports.extend(ports);
+        config.labels.extend(self.labels.clone());
+        if let Some(health) = &self.health {
+            config.healthcheck = Some(health.to_config());
+        }
+        config
+    }
+}
