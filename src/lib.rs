@@ -1,5 +1,6 @@
 pub mod cancel;
 pub mod closure;
+pub mod config;
 pub mod digest;
 mod host;
 pub mod image;
