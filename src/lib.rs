@@ -2,3 +2,4 @@ pub mod digest;
 pub mod path;
 pub mod platform;
 pub mod manifest;
+pub mod registry;
