@@ -70,8 +70,9 @@ impl Authority {
         used: Option<&HeaderValue>,
     ) -> Result<Option<HeaderValue>, RegistryError> {
         let mut state = self.state.lock().await;
-        if let Some(used) = used {
-            state.tokens.retain(|token| token.header != used);
+        // A refused token is no good any more, nor are older ones. A newer one may be what another request just got.
+        if let Some(at) = state.tokens.iter().position(|token| Some(&token.header) == used) {
+            state.tokens.drain(..=at);
         }
         match challenge::from_headers(headers) {
             Some(challenge) => state.challenge = Some(challenge),

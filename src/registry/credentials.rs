@@ -171,21 +171,24 @@ impl Entry {
     }
 }
 
-/// Runs `docker-credential-NAME get`, the host on its standard input.
 async fn ask_helper(name: &str, host: &RegistryHost) -> Result<Option<Credentials>, String> {
+    if name.contains('/') {
+        return Err(format!("not a name of a credential helper: `{name}`"));
+    }
+    ask_program(&format!("docker-credential-{name}"), host).await
+}
+
+/// Runs `PROGRAM get`, the host on its standard input.
+async fn ask_program(program: &str, host: &RegistryHost) -> Result<Option<Credentials>, String> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Answer {
         username: String,
         secret: String,
     }
-    let program = format!("docker-credential-{name}");
-    if name.contains('/') {
-        return Err(format!("not a name of a credential helper: `{name}`"));
-    }
     let failed = |reason: &dyn fmt::Display| format!("the credential helper failed ({reason}): `{program} get`");
     let server = if host.is_docker_hub() { DOCKER_HUB_KEY } else { host.as_str() };
-    let output = tokio::time::timeout(HELPER_PATIENCE, run(&program, server))
+    let output = tokio::time::timeout(HELPER_PATIENCE, run(program, server))
         .await
         .map_err(|_| failed(&"no answer"))?
         .map_err(|error| failed(&error))?;
@@ -262,6 +265,24 @@ mod tests {
         let config: ConfigFile = serde_json::from_str(r#"{"credsStore": "pirogue-has-no-such"}"#).unwrap();
         let problem = config.lookup(&"ghcr.io/a".parse().unwrap()).await.unwrap_err();
         assert!(problem.ends_with("`docker-credential-pirogue-has-no-such get`"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn a_helper_is_run() {
+        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/docker-credential-fixed");
+        let table = [
+            ("known", "known.example", Ok(password("anna", "secret"))),
+            ("Docker Hub", "docker.io", Ok(Some(Credentials::Identity(Secret::new("refresh"))))),
+            ("unknown", "other.example", Ok(None)),
+            (
+                "broken",
+                "broken.example",
+                Err(format!("the credential helper failed (its answer is no JSON): `{program} get`")),
+            ),
+        ];
+        for (comment, host, expected) in table {
+            assert_eq!(ask_program(program, &host.parse().unwrap()).await, expected, "{comment}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::auth::Access;
 use super::body::Meter;
 use super::error::redacted;
 use super::transport::{Answer, Request};
-use super::{Client, Reference, RegistryError, Repository};
+use super::{Client, Reference, RegistryError, Repository, retry};
 use crate::digest::{Digest, Hasher};
 use crate::manifest::{Descriptor, MANIFEST_LIMIT};
 
@@ -58,6 +58,9 @@ impl Client {
             && reference.digest().is_none_or(|digest| digest == descriptor.digest)
         {
             return Ok(Some(descriptor));
+        }
+        if retry::is_temporary(answer.status()) {
+            return Err(answer.refusal().await);
         }
         // Some registries know no HEAD, or leave out headers, and a refusal of HEAD has no body that gives the reason.
         drop(answer);
@@ -135,16 +138,20 @@ impl Client {
             }
             _ => return Err(answer.refusal().await),
         };
-        while let Some(piece) = answer.piece().await? {
-            let known = skip.min(piece.len() as u64);
-            skip -= known;
-            let piece = &piece[usize::try_from(known).unwrap_or(piece.len())..];
-            download.take(piece, sink, &answer.url).await?;
-        }
-        if download.done == download.descriptor.size {
-            return Ok(());
-        }
-        Err(RegistryError::cut_short(&answer.url, download.done, download.descriptor.size))
+        let end = loop {
+            match answer.piece().await {
+                Ok(Some(piece)) => {
+                    let known = skip.min(piece.len() as u64);
+                    skip -= known;
+                    let piece = &piece[usize::try_from(known).unwrap_or(piece.len())..];
+                    download.take(piece, sink, &answer.url).await?;
+                }
+                Ok(None) => break Err(RegistryError::cut_short(&answer.url, download.done, download.descriptor.size)),
+                Err(error) => break Err(error),
+            }
+        };
+        // How a connection ends is no matter once everything has come.
+        if download.done == download.descriptor.size { Ok(()) } else { end }
     }
 
     fn manifest_request(

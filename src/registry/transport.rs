@@ -90,8 +90,10 @@ impl Transport {
                 Ok(answer) if retry::is_temporary(answer.status()) => {
                     let asked = retry::retry_after(answer.headers(), SystemTime::now());
                     let wait = attempts.next_wait(asked);
-                    if let (StatusCode::TOO_MANY_REQUESTS, Some(wait)) = (answer.status(), wait) {
-                        limiter.quiet(wait);
+                    if let (StatusCode::TOO_MANY_REQUESTS, Some(quiet)) = (answer.status(), asked.or(wait))
+                        && quiet <= self.options.retry.longest_wait
+                    {
+                        limiter.quiet(quiet);
                     }
                     (wait, Ok(answer))
                 }
