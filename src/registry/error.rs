@@ -5,70 +5,11 @@ use std::fmt;
 use std::io;
 
 use reqwest::{Method, StatusCode};
-use serde::Deserialize;
 use url::Url;
 
+use super::exchange::{Exchange, printable, redacted};
 use super::retry;
 use crate::digest::Digest;
-
-const MESSAGE_LIMIT: usize = 400;
-
-/// One request and the answer that ended it, for error texts. Holds no secret: of the URL's query only the names stay.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Exchange {
-    /// The method, such as `GET`.
-    pub method: Method,
-    /// The URL, with the values of its query blotted out.
-    pub url: String,
-    /// The status.
-    pub status: StatusCode,
-    /// The error code of the distribution-spec ("Error Codes"), such as `NAME_UNKNOWN`.
-    pub code: Option<String>,
-    /// The registry's own words.
-    pub message: Option<String>,
-}
-
-impl Exchange {
-    /// Reads an error answer's body: JSON by the spec, or else nothing. Statuses tell more than bodies do.
-    pub(super) fn new(method: &Method, url: &Url, status: StatusCode, body: &[u8]) -> Self {
-        #[derive(Deserialize)]
-        struct Body {
-            errors: Vec<Entry>,
-        }
-        #[derive(Deserialize)]
-        struct Entry {
-            code: Option<String>,
-            message: Option<String>,
-        }
-        let entry = serde_json::from_slice::<Body>(body).ok().and_then(|body| body.errors.into_iter().next());
-        let (code, message) = entry.map_or((None, None), |entry| (entry.code, entry.message));
-        Self {
-            method: method.clone(),
-            url: redacted(url),
-            status,
-            code: code.map(|text| printable(&text)),
-            message: message.map(|text| printable(&text)).filter(|text| !text.is_empty()),
-        }
-    }
-
-    /// Whether the registry named this error code of the distribution-spec.
-    pub fn has_code(&self, code: &str) -> bool {
-        self.code.as_deref() == Some(code)
-    }
-}
-
-impl fmt::Display for Exchange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "status {}", self.status.as_u16())?;
-        if let Some(code) = &self.code {
-            write!(f, " `{code}`")?;
-        }
-        if let Some(message) = &self.message {
-            write!(f, " ({message})")?;
-        }
-        write!(f, ": `{} {}`", self.method, self.url)
-    }
-}
 
 /// How a connection failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -269,71 +210,15 @@ impl RegistryError {
         }
     }
 
+    /// Whether a transfer broke off on its way, so that it may be taken up where it stopped.
+    pub(super) fn is_broken_transfer(&self) -> bool {
+        matches!(self, Self::Unreachable { failure: Failure::Broken | Failure::Silence, .. })
+    }
+
     /// Whether the registry's reason lies in who asks, not in what is asked.
     pub(super) fn is_about_access(&self) -> bool {
         matches!(self, Self::CredentialsMissing { .. } | Self::CredentialsRefused { .. } | Self::Denied(_))
     }
-
-    /// The next thing to try, where that can be told.
-    pub fn hint(&self) -> Option<String> {
-        let text = match self {
-            Self::CredentialsMissing { problem: Some(problem), .. } => problem.clone(),
-            Self::CredentialsMissing { registry, .. } => format!(
-                "log in with `docker login {registry}` or `podman login {registry}`; pirogue reads \
-                 ~/.docker/config.json and the file that REGISTRY_AUTH_FILE names"
-            ),
-            Self::CredentialsRefused { registry, .. } => {
-                format!("the password may have expired: log in again with `docker login {registry}`")
-            }
-            Self::Denied(_) => "ask for the right to push to (or pull from) this repository".to_owned(),
-            Self::RepositoryUnknown(_) => "check the name; some registries, such as Amazon ECR, want the repository \
-                 created before the first push"
-                .to_owned(),
-            Self::RateLimited(_) => "try later, or log in: registries allow more to those they know".to_owned(),
-            Self::TooLarge(_) => "raise the limit of the proxy before the registry (nginx: \
-                 `client_max_body_size 0`)"
-                .to_owned(),
-            Self::NotARegistry { .. } => "check the host: a web page or a proxy may answer there".to_owned(),
-            Self::Unreachable { failure, .. } => hint_for(*failure)?.to_owned(),
-            _ => return None,
-        };
-        Some(text)
-    }
-}
-
-fn hint_for(failure: Failure) -> Option<&'static str> {
-    match failure {
-        Failure::Refused => Some("is the registry running, and the port right?"),
-        Failure::Name => Some("check the host's spelling, and DNS"),
-        Failure::Tls => Some("if the registry's certificate comes from your own CA, add that CA's certificate"),
-        Failure::NotTls => Some("if the registry speaks plain HTTP, name its host among the insecure ones"),
-        Failure::Silence | Failure::Broken => None,
-    }
-}
-
-/// The URL as it may be shown: no user, no password, no query values but those that are public anyway.
-pub(super) fn redacted(url: &Url) -> String {
-    let mut shown = url.clone();
-    let _ = shown.set_username("");
-    let _ = shown.set_password(None);
-    shown.set_fragment(None);
-    let Some(query) = url.query() else { return shown.into() };
-    let pairs: Vec<_> = query.split('&').map(redacted_pair).collect();
-    shown.set_query(Some(&pairs.join("&")));
-    shown.into()
-}
-
-fn redacted_pair(pair: &str) -> String {
-    match pair.split_once('=') {
-        Some(("digest" | "mount" | "from" | "scope" | "service", _)) | None => pair.to_owned(),
-        Some((name, _)) => format!("{name}=***"),
-    }
-}
-
-/// A foreign text as one line of bounded length without control characters.
-fn printable(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_LIMIT).collect();
-    line.trim().to_owned()
 }
 
 fn failure(error: &reqwest::Error) -> Failure {

@@ -10,6 +10,7 @@ use url::{Host, Url};
 use crate::digest::Digest;
 
 use super::RegistryError;
+use super::exchange::redacted;
 
 /// The URL that the `Location` of an answer to `base` names, if there is one: relative, or absolute and then checked.
 pub(super) fn from_headers(headers: &HeaderMap, base: &Url) -> Result<Option<Url>, RegistryError> {
@@ -33,7 +34,7 @@ pub(super) fn checked(mut url: Url, base: &Url) -> Result<Url, RegistryError> {
     let is_downgrade = base.scheme() == "https" && url.scheme() == "http";
     let leads_inside = !same_host && is_private(&url) && !is_private(base);
     if !is_web || is_downgrade || leads_inside || url.host().is_none() {
-        return Err(RegistryError::UnsafeLocation { url: super::error::redacted(&url) });
+        return Err(RegistryError::UnsafeLocation { url: redacted(&url) });
     }
     Ok(url)
 }

@@ -12,6 +12,9 @@ mod challenge;
 mod connection;
 mod credentials;
 mod error;
+mod exchange;
+mod hint;
+mod host;
 mod limiter;
 mod location;
 mod pull;
@@ -30,10 +33,12 @@ use transport::Transport;
 use upload::Experience;
 
 pub use credentials::CredentialFiles;
-pub use error::{Exchange, Failure, RegistryError};
+pub use error::{Failure, RegistryError};
+pub use exchange::Exchange;
+pub use host::RegistryHost;
 pub use pull::PulledManifest;
 pub use push::Pushed;
-pub use reference::{Reference, ReferenceError, RegistryHost, Repository};
+pub use reference::{Reference, ReferenceError, Repository};
 pub use retry::RetryPolicy;
 
 /// How a [`Client`] behaves.

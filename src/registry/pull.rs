@@ -11,7 +11,7 @@ use url::Url;
 
 use super::auth::Access;
 use super::body::Meter;
-use super::error::redacted;
+use super::exchange::redacted;
 use super::transport::{Answer, Request};
 use super::{Client, Reference, RegistryError, Repository, retry};
 use crate::digest::{Digest, Hasher};

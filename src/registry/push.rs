@@ -12,7 +12,7 @@ use tokio::time::sleep;
 
 use super::auth::Access;
 use super::body::{Body, Meter};
-use super::error::redacted;
+use super::exchange::redacted;
 use super::transport::Request;
 use super::upload::Mount;
 use super::{Client, Reference, RegistryError, Repository};

@@ -1,69 +1,16 @@
-//! Names of images: [`RegistryHost`], [`Repository`], [`Reference`], and how people write them.
+//! Names of images: [`Repository`], [`Reference`], and how people write them.
 //!
 //! Sources: OCI distribution-spec, "Pulling manifests" (repository and tag names); the reference grammar of
 //! `distribution/reference`, which Docker, podman and everything after them share.
 
 use std::fmt;
-use std::net::{IpAddr, Ipv6Addr};
 use std::str::FromStr;
 
+use super::RegistryHost;
 use crate::digest::Digest;
 
-const DOCKER_HUB: &str = "docker.io";
 const NAME_LIMIT: usize = 255;
 const TAG_LIMIT: usize = 128;
-
-/// A registry's host, with a port if one was given, such as `ghcr.io`, `localhost:5000` or `[::1]:5000`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct RegistryHost(String);
-
-impl RegistryHost {
-    /// The host that answers the API: Docker Hub's is not the one in its names.
-    pub fn api_host(&self) -> &str {
-        if self.0 == DOCKER_HUB { "registry-1.docker.io" } else { &self.0 }
-    }
-
-    /// The name as a person writes it: `docker.io` for all of Docker Hub's names.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// Whether this is Docker Hub.
-    pub fn is_docker_hub(&self) -> bool {
-        self.0 == DOCKER_HUB
-    }
-
-    /// Whether the host is this very machine, where plain HTTP crosses no wire.
-    pub fn is_loopback(&self) -> bool {
-        let (host, _) = split_port(&self.0);
-        let address = host.trim_start_matches('[').trim_end_matches(']');
-        host == "localhost" || address.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
-    }
-}
-
-impl FromStr for RegistryHost {
-    type Err = ReferenceError;
-
-    fn from_str(text: &str) -> Result<Self, ReferenceError> {
-        let malformed = || ReferenceError::Host(text.to_owned());
-        let (host, port) = split_port(text);
-        let valid_port = port.is_none_or(|port| {
-            port.bytes().all(|b| b.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port > 0)
-        });
-        if !valid_port || !(is_ipv6_literal(host) || is_host_name(host)) {
-            return Err(malformed());
-        }
-        let host = text.to_ascii_lowercase();
-        let hub = matches!(host.as_str(), DOCKER_HUB | "index.docker.io" | "registry-1.docker.io");
-        Ok(Self(if hub { DOCKER_HUB.to_owned() } else { host }))
-    }
-}
-
-impl fmt::Display for RegistryHost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
 
 /// A repository: a registry and a name in it, such as `docker.io/library/node`, without a tag.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -100,8 +47,8 @@ impl FromStr for Repository {
     fn from_str(text: &str) -> Result<Self, ReferenceError> {
         check_beginning(text)?;
         let (registry, name) = match text.split_once('/') {
-            Some((first, rest)) if is_registry(first) => (first.parse()?, rest),
-            _ => (RegistryHost(DOCKER_HUB.to_owned()), text),
+            Some((first, rest)) if RegistryHost::is_meant(first) => (first.parse()?, rest),
+            _ => (RegistryHost::docker_hub(), text),
         };
         check_name(name)?;
         let alone = registry.is_docker_hub() && !name.contains('/');
@@ -253,35 +200,6 @@ fn check_beginning(text: &str) -> Result<(), ReferenceError> {
     }
 }
 
-/// Whether the part before the first slash is a host and not the first part of a name on Docker Hub.
-fn is_registry(first: &str) -> bool {
-    first == "localhost" || first.contains(['.', ':', '[']) || first.bytes().any(|b| b.is_ascii_uppercase())
-}
-
-fn split_port(host: &str) -> (&str, Option<&str>) {
-    let bracket = host.rfind(']').unwrap_or(0);
-    match host[bracket..].split_once(':') {
-        Some((before, port)) => (&host[..bracket + before.len()], Some(port)),
-        None => (host, None),
-    }
-}
-
-fn is_ipv6_literal(host: &str) -> bool {
-    host.strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'))
-        .is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
-}
-
-fn is_host_name(host: &str) -> bool {
-    let is_label = |label: &str| {
-        !label.is_empty()
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
-    host.len() <= NAME_LIMIT && host.split('.').all(is_label)
-}
-
 fn check_name(name: &str) -> Result<(), ReferenceError> {
     if name.len() > NAME_LIMIT {
         return Err(ReferenceError::TooLong(name.to_owned()));
@@ -374,24 +292,6 @@ mod tests {
             let actual = text.parse::<Reference>();
             assert_eq!(actual.as_ref().err().and_then(ReferenceError::hint).as_deref(), hint, "{comment}");
             assert_eq!(actual, Err(expected), "{comment}");
-        }
-    }
-
-    #[test]
-    fn loopback_is_this_machine_only() {
-        let table = [
-            ("localhost", true),
-            ("localhost:5000", true),
-            ("127.0.0.1:5000", true),
-            ("127.8.9.1", true),
-            ("[::1]:5000", true),
-            ("10.0.0.1:5000", false),
-            ("[2001:db8::1]", false),
-            ("localhost.example.com", false),
-            ("127.0.0.1.example.com", false),
-        ];
-        for (host, expected) in table {
-            assert_eq!(host.parse::<RegistryHost>().map(|host| host.is_loopback()), Ok(expected), "{host}");
         }
     }
 }

@@ -15,10 +15,9 @@ use super::auth::{Access, Authority};
 use super::body::{Body, Meter};
 use super::connection::Connections;
 use super::credentials::CredentialFiles;
-use super::error::{Exchange, Failure};
 use super::limiter::Limiter;
 use super::retry::{self, Attempts};
-use super::{ClientOptions, RegistryError, RegistryHost, location};
+use super::{ClientOptions, Exchange, RegistryError, RegistryHost, location};
 
 const REDIRECT_LIMIT: usize = 5;
 const ERROR_BODY_LIMIT: u64 = 64 << 10;
@@ -278,12 +277,5 @@ impl Answer {
         let (method, url, status) = (self.method.clone(), self.url.clone(), self.status());
         let body = self.bytes(ERROR_BODY_LIMIT).await.unwrap_or_default();
         Exchange::new(&method, &url, status, &body)
-    }
-}
-
-impl RegistryError {
-    /// Whether a transfer broke off on its way, so that it may be taken up where it stopped.
-    pub(super) fn is_broken_transfer(&self) -> bool {
-        matches!(self, Self::Unreachable { failure: Failure::Broken | Failure::Silence, .. })
     }
 }
