@@ -12,7 +12,7 @@ use harness::registry::Registry;
 use pirogue::digest::Digest;
 use pirogue::manifest::{Descriptor, media_type};
 use pirogue::registry::{
-    Client, ClientOptions, CredentialFiles, Pushed, Reference, RegistryError, Repository, RetryPolicy,
+    Client, ClientOptions, CredentialFiles, Failure, Pushed, Reference, RegistryError, Repository, RetryPolicy,
 };
 use tempfile::TempDir;
 
@@ -171,6 +171,21 @@ async fn a_host_where_nobody_listens() {
     assert!(error.is_temporary());
     assert_eq!(error.hint().as_deref(), Some("is the registry running, and the port right?"));
     assert!(error.to_string().contains("Connection refused"), "{error}");
+}
+
+#[tokio::test]
+async fn tls_with_a_ca_of_ones_own_behind_redirects() {
+    let Some((registry, certificate)) = Registry::start_with_tls() else { return };
+    let place = format!("https://{}", registry.host());
+    let front = Misbehaving::start(move |asked| Answer::new(308).header("Location", place.clone() + &asked.target));
+    let (repository, blob) = (repository(&front.host(), "acme/api"), Blob::new(3_000_000));
+    let trusting = Client::new(ClientOptions { extra_roots: vec![certificate], ..options() }).unwrap();
+    assert_eq!(blob.push(&trusting, &repository, None).await.unwrap(), Pushed::Uploaded);
+    assert!(blob.pull(&trusting, &repository).await.unwrap() == blob.bytes);
+
+    let error = blob.pull(&client(), &repository).await.unwrap_err();
+    assert!(matches!(error, RegistryError::Unreachable { failure: Failure::Tls, .. }), "{error}");
+    assert!(!error.is_temporary());
 }
 
 /// Plays a registry that has nothing and takes blobs the usual way.

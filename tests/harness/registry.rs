@@ -22,6 +22,20 @@ impl Registry {
         Self::start_configured(|_| String::new())
     }
 
+    /// Starts one behind TLS, and gives the certificate to trust, as PEM.
+    pub fn start_with_tls() -> Option<(Self, Vec<u8>)> {
+        let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate can be made");
+        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        let registry = Self::start_configured(|folder| {
+            let (certificate_file, key_file) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+            fs::write(&certificate_file, &certificate).expect("a temporary folder can be written");
+            fs::write(&key_file, &key).expect("a temporary folder can be written");
+            let (certificate, key) = (certificate_file.display(), key_file.display());
+            format!("  tls: {{certificate: {certificate}, key: {key}}}\n")
+        })?;
+        Some((registry, certificate.into_bytes()))
+    }
+
     /// Starts one that lets in one user.
     pub fn start_with_htpasswd(user: &str, password: &str) -> Option<Self> {
         Self::start_configured(|folder| {
@@ -44,8 +58,9 @@ impl Registry {
             let host = free_address();
             let storage = folder.path().join("storage");
             let config = format!(
-                "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\nstorage: {{filesystem: {{rootdirectory: {}}}, \
-                 delete: {{enabled: true}}}}\nhttp: {{addr: \"{host}\"}}\n{}",
+                "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
+                 storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
+                 http:\n  addr: {host}\n{}",
                 storage.display(),
                 more(&folder)
             );
