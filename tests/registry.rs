@@ -20,7 +20,8 @@ const OCTETS: &str = "application/octet-stream";
 
 fn options() -> ClientOptions {
     let retry = RetryPolicy { attempts: 4, first_wait: Duration::from_millis(5), longest_wait: Duration::from_secs(3) };
-    ClientOptions { retry, ..ClientOptions::default() }
+    // With one place, a call that holds it while it asks for another would hang, and the test with it.
+    ClientOptions { retry, concurrency: 1, ..ClientOptions::default() }
 }
 
 fn client() -> Client {
@@ -38,6 +39,11 @@ fn client_of(folder: &TempDir, host: &str, user: &str, password: &str) -> Client
 
 fn repository(host: &str, name: &str) -> Repository {
     format!("{host}/{name}").parse().unwrap()
+}
+
+/// Holds the compiler to it that a call can be awaited on any thread.
+fn movable<T: Send>(call: T) -> T {
+    call
 }
 
 /// Bytes that no short pattern repeats, in a file, with their descriptor.
@@ -63,7 +69,7 @@ impl Blob {
         let on_bytes = |bytes| {
             told.fetch_add(bytes, Ordering::Relaxed);
         };
-        let pushed = client.push_blob(to, &self.descriptor, &self.path, from, &on_bytes).await?;
+        let pushed = movable(client.push_blob(to, &self.descriptor, &self.path, from, &on_bytes)).await?;
         let expected = if pushed == Pushed::Uploaded { self.descriptor.size } else { 0 };
         assert_eq!(told.into_inner(), expected, "what is told adds up");
         Ok(pushed)
@@ -75,7 +81,7 @@ impl Blob {
             told.fetch_add(bytes, Ordering::Relaxed);
         };
         let mut bytes = Vec::new();
-        client.blob(from, &self.descriptor, &mut bytes, &on_bytes).await?;
+        movable(client.blob(from, &self.descriptor, &mut bytes, &on_bytes)).await?;
         assert_eq!(told.into_inner(), self.descriptor.size, "what is told adds up");
         Ok(bytes)
     }
@@ -278,6 +284,32 @@ async fn a_put_refused_becomes_patch_and_put() {
 }
 
 #[tokio::test]
+async fn a_put_cut_off_is_repeated_in_a_new_session() {
+    let (opened, cut) = (AtomicU64::new(0), AtomicU64::new(0));
+    let server = Misbehaving::start(move |asked| match asked.method.as_str() {
+        "POST" => Answer::new(202).header("Location", format!("/up/{}", opened.fetch_add(1, Ordering::SeqCst))),
+        "PUT" if cut.fetch_add(1, Ordering::SeqCst) == 0 => Answer::none(),
+        _ => usual(asked),
+    });
+    let blob = Blob::new(70_000);
+    blob.push(&client(), &repository(&server.host(), "a"), None).await.unwrap();
+    let puts: Vec<_> = server.asked().into_iter().filter(|asked| asked.method == "PUT").collect();
+    assert_eq!(puts.len(), 2);
+    assert!(puts[0].target.starts_with("/up/0?") && puts[1].target.starts_with("/up/1?"));
+    assert!(puts[1].body == blob.bytes, "the body is sent again whole");
+}
+
+#[tokio::test]
+async fn a_mount_cut_off_becomes_an_upload() {
+    let server = Misbehaving::start(|asked| match asked.target.contains("mount=") {
+        true => Answer::none(),
+        false => usual(asked),
+    });
+    let (a, b) = (repository(&server.host(), "a"), repository(&server.host(), "b"));
+    assert_eq!(Blob::new(10).push(&client(), &a, Some(&b)).await.unwrap(), Pushed::Uploaded);
+}
+
+#[tokio::test]
 async fn a_429_is_waited_for() {
     let failed = AtomicU64::new(0);
     let server = Misbehaving::start(move |_| match failed.fetch_add(1, Ordering::SeqCst) {
@@ -402,7 +434,8 @@ async fn many_requests_at_once_share_one_token() {
             _ => Answer::new(401).header("WWW-Authenticate", format!("Bearer realm=\"http://{host}/token\"")),
         }
     });
-    let (client, a, blob) = (client(), repository(&server.host(), "a"), Blob::new(10));
+    let client = Client::new(ClientOptions { concurrency: 4, ..options() }).unwrap();
+    let (a, blob) = (repository(&server.host(), "a"), Blob::new(10));
     let asking = (0..12).map(|_| client.has_blob(&a, &blob.descriptor));
     let found = futures_util::future::join_all(asking).await;
     assert!(found.into_iter().all(Result::unwrap));

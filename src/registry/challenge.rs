@@ -131,4 +131,11 @@ mod tests {
             assert_eq!(from_headers(&headers), expected, "{comment}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_header_is_read(value in "[a-zA-Z \t=,\"\\\\]{0,40}|\\PC{0,20}") {
+            parse(&value);
+        }
+    }
 }

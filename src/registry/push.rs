@@ -113,8 +113,8 @@ impl Client {
         }
     }
 
-    /// Waits until a manifest shows that the registry answered for without naming its digest: what answers every request
-    /// with success is no registry, and a good one may need a moment.
+    /// Waits until a manifest shows that the registry took without naming its digest: what answers every request with
+    /// success is no registry, and a good one may need a moment.
     async fn wait_for_manifest(&self, reference: &Reference, media_type: &str) -> Result<(), RegistryError> {
         let mut attempts = self.transport.attempts();
         while self.head_manifest(reference, &[media_type]).await?.is_none() {

@@ -294,4 +294,13 @@ mod tests {
             assert_eq!(actual, Err(expected), "{comment}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn any_text_is_read_or_refused(text in "[a-zA-Z0-9.:/@_\\[\\]\u{e9} -]{0,40}|\\PC{0,20}") {
+            if let Ok(reference) = text.parse::<Reference>() {
+                proptest::prop_assert_eq!(reference.to_string().parse(), Ok(reference));
+            }
+        }
+    }
 }

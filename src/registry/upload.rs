@@ -70,6 +70,7 @@ impl Client {
         let answer = match self.transport.send(&request).await {
             Ok(answer) => answer,
             Err(error) if error.exchange().is_some() => return Ok(self.unmountable(pair)),
+            Err(error) if error.is_temporary() => return Ok(Mount::Refused),
             Err(error) => return Err(error),
         };
         match answer.status() {

@@ -39,6 +39,11 @@ impl Answer {
         Self { status, headers: Vec::new(), body: Vec::new() }
     }
 
+    /// No answer: the connection ends.
+    pub fn none() -> Self {
+        Self::new(0)
+    }
+
     pub fn header(mut self, name: &str, value: impl ToString) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
         self
@@ -104,6 +109,9 @@ fn serve(stream: &TcpStream, asked: &Mutex<Vec<Asked>>, play: &Play) {
     let Some(request) = read(stream) else { return };
     asked.lock().expect("no test thread panics here").push(request.clone());
     let answer = play(&request);
+    if answer.status == 0 {
+        return;
+    }
     let mut head = format!("HTTP/1.1 {} Played\r\nConnection: close\r\n", answer.status);
     for (name, value) in &answer.headers {
         head.push_str(&format!("{name}: {value}\r\n"));

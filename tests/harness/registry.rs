@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::ErrorKind;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -73,9 +74,13 @@ impl Registry {
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .spawn();
-            let Ok(child) = spawned else {
-                super::skip(&format!("`{PROGRAM}` is not installed"));
-                return None;
+            let child = match spawned {
+                Ok(child) => child,
+                Err(error) if error.kind() == ErrorKind::NotFound => {
+                    super::skip(&format!("`{PROGRAM}` is not installed"));
+                    return None;
+                }
+                Err(error) => panic!("`{PROGRAM}` does not start: {error}"),
             };
             let mut registry = Self { child, host, _folder: folder };
             if registry.is_up() {
