@@ -9,5 +9,6 @@ pub mod layout;
 pub mod manifest;
 pub mod path;
 pub mod platform;
+pub mod registry;
 pub mod store;
 pub mod workspace;

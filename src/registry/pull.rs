@@ -1,0 +1,301 @@
+//! Reading from a registry.
+//!
+//! Source: OCI distribution-spec, "Pull".
+
+use reqwest::header::{ACCEPT, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, HeaderValue, RANGE};
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::time::sleep;
+use url::Url;
+
+use super::auth::Access;
+use super::body::Meter;
+use super::exchange::redacted;
+use super::transport::{Answer, Request};
+use super::{Client, Reference, RegistryError, Repository, retry};
+use crate::digest::{Digest, Hasher};
+use crate::manifest::{Descriptor, MANIFEST_LIMIT};
+
+const CONTENT_DIGEST: &str = "docker-content-digest";
+/// This much of a blob is progress: failures before it are forgotten.
+const PROGRESS: u64 = 1 << 20;
+
+/// A manifest or index as a registry gave it, with exact bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PulledManifest {
+    /// What the bytes are, computed from themselves.
+    pub descriptor: Descriptor,
+    /// The bytes.
+    pub bytes: Vec<u8>,
+}
+
+impl Client {
+    /// Fetches the manifest or index that `reference` names, as one of the media types `accept`. If the reference has a
+    /// digest, the bytes have it too.
+    pub async fn manifest(&self, reference: &Reference, accept: &[&str]) -> Result<PulledManifest, RegistryError> {
+        let request = self.manifest_request(Method::GET, reference, accept)?;
+        let answer = self.transport.send(&request).await?;
+        if answer.status() != StatusCode::OK {
+            return Err(answer.refusal().await);
+        }
+        read_manifest(answer, reference.digest()).await
+    }
+
+    /// Asks what `reference` names, without fetching it where the registry allows that; `None` if there is nothing.
+    pub async fn head_manifest(
+        &self,
+        reference: &Reference,
+        accept: &[&str],
+    ) -> Result<Option<Descriptor>, RegistryError> {
+        let request = self.manifest_request(Method::HEAD, reference, accept)?;
+        let answer = self.transport.send(&request).await?;
+        if answer.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        if answer.status() == StatusCode::OK
+            && let Some(descriptor) = described(answer.headers())
+            && reference.digest().is_none_or(|digest| digest == descriptor.digest)
+        {
+            return Ok(Some(descriptor));
+        }
+        if retry::is_temporary(answer.status()) {
+            return Err(answer.refusal().await);
+        }
+        // Some registries know no HEAD, or leave out headers, and a refusal of HEAD has no body that gives the reason.
+        drop(answer);
+        match self.manifest(reference, accept).await {
+            Ok(manifest) => Ok(Some(manifest.descriptor)),
+            Err(RegistryError::NotFound(_) | RegistryError::RepositoryUnknown(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Fetches a blob into `sink` and tells `on_bytes` of each piece. Digest and size are verified on the way: what the
+    /// sink got counts only if this returns `Ok`. A download that breaks off goes on where it stopped.
+    pub async fn blob(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+        sink: &mut (impl AsyncWrite + Unpin + Send),
+        on_bytes: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), RegistryError> {
+        let mut request = Request::new(Method::GET, self.blob_url(repository, descriptor.digest)?);
+        request.access = Some(Access::pull(repository));
+        let mut download = Download { descriptor, hasher: Hasher::default(), done: 0, meter: Meter::new(on_bytes) };
+        let mut attempts = self.transport.attempts();
+        loop {
+            let before = download.done;
+            let Err(error) = self.download_rest(&mut request, &mut download, sink).await else { break };
+            if download.done >= before + PROGRESS {
+                attempts.forget();
+            }
+            let wait = error.is_broken_transfer().then(|| attempts.next_wait(None)).flatten();
+            let Some(wait) = wait else { return Err(error) };
+            sleep(wait).await;
+        }
+        sink.flush().await.map_err(RegistryError::Sink)?;
+        let actual = download.hasher.finish();
+        if actual == descriptor.digest {
+            return Ok(());
+        }
+        Err(RegistryError::WrongDigest { expected: descriptor.digest, actual, url: redacted(&request.url) })
+    }
+
+    /// Whether the repository has the blob.
+    pub async fn has_blob(&self, repository: &Repository, descriptor: &Descriptor) -> Result<bool, RegistryError> {
+        self.has_blob_as(Access::pull(repository), descriptor).await
+    }
+
+    pub(super) async fn has_blob_as(&self, access: Access, descriptor: &Descriptor) -> Result<bool, RegistryError> {
+        let mut request = Request::new(Method::HEAD, self.blob_url(&access.repository, descriptor.digest)?);
+        request.access = Some(access);
+        let answer = self.transport.send(&request).await?;
+        match answer.status() {
+            StatusCode::OK => Ok(true),
+            StatusCode::NOT_FOUND => Ok(false),
+            _ => Err(answer.refusal().await),
+        }
+    }
+
+    /// One request for what is still missing of a blob.
+    async fn download_rest(
+        &self,
+        request: &mut Request<'_>,
+        download: &mut Download<'_>,
+        sink: &mut (impl AsyncWrite + Unpin + Send),
+    ) -> Result<(), RegistryError> {
+        if download.done > 0 {
+            request.headers.insert(RANGE, range_from(download.done)?);
+        }
+        let mut answer = self.transport.send(request).await?;
+        // A registry that does not resume sends the whole again: what is there already is passed over.
+        let mut skip = match answer.status() {
+            StatusCode::OK => download.done,
+            StatusCode::PARTIAL_CONTENT if range_start(answer.headers()) == Some(download.done) => 0,
+            StatusCode::PARTIAL_CONTENT => {
+                return Err(RegistryError::not_a_registry(&answer.url, "it resumes at another place than asked for"));
+            }
+            _ => return Err(answer.refusal().await),
+        };
+        let end = loop {
+            match answer.piece().await {
+                Ok(Some(piece)) => {
+                    let known = skip.min(piece.len() as u64);
+                    skip -= known;
+                    let piece = &piece[usize::try_from(known).unwrap_or(piece.len())..];
+                    download.take(piece, sink, &answer.url).await?;
+                }
+                Ok(None) => break Err(RegistryError::cut_short(&answer.url, download.done, download.descriptor.size)),
+                Err(error) => break Err(error),
+            }
+        };
+        // How a connection ends is no matter once everything has come.
+        if download.done == download.descriptor.size { Ok(()) } else { end }
+    }
+
+    fn manifest_request(
+        &self,
+        method: Method,
+        reference: &Reference,
+        accept: &[&str],
+    ) -> Result<Request<'static>, RegistryError> {
+        let mut request = Request::new(method, self.manifest_url(reference)?);
+        let accept = HeaderValue::from_str(&accept.join(", "))
+            .map_err(|_| RegistryError::Setup("a media type holds characters that HTTP does not allow".to_owned()))?;
+        request.headers.insert(ACCEPT, accept);
+        request.access = Some(Access::pull(reference.repository()));
+        Ok(request)
+    }
+
+    /// A digest is surer than a tag.
+    fn manifest_url(&self, reference: &Reference) -> Result<Url, RegistryError> {
+        let name = match (reference.digest(), reference.tag()) {
+            (Some(digest), _) => digest.to_string(),
+            (None, tag) => tag.unwrap_or("latest").to_owned(),
+        };
+        self.url(reference.repository(), &format!("manifests/{name}"))
+    }
+
+    pub(super) fn blob_url(&self, repository: &Repository, digest: Digest) -> Result<Url, RegistryError> {
+        self.url(repository, &format!("blobs/{digest}"))
+    }
+
+    /// `https://HOST/v2/NAME/END`
+    pub(super) fn url(&self, repository: &Repository, end: &str) -> Result<Url, RegistryError> {
+        let base = self.transport.base_url(repository.registry())?;
+        let path = format!("{}/{end}", repository.name());
+        base.join(&path).map_err(|error| RegistryError::Setup(format!("{error}: `{path}`")))
+    }
+}
+
+/// A blob on its way in.
+struct Download<'a> {
+    descriptor: &'a Descriptor,
+    hasher: Hasher,
+    done: u64,
+    meter: Meter<'a>,
+}
+
+impl Download<'_> {
+    async fn take(
+        &mut self,
+        piece: &[u8],
+        sink: &mut (impl AsyncWrite + Unpin + Send),
+        url: &Url,
+    ) -> Result<(), RegistryError> {
+        let (expected, actual) = (self.descriptor.size, self.done + piece.len() as u64);
+        if actual > expected {
+            return Err(RegistryError::WrongSize { expected, actual, url: redacted(url) });
+        }
+        sink.write_all(piece).await.map_err(RegistryError::Sink)?;
+        self.hasher.update(piece);
+        self.done = actual;
+        self.meter.reach(actual);
+        Ok(())
+    }
+}
+
+fn range_from(start: u64) -> Result<HeaderValue, RegistryError> {
+    HeaderValue::try_from(format!("bytes={start}-")).map_err(|error| RegistryError::Setup(error.to_string()))
+}
+
+/// Where the bytes of a partial answer begin: `bytes 5-9/10` -> 5.
+fn range_start(headers: &HeaderMap) -> Option<u64> {
+    let range = headers.get(CONTENT_RANGE)?.to_str().ok()?.strip_prefix("bytes ")?;
+    range.split_once('-')?.0.trim().parse().ok()
+}
+
+/// The descriptor in the headers of an answer to HEAD, if they are all there.
+fn described(headers: &HeaderMap) -> Option<Descriptor> {
+    let text = |name| headers.get(name)?.to_str().ok();
+    let media_type = media_type(headers)?;
+    let digest = text(CONTENT_DIGEST)?.parse().ok()?;
+    let size = text(CONTENT_LENGTH.as_str())?.parse().ok()?;
+    Some(Descriptor::new(&media_type, digest, size))
+}
+
+/// The media type without parameters; `None` for those that say nothing of a manifest.
+fn media_type(headers: &HeaderMap) -> Option<String> {
+    let value = headers.get(CONTENT_TYPE)?.to_str().ok()?;
+    let essence = value.split(';').next()?.trim().to_ascii_lowercase();
+    let is_telling = !matches!(essence.as_str(), "" | "application/json" | "application/octet-stream" | "text/plain");
+    is_telling.then_some(essence)
+}
+
+async fn read_manifest(answer: Answer, wanted: Option<Digest>) -> Result<PulledManifest, RegistryError> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Kind {
+        media_type: Option<String>,
+    }
+    let url = answer.url.clone();
+    let named = media_type(answer.headers());
+    let announced = answer.header(CONTENT_DIGEST).and_then(|text| text.parse::<Digest>().ok());
+    let bytes = answer.bytes(MANIFEST_LIMIT).await?;
+    if bytes.len() as u64 > MANIFEST_LIMIT {
+        return Err(RegistryError::ManifestTooLarge { url: redacted(&url) });
+    }
+    let actual = Digest::of(&bytes);
+    if let Some(expected) = wanted.filter(|expected| *expected != actual) {
+        return Err(RegistryError::WrongDigest { expected, actual, url: redacted(&url) });
+    }
+    if announced.is_some_and(|announced| announced != actual) {
+        tracing::warn!("the registry announces another digest than its manifest has: `{}`", redacted(&url));
+    }
+    let kind: Kind = serde_json::from_slice(&bytes)
+        .map_err(|_| RegistryError::not_a_registry(&url, "where a manifest belongs comes no JSON"))?;
+    let media_type = named
+        .or(kind.media_type)
+        .ok_or_else(|| RegistryError::not_a_registry(&url, "it does not tell the manifest's media type"))?;
+    Ok(PulledManifest { descriptor: Descriptor::of(&media_type, &bytes), bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges() {
+        let table =
+            [("bytes 5-9/10", Some(5)), ("bytes 0-9/*", Some(0)), ("bytes */10", None), ("5-9", None), ("", None)];
+        for (value, expected) in table {
+            let headers = HeaderMap::from_iter([(CONTENT_RANGE, value.parse().unwrap())]);
+            assert_eq!(range_start(&headers), expected, "{value}");
+        }
+    }
+
+    #[test]
+    fn media_types() {
+        let oci = "application/vnd.oci.image.manifest.v1+json";
+        let table = [
+            (oci, Some(oci)),
+            ("application/vnd.oci.image.manifest.v1+json; charset=utf-8", Some(oci)),
+            ("application/json", None),
+        ];
+        for (value, expected) in table {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, value.parse().unwrap())]);
+            assert_eq!(media_type(&headers).as_deref(), expected, "{value}");
+        }
+    }
+}

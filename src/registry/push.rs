@@ -1,0 +1,134 @@
+//! Writing to a registry.
+//!
+//! Source: OCI distribution-spec, "Push".
+
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use reqwest::header::{CONTENT_TYPE, HeaderValue};
+use reqwest::{Method, StatusCode};
+use tokio::time::sleep;
+
+use super::auth::Access;
+use super::body::{Body, Meter};
+use super::exchange::redacted;
+use super::transport::Request;
+use super::upload::Mount;
+use super::{Client, Reference, RegistryError, Repository};
+use crate::digest::Digest;
+use crate::manifest::{Descriptor, MANIFEST_LIMIT};
+
+/// How a blob came to be in a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pushed {
+    /// It was there before.
+    AlreadyThere,
+    /// The registry took it from another of its repositories.
+    Mounted,
+    /// Its bytes were sent.
+    Uploaded,
+}
+
+impl Client {
+    /// Puts a blob into `repository`: looks whether it is there, else has it mounted from `mount_from`, else sends the
+    /// file `source`. `on_bytes` is told of what is sent, never of more than the blob's size in all.
+    pub async fn push_blob(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+        source: &Path,
+        mount_from: Option<&Repository>,
+        on_bytes: &(dyn Fn(u64) + Sync),
+    ) -> Result<Pushed, RegistryError> {
+        if self.seems_there(repository, descriptor).await? {
+            return Ok(Pushed::AlreadyThere);
+        }
+        let mut session = None;
+        if let Some(from) = mount_from {
+            match self.mount(repository, descriptor.digest, from).await? {
+                Mount::Done => return Ok(Pushed::Mounted),
+                Mount::Session(opened) => session = Some(opened),
+                Mount::Refused => {}
+            }
+        }
+        let meter = Meter::new(on_bytes);
+        let body = Body::File { path: Arc::from(source), size: descriptor.size };
+        self.upload(repository, descriptor, &body, session, &meter).await?;
+        meter.reach(descriptor.size);
+        Ok(Pushed::Uploaded)
+    }
+
+    /// Puts a manifest or index under the reference's tag, or under its digest alone if it has no tag, and makes sure
+    /// that the registry holds these bytes.
+    pub async fn push_manifest(
+        &self,
+        reference: &Reference,
+        media_type: &str,
+        bytes: impl Into<Bytes>,
+    ) -> Result<Digest, RegistryError> {
+        let bytes = bytes.into();
+        let digest = Digest::of(&bytes);
+        let name = reference.tag().map_or_else(|| digest.to_string(), str::to_owned);
+        let repository = reference.repository();
+        let mut request = Request::new(Method::PUT, self.url(repository, &format!("manifests/{name}"))?);
+        let url = redacted(&request.url);
+        if let Some(expected) = reference.digest().filter(|expected| *expected != digest) {
+            return Err(RegistryError::WrongDigest { expected, actual: digest, url });
+        }
+        if bytes.len() as u64 > MANIFEST_LIMIT {
+            return Err(RegistryError::ManifestTooLarge { url });
+        }
+        let kind = HeaderValue::from_str(media_type)
+            .map_err(|_| RegistryError::Setup(format!("not a media type: `{media_type}`")))?;
+        request.headers.insert(CONTENT_TYPE, kind);
+        request.access = Some(Access::push(repository));
+        request.body = Body::Bytes(bytes);
+        let answer = self.transport.send(&request).await?;
+        if !is_committed(answer.status()) {
+            return Err(answer.refusal().await);
+        }
+        let announced = answer.header("docker-content-digest").and_then(|text| text.parse::<Digest>().ok());
+        match announced {
+            Some(announced) if announced == digest => Ok(digest),
+            Some(actual) => Err(RegistryError::WrongDigest { expected: digest, actual, url }),
+            None => {
+                drop(answer);
+                self.wait_for_manifest(&repository.with_digest(digest), media_type).await?;
+                Ok(digest)
+            }
+        }
+    }
+
+    /// Whether the blob is there, as far as the registry tells: some answer 401 or 403 for what they do not have
+    /// (GitLab, Artifactory). The upload that follows will show whether access is the true reason.
+    pub(super) async fn seems_there(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+    ) -> Result<bool, RegistryError> {
+        match self.has_blob_as(Access::push(repository), descriptor).await {
+            Err(error) if error.is_about_access() || !error.is_temporary() && error.exchange().is_some() => Ok(false),
+            outcome => outcome,
+        }
+    }
+
+    /// Waits until a manifest shows that the registry took without naming its digest: what answers every request with
+    /// success is no registry, and a good one may need a moment.
+    async fn wait_for_manifest(&self, reference: &Reference, media_type: &str) -> Result<(), RegistryError> {
+        let mut attempts = self.transport.attempts();
+        while self.head_manifest(reference, &[media_type]).await?.is_none() {
+            let Some(wait) = attempts.next_wait(None) else {
+                let url = self.url(reference.repository(), "manifests/")?;
+                return Err(RegistryError::not_a_registry(&url, "it took a manifest and does not have it"));
+            };
+            sleep(wait).await;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a status says that what was put is there: 201 by the spec, some registries say 200, 202 or 204.
+pub(super) fn is_committed(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 200 | 201 | 202 | 204)
+}

@@ -1,0 +1,149 @@
+use std::collections::HashMap;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+/// A request as the server got it.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    pub method: String,
+    /// The path with its query, exactly as sent.
+    pub target: String,
+    /// Names in lower case.
+    pub headers: HashMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+impl Asked {
+    pub fn line(&self) -> String {
+        format!("{} {}", self.method, self.target)
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+}
+
+/// An answer. `Content-Length` says the size of the body unless it is given, so that a body can be cut short.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    pub fn new(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: Vec::new() }
+    }
+
+    /// No answer: the connection ends.
+    pub fn none() -> Self {
+        Self::new(0)
+    }
+
+    pub fn header(mut self, name: &str, value: impl ToString) -> Self {
+        self.headers.push((name.to_owned(), value.to_string()));
+        self
+    }
+
+    pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+}
+
+type Play = dyn Fn(&Asked) -> Answer + Send + Sync;
+
+/// A registry that plays whatever part a test gives it, one request to a connection. It keeps what it was asked.
+pub struct Misbehaving {
+    address: SocketAddr,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    ended: Arc<AtomicBool>,
+}
+
+impl Misbehaving {
+    pub fn start(play: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+        let address = listener.local_addr().expect("a listener has an address");
+        let (asked, ended, play) = (Arc::default(), Arc::new(AtomicBool::new(false)), Arc::new(play) as Arc<Play>);
+        let server = Self { address, asked: Arc::clone(&asked), ended: Arc::clone(&ended) };
+        thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if ended.load(Ordering::SeqCst) {
+                    break;
+                }
+                let (asked, play) = (Arc::clone(&asked), Arc::clone(&play));
+                thread::spawn(move || serve(&stream, &asked, &*play));
+            }
+        });
+        server
+    }
+
+    /// Host and port.
+    pub fn host(&self) -> String {
+        self.address.to_string()
+    }
+
+    /// What was asked so far, in order.
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().expect("no test thread panics here").clone()
+    }
+
+    /// The request lines so far, in order.
+    pub fn lines(&self) -> Vec<String> {
+        self.asked().iter().map(Asked::line).collect()
+    }
+}
+
+impl Drop for Misbehaving {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::SeqCst);
+        let _ = TcpStream::connect(self.address);
+    }
+}
+
+fn serve(stream: &TcpStream, asked: &Mutex<Vec<Asked>>, play: &Play) {
+    let Some(request) = read(stream) else { return };
+    asked.lock().expect("no test thread panics here").push(request.clone());
+    let answer = play(&request);
+    if answer.status == 0 {
+        return;
+    }
+    let mut head = format!("HTTP/1.1 {} Played\r\nConnection: close\r\n", answer.status);
+    for (name, value) in &answer.headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    if !answer.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
+        head.push_str(&format!("Content-Length: {}\r\n", answer.body.len()));
+    }
+    head.push_str("\r\n");
+    let mut stream = stream;
+    let _ = stream.write_all(head.as_bytes());
+    if request.method != "HEAD" {
+        let _ = stream.write_all(&answer.body);
+    }
+    let _ = stream.shutdown(Shutdown::Write);
+    let _ = stream.read(&mut [0; 64]);
+}
+
+fn read(stream: &TcpStream) -> Option<Asked> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).ok()?;
+    let mut words = line.split_whitespace();
+    let (method, target) = (words.next()?.to_owned(), words.next()?.to_owned());
+    let mut headers = HashMap::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).ok()?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
+    }
+    let size = headers.get("content-length").and_then(|size| size.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; size];
+    reader.read_exact(&mut body).ok()?;
+    Some(Asked { method, target, headers, body })
+}
