@@ -1,0 +1,85 @@
+//! The pipeline of one build, step by step. Everything up to `plan` decides and writes nothing; `pack` and `deliver` do
+//! the work.
+
+mod base;
+mod deliver;
+mod destination;
+mod error;
+mod pack;
+mod plan;
+mod selection;
+
+use std::sync::Arc;
+
+pub use base::BaseReference;
+pub use deliver::Delivery;
+pub use destination::{Destination, DestinationError};
+pub use error::BuildError;
+pub use plan::{BuildPlan, ServicePlan};
+pub use selection::SelectionError;
+
+use crate::cancel::Cancellation;
+use crate::closure::InstalledPackages;
+use crate::config::Settings;
+use crate::path::HostPath;
+use crate::platform::Platform;
+use crate::progress::Progress;
+use crate::registry::Client;
+use crate::report::BuildReport;
+use crate::store::Store;
+use crate::workspace::Workspace;
+
+/// What the user asks for. What is `None` or empty comes from `pirogue.toml`, else from the defaults.
+#[derive(Clone, Debug)]
+pub struct BuildRequest {
+    /// The workspace's root.
+    pub dir: HostPath,
+    /// The services, by name, package name or directory; empty means all.
+    pub services: Vec<String>,
+    /// The base image.
+    pub base: Option<String>,
+    /// Where the images go.
+    pub destinations: Vec<String>,
+    /// Their tags.
+    pub tags: Vec<String>,
+    /// Their platform.
+    pub platform: Option<Platform>,
+}
+
+/// What a build works with.
+#[derive(Clone)]
+pub struct Context {
+    /// Blobs of the base, finished layers, and what was learned about blobs.
+    pub store: Store,
+    /// The client of all registries.
+    pub client: Client,
+    /// How many threads pack.
+    pub threads: usize,
+    /// The time of every entry and image, in seconds since 1970.
+    pub mtime: u64,
+    /// Ends the build early.
+    pub cancellation: Cancellation,
+    /// Who listens.
+    pub progress: Arc<dyn Progress>,
+}
+
+/// Builds and delivers the images of a workspace's services.
+pub async fn build(request: &BuildRequest, context: &Context) -> Result<BuildReport, BuildError> {
+    let workspace = Workspace::discover(&request.dir)?;
+    let settings = Settings::read(&workspace.root)?;
+    let destinations = Destination::of(request, &settings, &workspace)?;
+    let services = selection::select(&workspace, &settings, &request.services)?;
+    destination::refuse_shared_names(&destinations, &services)?;
+    let platform = selection::platform(request, &settings)?;
+
+    let installed = InstalledPackages::new(&workspace);
+    let closures = plan::close(&services, &settings, &installed, &platform, context)?;
+    let bases = base::resolve(&services, &settings, request, &platform, context).await?;
+    let plan = BuildPlan::new(&workspace, &settings, services, closures, &bases, context)?;
+
+    let layers = pack::pack(&plan, context)?;
+    let images = pack::assemble(&plan, &layers, context)?;
+
+    let deliveries = deliver::deliver(&plan, &images, &destinations, &bases, request, context).await?;
+    Ok(BuildReport::new(&plan, &layers, &images, &deliveries))
+}

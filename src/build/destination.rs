@@ -1,0 +1,244 @@
+use std::collections::BTreeMap;
+
+use super::{BuildError, BuildRequest};
+use crate::config::{ServiceSettings, Settings};
+use crate::path::HostPath;
+use crate::registry::{Reference, ReferenceError};
+use crate::workspace::{Service, Workspace};
+
+/// Where a service's name goes in a destination.
+const SERVICE: &str = "{service}";
+/// The tag where nobody names one.
+const DEFAULT_TAG: &str = "latest";
+
+/// Where images go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Destination {
+    /// `oci:DIR[:TAG]`: an OCI layout that holds all services, each under its own name.
+    Layout {
+        /// The directory.
+        dir: HostPath,
+        /// The tag that follows the service's name.
+        tag: Option<String>,
+    },
+    /// `HOST[:PORT]/PREFIX`: a registry, where each service has its own repository.
+    Registry {
+        /// As the user wrote it, without the tag.
+        repository: String,
+        /// The explicit tag.
+        tag: Option<String>,
+    },
+}
+
+/// Why a text is no destination.
+#[derive(Debug, thiserror::Error)]
+pub enum DestinationError {
+    /// Nothing after `oci:`.
+    #[error("a layout needs a directory, `oci:DIR`: `{0}`")]
+    NoDirectory(String),
+    /// No registry to push to.
+    #[error("neither a layout (`oci:DIR`) nor a registry (`HOST/PREFIX`): `{0}`")]
+    NoHost(String),
+    /// One name for several images.
+    #[error("the destination names one image, but {services} services are built: `{destination}`")]
+    OneName {
+        /// The destination.
+        destination: String,
+        /// How many services.
+        services: usize,
+    },
+    /// A name that no registry takes.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+}
+
+impl DestinationError {
+    /// What to type next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoDirectory(_) => Some("such as `--to oci:images`".into()),
+            Self::NoHost(text) => Some(format!("for Docker Hub: `--to docker.io/{text}`")),
+            Self::OneName { destination, .. } => {
+                let repository = destination.rsplit_once(':').map_or(destination.as_str(), |(name, _)| name);
+                Some(format!("use `--to {repository}` with `--tag`, or put `{SERVICE}` into the name"))
+            }
+            Self::Reference(error) => error.hint(),
+        }
+    }
+}
+
+impl Destination {
+    /// Reads what the user wrote. A layout's directory is relative to `dir`.
+    pub fn parse(text: &str, dir: &HostPath) -> Result<Self, DestinationError> {
+        if let Some(layout) = text.strip_prefix("oci:") {
+            let (path, tag) = split_layout(layout);
+            if path.is_empty() {
+                return Err(DestinationError::NoDirectory(text.to_owned()));
+            }
+            return Ok(Self::Layout { dir: dir.join(path), tag });
+        }
+        let (repository, tag) = match text.rsplit_once(':') {
+            Some((repository, tag)) if !tag.contains('/') && repository.contains('/') => {
+                (repository, Some(tag.to_owned()))
+            }
+            _ => (text, None),
+        };
+        let host = repository.split('/').next().unwrap_or_default();
+        if !(host.contains(['.', ':']) || host == "localhost") {
+            return Err(DestinationError::NoHost(text.to_owned()));
+        }
+        Ok(Self::Registry { repository: repository.trim_end_matches('/').to_owned(), tag })
+    }
+
+    /// The destinations of a build: the request's, else those of `pirogue.toml`, else the folder `images` in the
+    /// workspace. Directories on the command line are relative to where it was typed, those of the file to the workspace.
+    pub(super) fn of(
+        request: &BuildRequest,
+        settings: &Settings,
+        workspace: &Workspace,
+    ) -> Result<Vec<Self>, BuildError> {
+        let typed = request.destinations.iter().map(|text| Self::parse(text, &HostPath::new("")));
+        let configured = settings.destinations.iter().map(|text| Self::parse(text, &workspace.root));
+        let destinations: Vec<Self> = match (request.destinations.is_empty(), settings.destinations.is_empty()) {
+            (false, _) => typed.collect::<Result<_, _>>()?,
+            (true, false) => configured.collect::<Result<_, _>>()?,
+            (true, true) => vec![Self::Layout { dir: workspace.root.join("images"), tag: None }],
+        };
+        Ok(destinations)
+    }
+
+    /// The names of a service in a layout: its own, with the tags if there are any.
+    pub(super) fn layout_names(tag: Option<&str>, service: &str, tags: &[String]) -> Vec<String> {
+        let tags: Vec<&str> = match tag {
+            Some(tag) => vec![tag],
+            None => tags.iter().map(String::as_str).collect(),
+        };
+        match tags.is_empty() {
+            true => vec![service.to_owned()],
+            false => tags
+                .into_iter()
+                .map(|tag| match tag.contains(SERVICE) {
+                    true => tag.replace(SERVICE, service),
+                    false => format!("{service}:{tag}"),
+                })
+                .collect(),
+        }
+    }
+
+    /// The references of a service in a registry: one for each tag.
+    pub(super) fn references(
+        repository: &str,
+        tag: Option<&str>,
+        service: &str,
+        settings: &ServiceSettings,
+        tags: &[String],
+    ) -> Result<Vec<Reference>, DestinationError> {
+        let name = settings.repository.as_deref().unwrap_or(service);
+        let repository = match (repository.contains(SERVICE), tag) {
+            (true, _) => repository.replace(SERVICE, name),
+            (false, Some(_)) => repository.to_owned(),
+            (false, None) => format!("{repository}/{name}"),
+        };
+        let tags: Vec<String> = match tag {
+            Some(tag) => vec![tag.replace(SERVICE, name)],
+            None if tags.is_empty() => vec![DEFAULT_TAG.to_owned()],
+            None => tags.to_vec(),
+        };
+        tags.iter().map(|tag| Ok(format!("{repository}:{tag}").parse()?)).collect()
+    }
+}
+
+/// Cuts `DIR[:TAG]`. A colon before a slash belongs to the directory.
+pub(super) fn split_layout(text: &str) -> (&str, Option<String>) {
+    match text.split_once(':') {
+        Some((dir, tag)) if !tag.contains('/') && !tag.is_empty() => (dir, Some(tag.to_owned())),
+        _ => (text, None),
+    }
+}
+
+/// The tags of a service: the request's, else those of `pirogue.toml`.
+pub(super) fn tags<'a>(request: &'a BuildRequest, settings: &'a ServiceSettings) -> &'a [String] {
+    match (&request.tags[..], &settings.tags) {
+        ([], Some(configured)) => configured,
+        (typed, _) => typed,
+    }
+}
+
+/// An error if a destination that names one image would get several.
+pub(super) fn refuse_shared_names(
+    destinations: &[Destination],
+    services: &[Service],
+) -> Result<(), DestinationError> {
+    for destination in destinations {
+        if let Destination::Registry { repository, tag: Some(tag) } = destination
+            && services.len() > 1
+            && !repository.contains(SERVICE)
+            && !tag.contains(SERVICE)
+        {
+            let destination = format!("{repository}:{tag}");
+            return Err(DestinationError::OneName { destination, services: services.len() });
+        }
+    }
+    Ok(())
+}
+
+/// Settings by service name, for the steps that need them for each service.
+pub(super) fn settings_by_service(services: &[Service], settings: &Settings) -> BTreeMap<String, ServiceSettings> {
+    services.iter().map(|service| (service.name.clone(), settings.of_service(&service.name))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn destinations() {
+        let layout = |dir: &str, tag: Option<&str>| {
+            Ok(Destination::Layout { dir: HostPath::new(dir), tag: tag.map(str::to_owned) })
+        };
+        let registry = |repository: &str, tag: Option<&str>| {
+            Ok(Destination::Registry { repository: repository.into(), tag: tag.map(str::to_owned) })
+        };
+        let table = [
+            ("oci:images", layout("images", None)),
+            ("oci:/abs/images:v1", layout("/abs/images", Some("v1"))),
+            ("oci:a:b/c", layout("a:b/c", None)),
+            ("oci:", Err("a layout needs a directory")),
+            ("localhost:5000", registry("localhost:5000", None)),
+            ("localhost/acme", registry("localhost/acme", None)),
+            ("127.0.0.1:5000/acme/", registry("127.0.0.1:5000/acme", None)),
+            ("ghcr.io/acme/{service}:v1", registry("ghcr.io/acme/{service}", Some("v1"))),
+            ("registry.example.com:5000/a/b:c", registry("registry.example.com:5000/a/b", Some("c"))),
+            ("acme", Err("neither a layout")),
+            ("acme/web", Err("neither a layout")),
+            ("", Err("neither a layout")),
+        ];
+        for (text, expected) in table {
+            match (Destination::parse(text, &HostPath::new("")), expected) {
+                (Ok(found), Ok(expected)) => assert_eq!(found, expected, "{text}"),
+                (Err(error), Err(expected)) => assert!(error.to_string().contains(expected), "{text}: {error}"),
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn names_in_a_registry() {
+        let settings = ServiceSettings::default();
+        let renamed = ServiceSettings { repository: Some("team/web".into()), ..ServiceSettings::default() };
+        let table: [(&str, Option<&str>, &ServiceSettings, &[&str], &[&str]); 6] = [
+            ("localhost:5000", None, &settings, &[], &["localhost:5000/gateway:latest"]),
+            ("ghcr.io/acme", None, &settings, &["1", "2"], &["ghcr.io/acme/gateway:1", "ghcr.io/acme/gateway:2"]),
+            ("ghcr.io/acme/x-{service}", None, &settings, &[], &["ghcr.io/acme/x-gateway:latest"]),
+            ("ghcr.io/acme/one", Some("v1"), &settings, &["2"], &["ghcr.io/acme/one:v1"]),
+            ("ghcr.io/acme/all", Some("{service}-v1"), &settings, &[], &["ghcr.io/acme/all:gateway-v1"]),
+            ("ghcr.io", None, &renamed, &[], &["ghcr.io/team/web:latest"]),
+        ];
+        for (repository, tag, settings, tags, expected) in table {
+            let tags: Vec<String> = tags.iter().map(|tag| tag.to_string()).collect();
+            let found = Destination::references(repository, tag, "gateway", settings, &tags).unwrap();
+            let found: Vec<String> = found.iter().map(Reference::to_string).collect();
+            assert_eq!(found, expected, "{repository}");
+        }
+    }
+}

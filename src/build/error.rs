@@ -1,0 +1,119 @@
+use std::io;
+
+use super::base::BaseError;
+use super::{DestinationError, SelectionError};
+use crate::cancel::Cancelled;
+use crate::closure::ClosureError;
+use crate::config::ConfigError;
+use crate::image::{AssembleError, UserError};
+use crate::layer::{CollectError, PackError, TreeError};
+use crate::layout::LayoutError;
+use crate::path::ImagePathError;
+use crate::platform::PlatformError;
+use crate::registry::RegistryError;
+use crate::store::StoreError;
+use crate::workspace::WorkspaceError;
+
+/// Why a build ends without its images.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The directory is no workspace.
+    #[error(transparent)]
+    Workspace(#[from] WorkspaceError),
+    /// `pirogue.toml` is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The services cannot be told.
+    #[error(transparent)]
+    Selection(#[from] SelectionError),
+    /// A platform that is none.
+    #[error(transparent)]
+    Platform(#[from] PlatformError),
+    /// A destination that is none.
+    #[error(transparent)]
+    Destination(#[from] DestinationError),
+    /// A dependency closure cannot be computed.
+    #[error(transparent)]
+    Closure(#[from] ClosureError),
+    /// The base cannot be had.
+    #[error(transparent)]
+    Base(#[from] BaseError),
+    /// The image's user cannot be had.
+    #[error(transparent)]
+    User(#[from] UserError),
+    /// Files cannot be collected.
+    #[error(transparent)]
+    Collect(#[from] CollectError),
+    /// Two things at one place in the image.
+    #[error(transparent)]
+    Tree(#[from] TreeError),
+    /// A path that no image can have.
+    #[error(transparent)]
+    Path(#[from] ImagePathError),
+    /// The base has something else where a directory is needed.
+    #[error("the base has a link or file where the image needs a directory: `{0}`")]
+    BaseInTheWay(crate::path::ImagePath),
+    /// A pattern in `pirogue.toml` that is none.
+    #[error("not a pattern ({reason}): `{pattern}`")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// `files` in `pirogue.toml` names a file that is not there.
+    #[error("`files` of the service `{service}` names something that does not exist: `{from}`")]
+    NoSuchFile {
+        /// The service.
+        service: String,
+        /// The path, relative to the workspace.
+        from: String,
+    },
+    /// A layer cannot be packed.
+    #[error(transparent)]
+    Pack(#[from] PackError),
+    /// An image cannot be put together.
+    #[error(transparent)]
+    Assemble(#[from] AssembleError),
+    /// The store cannot be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A layout cannot be written.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// A registry refused or cannot be reached.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// A thread of the runtime died.
+    #[error("a task ended unexpectedly: {0}")]
+    Task(io::Error),
+    /// The user ended the build.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+}
+
+impl BuildError {
+    /// What to type next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Workspace(error) => error.hint(),
+            Self::Config(error) => error.hint(),
+            Self::Selection(error) => error.hint(),
+            Self::Destination(error) => error.hint(),
+            Self::Closure(error) => error.hint(),
+            Self::Base(error) => error.hint(),
+            Self::User(error) => error.hint(),
+            Self::Pack(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            Self::Layout(error) => error.hint(),
+            Self::Registry(error) => error.hint(),
+            Self::BaseInTheWay(_) => Some("set `root` in pirogue.toml to another directory, such as \"/srv/app\"".into()),
+            _ => None,
+        }
+    }
+
+    /// Whether the user ended the build.
+    pub fn is_cancelled(&self) -> bool {
+        matches!(self, Self::Cancelled(_) | Self::Pack(PackError::Cancelled(_)))
+    }
+}
