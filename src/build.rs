@@ -2,6 +2,7 @@
 //! the work.
 
 mod base;
+mod contents;
 mod deliver;
 mod destination;
 mod error;
@@ -15,7 +16,7 @@ pub use base::BaseReference;
 pub use deliver::Delivery;
 pub use destination::{Destination, DestinationError};
 pub use error::BuildError;
-pub use plan::{BuildPlan, ServicePlan};
+pub use plan::{BuildPlan, ServicePlan, Weight};
 pub use selection::SelectionError;
 
 use crate::cancel::Cancellation;
@@ -75,10 +76,10 @@ pub async fn build(request: &BuildRequest, context: &Context) -> Result<BuildRep
     let installed = InstalledPackages::new(&workspace);
     let closures = plan::close(&services, &settings, &installed, &platform, context)?;
     let bases = base::resolve(&services, &settings, request, &platform, context).await?;
-    let plan = BuildPlan::new(&workspace, &settings, services, closures, &bases, context)?;
+    let plan = BuildPlan::new(&workspace, &settings, services, closures, &bases, request)?;
 
     let layers = pack::pack(&plan, context)?;
-    let images = pack::assemble(&plan, &layers, context)?;
+    let images = pack::assemble_images(&plan, &layers, &bases, context)?;
 
     let deliveries = deliver::deliver(&plan, &images, &destinations, &bases, request, context).await?;
     Ok(BuildReport::new(&plan, &layers, &images, &deliveries))

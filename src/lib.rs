@@ -1,7 +1,37 @@
+//! **pirogue** turns a compiled Node.js workspace into minimal, reproducible OCI images, one for each service, and brings
+//! them to a registry: no Docker daemon, no root, no `RUN`.
+//!
+//! # Vocabulary
+//!
+//! The words of the OCI specifications mean what they mean there: descriptor, digest, diff ID, manifest, index, config,
+//! layer, blob, platform, layout, reference, tag, repository, mount. So do Node's: workspace, member, specifier,
+//! hoisting, production, development, optional and peer dependency. pirogue's own:
+//!
+//! - **service**: a member that runs; one image is built of it.
+//! - **dependency closure**: the installed packages and members a service needs, each with the **reason** why; what was
+//!   considered and left out is an **exclusion**.
+//! - **plan**: every decision about images, with no byte written.
+//! - **fragment**: the entries of one package, the unit of packing. A layer is a run of fragments.
+//! - **pack**, **assemble**, **deliver**: make the layers' bytes, put the documents together, bring both to their place.
+//!
+//! # Pipeline
+//!
+//! [`build::build`] reads as the list of its steps.
+//!
+//! # Modules
+//!
+//! From the top: [`cli`] and [`commands`] (what is typed and shown), [`build`] (the pipeline), the edges [`registry`],
+//! [`layout`], [`store`], the pure [`closure`], [`layer`], [`image`], [`workspace`], [`config`], [`manifest`], and the
+//! vocabulary [`digest`], [`path`], [`platform`]. A test holds who may import whom.
+
+pub mod build;
 pub mod cancel;
+pub mod cli;
 pub mod closure;
+pub mod commands;
 pub mod config;
 pub mod digest;
+pub mod environment;
 mod host;
 pub mod image;
 pub mod layer;
@@ -9,6 +39,8 @@ pub mod layout;
 pub mod manifest;
 pub mod path;
 pub mod platform;
+pub mod progress;
 pub mod registry;
+pub mod report;
 pub mod store;
 pub mod workspace;

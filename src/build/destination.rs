@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use super::{BuildError, BuildRequest};
 use crate::config::{ServiceSettings, Settings};
 use crate::path::HostPath;
@@ -165,10 +163,7 @@ pub(super) fn tags<'a>(request: &'a BuildRequest, settings: &'a ServiceSettings)
 }
 
 /// An error if a destination that names one image would get several.
-pub(super) fn refuse_shared_names(
-    destinations: &[Destination],
-    services: &[Service],
-) -> Result<(), DestinationError> {
+pub(super) fn refuse_shared_names(destinations: &[Destination], services: &[Service]) -> Result<(), DestinationError> {
     for destination in destinations {
         if let Destination::Registry { repository, tag: Some(tag) } = destination
             && services.len() > 1
@@ -180,11 +175,6 @@ pub(super) fn refuse_shared_names(
         }
     }
     Ok(())
-}
-
-/// Settings by service name, for the steps that need them for each service.
-pub(super) fn settings_by_service(services: &[Service], settings: &Settings) -> BTreeMap<String, ServiceSettings> {
-    services.iter().map(|service| (service.name.clone(), settings.of_service(&service.name))).collect()
 }
 
 #[cfg(test)]

@@ -69,6 +69,9 @@ pub enum BuildError {
         /// The path, relative to the workspace.
         from: String,
     },
+    /// A health check over HTTP needs a port.
+    #[error("the health check needs to know the port of the service: `{0}`")]
+    HealthWithoutPort(String),
     /// A layer cannot be packed.
     #[error(transparent)]
     Pack(#[from] PackError),
@@ -107,7 +110,10 @@ impl BuildError {
             Self::Store(error) => error.hint(),
             Self::Layout(error) => error.hint(),
             Self::Registry(error) => error.hint(),
-            Self::BaseInTheWay(_) => Some("set `root` in pirogue.toml to another directory, such as \"/srv/app\"".into()),
+            Self::HealthWithoutPort(service) => Some(format!("set `port` under `[service.{service}]` in pirogue.toml")),
+            Self::BaseInTheWay(_) => {
+                Some("set `root` in pirogue.toml to another directory, such as \"/srv/app\"".into())
+            }
             _ => None,
         }
     }

@@ -105,10 +105,7 @@ fn find(workspace: &Workspace, wanted: &str) -> Result<WorkspacePath, SelectionE
     });
     match found {
         Some(member) => Ok(member.dir.clone()),
-        None => Err(SelectionError::UnknownService {
-            name: wanted.to_owned(),
-            known: names.into_values().collect(),
-        }),
+        None => Err(SelectionError::UnknownService { name: wanted.to_owned(), known: names.into_values().collect() }),
     }
 }
 
@@ -139,4 +136,3 @@ pub(super) fn platform(request: &BuildRequest, settings: &Settings) -> Result<Pl
         (None, None) => Ok(Platform::of_this_machine()),
     }
 }
-

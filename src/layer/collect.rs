@@ -1,8 +1,6 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
 
-use globset::GlobSet;
-
 use super::volatile_files::is_volatile;
 use super::{Content, Entry, FileTree, Owner, TreeError};
 use crate::host::{self, HostError};
@@ -17,8 +15,6 @@ pub struct Collector<'a> {
     pub image_root: &'a ImagePath,
     /// Who owns everything.
     pub owner: Owner,
-    /// Paths relative to the workspace that are left out of packages.
-    pub exclude: &'a GlobSet,
 }
 
 /// Why files cannot be collected.
@@ -60,7 +56,7 @@ impl Collector<'_> {
         for entry in host::read_directory(&host_dir)? {
             let path = below.join(&entry.name);
             let in_workspace = package.as_path().join(&path);
-            if path == Path::new("node_modules") || is_volatile(&path) || self.exclude.is_match(&in_workspace) {
+            if path == Path::new("node_modules") || is_volatile(&path) {
                 continue;
             }
             if entry.kind.is_dir() {
@@ -86,6 +82,47 @@ impl Collector<'_> {
         Ok(tree)
     }
 
+    /// A file, link or directory with all it holds, from anywhere in the workspace to anywhere in the image.
+    pub fn copied(&self, from: &WorkspacePath, to: &ImagePath) -> Result<FileTree, CollectError> {
+        let mut tree = FileTree::default();
+        self.copy(from.as_path(), to, &mut tree)?;
+        Ok(tree)
+    }
+
+    fn copy(&self, from: &Path, to: &ImagePath, tree: &mut FileTree) -> Result<(), CollectError> {
+        let on_host = self.workspace.root.join(from);
+        if host::link_metadata(&on_host)?.is_some_and(|metadata| metadata.is_dir()) {
+            tree.insert(to.clone(), Entry::directory(self.owner))?;
+            for entry in host::read_directory(&on_host)? {
+                self.copy(&from.join(&entry.name), &to.join(&entry.name)?, tree)?;
+            }
+            return Ok(());
+        }
+        self.add_at(from, to.clone(), tree)
+    }
+
+    /// The links of `DIR/node_modules/.bin` to commands of packages and members that `is_kept`. Links to others, and the
+    /// scripts that pnpm writes with paths of this host in them, are left out.
+    pub fn bin_links(
+        &self,
+        node_modules: &WorkspacePath,
+        is_kept: impl Fn(&Path) -> bool,
+    ) -> Result<FileTree, CollectError> {
+        let mut tree = FileTree::default();
+        let bin = node_modules.as_path().join(".bin");
+        let on_host = self.workspace.root.join(&bin);
+        if !host::link_metadata(&on_host)?.is_some_and(|metadata| metadata.is_dir()) {
+            return Ok(tree);
+        }
+        for entry in host::read_directory(&on_host)?.into_iter().filter(|entry| entry.kind.is_symlink()) {
+            let target = host::read_link(&on_host.join(&entry.name))?;
+            if lexically_joined(&bin, &target).is_some_and(|target| is_kept(&target)) {
+                self.add(&bin.join(&entry.name), &mut tree)?;
+            }
+        }
+        Ok(tree)
+    }
+
     /// A link under `node_modules` to the directory in which a package really lies; relative, wherever the image's root
     /// is, and whatever the host's link says.
     pub fn link(&self, from: &WorkspacePath, to: &WorkspacePath) -> Result<FileTree, CollectError> {
@@ -99,8 +136,11 @@ impl Collector<'_> {
 
     /// Adds the file or link at a path relative to the workspace.
     fn add(&self, path: &Path, tree: &mut FileTree) -> Result<(), CollectError> {
+        self.add_at(path, self.image_root.join(path)?, tree)
+    }
+
+    fn add_at(&self, path: &Path, place: ImagePath, tree: &mut FileTree) -> Result<(), CollectError> {
         let on_host = self.workspace.root.join(path);
-        let place = self.image_root.join(path)?;
         let Some(metadata) = host::link_metadata(&on_host)? else { return Ok(()) };
         if metadata.is_symlink() {
             let target = self.link_target(path, &on_host)?;
@@ -127,14 +167,47 @@ impl Collector<'_> {
             let parent = self.image_root.join(path)?.parent().unwrap_or_else(ImagePath::root);
             return Ok(parent.relative_link_to(&self.image_path(&inside)?));
         }
-        let mut depth = path.components().count() - 1;
-        for component in target.components() {
-            match component {
-                Component::ParentDir => depth = depth.checked_sub(1).ok_or_else(leaves)?,
-                Component::Normal(_) => depth += 1,
-                _ => {}
-            }
-        }
+        let parent = path.parent().unwrap_or(Path::new(""));
+        lexically_joined(parent, &target).ok_or_else(leaves)?;
         Ok(target)
+    }
+}
+
+/// `dir/target` without `..`; `None` if it is absolute or leads above the root that `dir` is relative to.
+fn lexically_joined(dir: &Path, target: &Path) -> Option<PathBuf> {
+    let mut joined = dir.to_owned();
+    for component in target.components() {
+        match component {
+            Component::ParentDir => {
+                if !joined.pop() {
+                    return None;
+                }
+            }
+            Component::Normal(name) => joined.push(name),
+            Component::CurDir => {}
+            Component::RootDir | Component::Prefix(_) => return None,
+        }
+    }
+    Some(joined)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_stay_in_the_workspace() {
+        let table = [
+            ("node_modules/.bin", "../typeorm/cli.js", Some("node_modules/typeorm/cli.js")),
+            ("a/b", "../../c", Some("c")),
+            ("a/b", "../..", Some("")),
+            ("a/b", "../../../c", None),
+            ("a", "/etc/passwd", None),
+            ("", "./x", Some("x")),
+        ];
+        for (dir, target, expected) in table {
+            let found = lexically_joined(Path::new(dir), Path::new(target));
+            assert_eq!(found, expected.map(PathBuf::from), "{dir} {target}");
+        }
     }
 }

@@ -106,6 +106,11 @@ impl FileTree {
         other.entries.into_iter().try_for_each(|(path, entry)| self.insert(path, entry))
     }
 
+    /// Leaves out the entries for which `keep` is false.
+    pub fn retain(&mut self, keep: impl Fn(&ImagePath) -> bool) {
+        self.entries.retain(|path, _| keep(path));
+    }
+
     /// The entry at a path.
     pub fn get(&self, path: &ImagePath) -> Option<&Entry> {
         self.entries.get(path)

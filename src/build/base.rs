@@ -1,0 +1,409 @@
+//! The step that resolves bases: from what the user wrote to a manifest, a config and the merged file system.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Write};
+
+use tokio::task::spawn_blocking;
+
+use super::destination::split_layout;
+use super::{BuildError, BuildRequest, Context};
+use crate::config::Settings;
+use crate::image::{BaseFiles, BaseImage};
+use crate::layer::{LayerListing, ListingError, list};
+use crate::layout::{Layout, LayoutError};
+use crate::manifest::{Descriptor, DocumentError, ImageConfig, Index, Manifest, Raw, media_type};
+use crate::path::HostPath;
+use crate::platform::Platform;
+use crate::registry::{Client, Reference, ReferenceError, RegistryError, Repository};
+use crate::store::StoreError;
+use crate::workspace::Service;
+
+/// The base where nobody names one.
+const DEFAULT_BASE: &str = "node:20-alpine";
+
+/// The files of the base whose contents matter, besides what it has where.
+const TEXTS: [&str; 5] = ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/os-release", "/usr/lib/os-release"];
+
+/// A base as the user names it.
+#[derive(Clone, Debug)]
+pub enum BaseReference {
+    /// In a registry.
+    Registry(Reference),
+    /// `oci:DIR[:TAG]`
+    Layout {
+        /// The directory.
+        dir: HostPath,
+        /// The name of the image in it.
+        name: Option<String>,
+    },
+}
+
+/// Why a base cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum BaseError {
+    /// The base is not there for the wanted platform.
+    #[error("the base has no image for {wanted}, only for {}: `{base}`", list_platforms(.offered))]
+    NoSuchPlatform {
+        /// The base.
+        base: String,
+        /// The platform asked for.
+        wanted: Platform,
+        /// The platforms it has.
+        offered: Vec<Platform>,
+    },
+    /// Not an image.
+    #[error("not an image but a `{media_type}`: `{base}`")]
+    NotAnImage {
+        /// The base.
+        base: String,
+        /// What it is.
+        media_type: String,
+    },
+    /// A layer that is no tar.
+    #[error("a layer of the base has a media type that is no layer's, `{media_type}`: `{base}`")]
+    UnknownLayer {
+        /// The base.
+        base: String,
+        /// The media type.
+        media_type: String,
+    },
+    /// A document is not what it should be.
+    #[error("{source}: `{base}`")]
+    Document {
+        /// The base.
+        base: String,
+        /// What is wrong.
+        source: DocumentError,
+    },
+    /// A layer cannot be read.
+    #[error("{source}: `{base}`")]
+    Listing {
+        /// The base.
+        base: String,
+        /// What is wrong.
+        source: ListingError,
+    },
+    /// No reference.
+    #[error(transparent)]
+    Reference(#[from] ReferenceError),
+    /// The registry refused or cannot be reached.
+    #[error("cannot get the base `{base}`: {source}")]
+    Registry {
+        /// The base.
+        base: String,
+        /// Why.
+        source: RegistryError,
+    },
+    /// The layout cannot be read.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+}
+
+fn list_platforms(platforms: &[Platform]) -> String {
+    platforms.iter().map(|platform| format!("`{platform}`")).collect::<Vec<_>>().join(", ")
+}
+
+impl BaseError {
+    /// What to type next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoSuchPlatform { offered, .. } => {
+                offered.first().map(|platform| format!("build for one it has: `--platform {platform}`"))
+            }
+            Self::Registry { source, .. } => source
+                .hint()
+                .or_else(|| Some("to build without a registry: `--base oci:DIR`, an OCI layout on this disk".into())),
+            Self::Layout(error) => error.hint(),
+            Self::Reference(error) => error.hint(),
+            _ => None,
+        }
+    }
+}
+
+impl BaseReference {
+    /// Reads what the user wrote; a layout's directory is relative to `dir`.
+    fn parse(text: &str, dir: &HostPath) -> Result<Self, BaseError> {
+        match text.strip_prefix("oci:") {
+            Some(layout) => {
+                let (path, name) = split_layout(layout);
+                Ok(Self::Layout { dir: dir.join(path), name })
+            }
+            None => Ok(Self::Registry(text.parse()?)),
+        }
+    }
+}
+
+/// Where the blobs of a base lie.
+#[derive(Clone, Debug)]
+enum Source {
+    Registry(Client, Repository),
+    Layout(Layout),
+}
+
+/// A base, what it holds, and where its blobs are.
+#[derive(Clone, Debug)]
+pub struct ResolvedBase {
+    /// Manifest and config.
+    pub image: BaseImage,
+    /// The merged file system.
+    pub files: BaseFiles,
+    source: Source,
+}
+
+impl ResolvedBase {
+    /// The repository the base was pulled from, from which a registry can mount its layers.
+    pub fn repository(&self) -> Option<&Repository> {
+        match &self.source {
+            Source::Registry(_, repository) => Some(repository),
+            Source::Layout(_) => None,
+        }
+    }
+
+    /// The file that holds a layer of the base: fetched and verified, unless the store has it.
+    pub async fn fetch(&self, layer: &Descriptor, context: &Context) -> Result<HostPath, BuildError> {
+        self.source.fetch(&self.image.name, layer, context).await
+    }
+}
+
+/// Resolves the base of each service; services that name the same one share it.
+pub(super) async fn resolve(
+    services: &[Service],
+    settings: &Settings,
+    request: &BuildRequest,
+    platform: &Platform,
+    context: &Context,
+) -> Result<BTreeMap<String, ResolvedBase>, BuildError> {
+    let mut by_name: BTreeMap<String, ResolvedBase> = BTreeMap::new();
+    for service in services {
+        let name = base_name(service, settings, request);
+        if !by_name.contains_key(&name) {
+            // Typed by the user: relative to where it was typed. From pirogue.toml: relative to the workspace.
+            let dir = if request.base.is_some() { HostPath::new("") } else { request.dir.clone() };
+            context.progress.step(&format!("resolving the base {name}"));
+            let resolved = resolve_one(&name, &dir, platform, context).await?;
+            by_name.insert(name, resolved);
+        }
+    }
+    Ok(by_name)
+}
+
+/// The base of a service, as the user names it.
+pub(super) fn base_name(service: &Service, settings: &Settings, request: &BuildRequest) -> String {
+    let configured = || settings.of_service(&service.name).base;
+    request.base.clone().or_else(configured).unwrap_or_else(|| DEFAULT_BASE.to_owned())
+}
+
+async fn resolve_one(
+    name: &str,
+    dir: &HostPath,
+    platform: &Platform,
+    context: &Context,
+) -> Result<ResolvedBase, BuildError> {
+    let (source, mut found) = match BaseReference::parse(name, dir)? {
+        BaseReference::Registry(reference) => {
+            let source = Source::Registry(context.client.clone(), reference.repository().clone());
+            (source, pull(name, &context.client, &reference).await?)
+        }
+        BaseReference::Layout { dir, name } => {
+            let layout = Layout::open(&dir).map_err(BaseError::Layout)?;
+            let descriptor = layout.find(name.as_deref()).map_err(BaseError::Layout)?;
+            let bytes = layout.document(&descriptor).map_err(BaseError::Layout)?;
+            (Source::Layout(layout), (descriptor.media_type, bytes))
+        }
+    };
+    let document = |source| BaseError::Document { base: name.to_owned(), source };
+    // An index may hold indexes; no real one is deeper than this.
+    for _ in 0..4 {
+        let (media_type, bytes) = found;
+        if !media_type::is_index(&media_type) {
+            return resolved_image(name, platform, media_type, bytes, source, context).await;
+        }
+        let index: Raw<Index> = Raw::parse("image index", bytes).map_err(document)?;
+        let chosen = choose(name, index.parsed(), platform)?;
+        found = (chosen.media_type.clone(), source.document(name, &chosen).await?);
+    }
+    Err(BaseError::NotAnImage { base: name.to_owned(), media_type: media_type::INDEX.to_owned() }.into())
+}
+
+/// The manifest of the wanted platform. Attestations, which have the platform `unknown`, are passed over.
+fn choose(name: &str, index: &Index, wanted: &Platform) -> Result<Descriptor, BaseError> {
+    let known = |descriptor: &&Descriptor| descriptor.platform.as_ref().is_none_or(|platform| !platform.is_unknown());
+    let accepted =
+        |descriptor: &&Descriptor| descriptor.platform.as_ref().is_some_and(|offered| wanted.accepts(offered));
+    if let Some(descriptor) = index.manifests.iter().find(accepted) {
+        return Ok(descriptor.clone());
+    }
+    match &index.manifests.iter().filter(known).collect::<Vec<_>>()[..] {
+        // One manifest that says nothing of its platform: its config will.
+        [only] if only.platform.is_none() => Ok((*only).clone()),
+        others => Err(BaseError::NoSuchPlatform {
+            base: name.to_owned(),
+            wanted: wanted.clone(),
+            offered: others.iter().filter_map(|descriptor| descriptor.platform.clone()).collect(),
+        }),
+    }
+}
+
+async fn resolved_image(
+    name: &str,
+    platform: &Platform,
+    media_type: String,
+    bytes: Vec<u8>,
+    source: Source,
+    context: &Context,
+) -> Result<ResolvedBase, BuildError> {
+    if !media_type::is_manifest(&media_type) {
+        return Err(BaseError::NotAnImage { base: name.to_owned(), media_type }.into());
+    }
+    let document = |source| BaseError::Document { base: name.to_owned(), source };
+    let manifest: Raw<Manifest> = Raw::parse("image manifest", bytes).map_err(document)?;
+    let config = source.config(name, &manifest.parsed().config, context).await?;
+    let config: Raw<ImageConfig> = Raw::parse("image config", config).map_err(document)?;
+    let offered = config.parsed().platform.clone();
+    if !platform.accepts(&offered) {
+        let (base, wanted) = (name.to_owned(), platform.clone());
+        return Err(BaseError::NoSuchPlatform { base, wanted, offered: vec![offered] }.into());
+    }
+    let mut layers = Vec::new();
+    for layer in &manifest.parsed().layers {
+        let Some(media_type) = media_type::oci_layer(&layer.media_type) else {
+            let (base, media_type) = (name.to_owned(), layer.media_type.clone());
+            return Err(BaseError::UnknownLayer { base, media_type }.into());
+        };
+        layers.push(Descriptor::new(media_type, layer.digest, layer.size));
+    }
+    let image = BaseImage { name: name.to_owned(), platform: offered, manifest, config, layers };
+    let mut listings = Vec::new();
+    for layer in &image.layers {
+        listings.push(listing(name, layer, &source, context).await?);
+    }
+    Ok(ResolvedBase { image, files: BaseFiles::merge(&listings), source })
+}
+
+async fn pull(name: &str, client: &Client, reference: &Reference) -> Result<(String, Vec<u8>), BaseError> {
+    let accept =
+        [media_type::INDEX, media_type::MANIFEST, media_type::DOCKER_MANIFEST_LIST, media_type::DOCKER_MANIFEST];
+    match client.manifest(reference, &accept).await {
+        Ok(manifest) => Ok((manifest.descriptor.media_type, manifest.bytes)),
+        Err(source) => Err(BaseError::Registry { base: name.to_owned(), source }),
+    }
+}
+
+/// What a layer holds: remembered by its digest, so that a layer is fetched for this once.
+async fn listing(
+    name: &str,
+    layer: &Descriptor,
+    source: &Source,
+    context: &Context,
+) -> Result<LayerListing, BuildError> {
+    let fact = format!("layer-listing-1-{}.json", layer.digest.hex());
+    if let Some(bytes) = context.store.fact(&fact)? {
+        // One that cannot be read, of whatever origin, is made again.
+        if let Ok(listing) = serde_json::from_slice(&bytes) {
+            return Ok(listing);
+        }
+    }
+    let path = source.fetch(name, layer, context).await?;
+    let base = name.to_owned();
+    // Only layers get here.
+    let compression = media_type::compression(&layer.media_type).unwrap_or(media_type::Compression::None);
+    let listing = blocking(move || {
+        let damaged = |source| BaseError::Listing { base: base.clone(), source };
+        let file = File::open(&path).map_err(|error| damaged(error.into()))?;
+        Ok(list(io::BufReader::with_capacity(1 << 16, file), compression, &TEXTS).map_err(damaged)?)
+    })
+    .await?;
+    let bytes = serde_json::to_vec(&listing).unwrap_or_default();
+    context.store.put_fact(&fact, &bytes)?;
+    Ok(listing)
+}
+
+impl Source {
+    /// A manifest or index, by digest.
+    async fn document(&self, base: &str, descriptor: &Descriptor) -> Result<Vec<u8>, BuildError> {
+        match self {
+            Self::Registry(client, repository) => {
+                Ok(pull(base, client, &repository.with_digest(descriptor.digest)).await?.1)
+            }
+            Self::Layout(layout) => Ok(layout.document(descriptor).map_err(BaseError::Layout)?),
+        }
+    }
+
+    /// The config, which is a blob.
+    async fn config(&self, base: &str, descriptor: &Descriptor, context: &Context) -> Result<Vec<u8>, BuildError> {
+        let path = self.fetch(base, descriptor, context).await?;
+        Ok(std::fs::read(&path).map_err(|source| StoreError::Io { action: "read", path, source })?)
+    }
+
+    /// The file that holds a blob, verified while it came.
+    async fn fetch(&self, base: &str, descriptor: &Descriptor, context: &Context) -> Result<HostPath, BuildError> {
+        if let Some(path) = context.store.blob(descriptor)? {
+            return Ok(path);
+        }
+        context.cancellation.check()?;
+        match self {
+            Self::Layout(layout) => {
+                let (layout, descriptor, store) = (layout.clone(), descriptor.clone(), context.store.clone());
+                blocking(move || {
+                    let mut blob = store.new_blob()?;
+                    layout.copy_blob(&descriptor, &mut blob).map_err(BaseError::Layout)?;
+                    Ok(blob.keep(&descriptor.digest)?)
+                })
+                .await
+            }
+            Self::Registry(client, repository) => download(base, client, repository, descriptor, context).await,
+        }
+    }
+}
+
+async fn download(
+    base: &str,
+    client: &Client,
+    repository: &Repository,
+    descriptor: &Descriptor,
+    context: &Context,
+) -> Result<HostPath, BuildError> {
+    let task = context.progress.task(&format!("fetching {} of the base", descriptor.digest.short()), descriptor.size);
+    let mut blob = StoreSink(context.store.new_blob()?);
+    let result = client.blob(repository, descriptor, &mut blob, &|bytes| task.advance(bytes)).await;
+    match result {
+        Ok(()) => Ok(blob.0.keep(&descriptor.digest)?),
+        Err(source) => Err(BaseError::Registry { base: base.to_owned(), source }.into()),
+    }
+}
+
+/// A blob of the store as the asynchronous sink of a download. Writes to a local file block for too short a time to
+/// matter.
+struct StoreSink(crate::store::NewBlob);
+
+impl tokio::io::AsyncWrite for StoreSink {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<io::Result<usize>> {
+        std::task::Poll::Ready(self.0.write(bytes))
+    }
+
+    fn poll_flush(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::task::Poll::Ready(self.0.flush())
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        self.poll_flush(context)
+    }
+}
+
+/// Runs work that blocks on a thread of its own.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, BuildError> + Send + 'static,
+) -> Result<T, BuildError> {
+    spawn_blocking(work).await.unwrap_or_else(|error| Err(BuildError::Task(error.into())))
+}

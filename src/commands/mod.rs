@@ -1,0 +1,44 @@
+//! The verbs of the command line, one file each: call the core, render, give the exit code.
+
+mod build;
+mod terminal;
+
+use std::process::ExitCode;
+
+use crate::build::BuildError;
+use crate::cli::{Cli, Command};
+use crate::environment::{Environment, EnvironmentError};
+
+/// The user ended the run, by Ctrl-C or SIGTERM. Source: the shell's custom, 128 + SIGINT.
+const INTERRUPTED: u8 = 130;
+
+/// Why a command fails.
+#[derive(Debug, thiserror::Error)]
+enum CommandError {
+    #[error(transparent)]
+    Build(#[from] BuildError),
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    #[error("cannot start: {0}")]
+    Start(std::io::Error),
+    #[error("cannot write to standard output: {0}")]
+    Output(std::io::Error),
+}
+
+/// Runs what was typed.
+pub fn run(cli: &Cli) -> ExitCode {
+    let result = Environment::read().map_err(CommandError::from).and_then(|environment| match &cli.command {
+        Command::Build(arguments) => build::run(arguments, &environment),
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let (hint, cancelled) = match &error {
+                CommandError::Build(error) => (error.hint(), error.is_cancelled()),
+                _ => (None, false),
+            };
+            terminal::error(&error.to_string(), hint.as_deref());
+            ExitCode::from(if cancelled { INTERRUPTED } else { 1 })
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The one place that writes to the terminal: results to standard output, everything else to standard error.
+
+use std::io::{self, IsTerminal, Write as _};
+use std::sync::Arc;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::progress::{Progress, Task};
+
+/// Writes a result.
+pub(super) fn output(text: &str) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    stdout.flush()
+}
+
+/// Writes an error and what to do next. Where even that fails, the exit code has to do.
+pub(super) fn error(text: &str, hint: Option<&str>) {
+    let mut stderr = io::stderr().lock();
+    let _ = writeln!(stderr, "error: {text}");
+    if let Some(hint) = hint {
+        let _ = writeln!(stderr, "hint: {hint}");
+    }
+}
+
+/// Shows progress: bars on a terminal, plain lines otherwise.
+pub(super) fn progress() -> Arc<dyn Progress> {
+    match io::stderr().is_terminal() {
+        true => Arc::new(Bars(MultiProgress::with_draw_target(ProgressDrawTarget::stderr()))),
+        false => Arc::new(Lines),
+    }
+}
+
+struct Lines;
+
+impl Progress for Lines {
+    fn step(&self, text: &str) {
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+
+    fn warn(&self, text: &str) {
+        let _ = writeln!(io::stderr().lock(), "warning: {text}");
+    }
+
+    fn task(&self, _text: &str, _total_bytes: u64) -> Box<dyn Task> {
+        Box::new(crate::progress::Silent)
+    }
+}
+
+struct Bars(MultiProgress);
+
+impl Progress for Bars {
+    fn step(&self, text: &str) {
+        let _ = self.0.println(text);
+    }
+
+    fn warn(&self, text: &str) {
+        let _ = self.0.println(format!("warning: {text}"));
+    }
+
+    fn task(&self, text: &str, total_bytes: u64) -> Box<dyn Task> {
+        let bar = self.0.add(ProgressBar::new(total_bytes));
+        let style = ProgressStyle::with_template("{msg:28} {bar:30} {bytes:>10}/{total_bytes:10} {bytes_per_sec}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_message(text.to_owned());
+        Box::new(Bar(bar))
+    }
+}
+
+struct Bar(ProgressBar);
+
+impl Task for Bar {
+    fn advance(&self, bytes: u64) {
+        self.0.inc(bytes);
+    }
+}
+
+impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}

@@ -1,0 +1,71 @@
+//! The one place that reads the environment: variables, the user's directories, the number of cores.
+
+use std::env;
+use std::ffi::OsString;
+use std::num::NonZero;
+use std::path::PathBuf;
+use std::thread;
+
+use crate::path::HostPath;
+use crate::registry::CredentialFiles;
+
+/// The time of every entry where `SOURCE_DATE_EPOCH` says nothing: one second after the beginning of 1970, since some
+/// tools take zero for "no time".
+const DEFAULT_EPOCH: u64 = 1;
+
+/// What the environment says.
+#[derive(Clone, Debug)]
+pub struct Environment {
+    /// Where blobs are kept: `PIROGUE_CACHE_DIR`, else `pirogue` in the user's cache directory.
+    pub cache_dir: HostPath,
+    /// `SOURCE_DATE_EPOCH` in seconds since 1970, else 1.
+    pub epoch: u64,
+    /// The files that may hold credentials for registries.
+    pub credentials: CredentialFiles,
+    /// The number of cores.
+    pub threads: usize,
+}
+
+/// A variable that is not what it should be.
+#[derive(Debug, thiserror::Error)]
+pub enum EnvironmentError {
+    /// Not a number of seconds.
+    #[error("SOURCE_DATE_EPOCH is not a number of seconds since 1970 of at most {MAX_EPOCH}: `{0}`")]
+    Epoch(String),
+    /// Nowhere to keep blobs.
+    #[error("there is no directory for the cache: neither PIROGUE_CACHE_DIR, XDG_CACHE_HOME nor HOME is set")]
+    NoCacheDir,
+}
+
+/// The largest time that a tar entry holds without an extension.
+const MAX_EPOCH: u64 = 0o77_777_777_777;
+
+impl Environment {
+    /// Reads the environment.
+    pub fn read() -> Result<Self, EnvironmentError> {
+        let epoch = match env::var("SOURCE_DATE_EPOCH") {
+            Err(_) => DEFAULT_EPOCH,
+            Ok(text) => match text.parse() {
+                Ok(epoch) if epoch <= MAX_EPOCH => epoch,
+                _ => return Err(EnvironmentError::Epoch(text)),
+            },
+        };
+        let home = dir("HOME");
+        let cache_dir = dir("PIROGUE_CACHE_DIR")
+            .or_else(|| dir("XDG_CACHE_HOME").map(|cache| cache.join("pirogue")))
+            .or_else(|| home.as_ref().map(|home| home.join(".cache/pirogue")))
+            .ok_or(EnvironmentError::NoCacheDir)?;
+        let docker = dir("DOCKER_CONFIG").or_else(|| home.as_ref().map(|home| home.join(".docker")));
+        let auth_file = dir("REGISTRY_AUTH_FILE")
+            .or_else(|| dir("XDG_RUNTIME_DIR").map(|run| run.join("containers/auth.json")))
+            .or_else(|| home.as_ref().map(|home| home.join(".config/containers/auth.json")));
+        let credentials = CredentialFiles { docker_config: docker.map(|dir| dir.join("config.json")), auth_file };
+        let threads = thread::available_parallelism().map_or(1, NonZero::get);
+        Ok(Self { cache_dir: HostPath::new(cache_dir), epoch, credentials, threads })
+    }
+}
+
+/// A variable that names a directory or file; empty means unset.
+fn dir(name: &str) -> Option<PathBuf> {
+    env::var_os(name).filter(|value: &OsString| !value.is_empty()).map(PathBuf::from)
+}

@@ -1,0 +1,184 @@
+//! What a build did, for people and for programs.
+
+mod table;
+
+pub use table::table;
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::build::{BuildPlan, Delivery, ServicePlan, Weight};
+use crate::image::Image;
+use crate::layer::{Layer, LayerRole};
+
+/// What a build did. Sizes are in bytes.
+#[derive(Clone, Debug, Serialize)]
+pub struct BuildReport {
+    /// The services in the order of their directories.
+    pub services: Vec<ServiceReport>,
+    /// What the same services would weigh if each image carried every production package of the workspace.
+    pub comparison: Comparison,
+}
+
+/// What became of one service.
+#[derive(Clone, Debug, Serialize)]
+pub struct ServiceReport {
+    /// Its name.
+    pub name: String,
+    /// Its directory in the workspace.
+    pub dir: String,
+    /// Its base, as the user named it.
+    pub base: String,
+    /// The platform.
+    pub platform: String,
+    /// The digest of the image's manifest.
+    pub digest: String,
+    /// What the container runs.
+    pub command: Vec<String>,
+    /// How the entry point was found.
+    pub entry_point_found_by: String,
+    /// `PORT` in its environment.
+    pub port: Option<u16>,
+    /// Its layers above the base.
+    pub layers: Vec<LayerReport>,
+    /// The compressed size of the base's layers.
+    pub base_bytes: u64,
+    /// The compressed size of the layers above the base.
+    pub compressed_bytes: u64,
+    /// The size of the files in the layers above the base.
+    pub unpacked_bytes: u64,
+    /// How many files lie in the layers above the base.
+    pub files: usize,
+    /// How many installed packages it has, and what they weigh.
+    pub packages: usize,
+    /// The files of the packages, in bytes.
+    pub package_bytes: u64,
+    /// Why packages are there that nobody declares: `name@version`, reason.
+    pub undeclared: BTreeMap<String, String>,
+    /// What was left out: one line each.
+    pub excluded: Vec<String>,
+    /// What the user should know.
+    pub warnings: Vec<String>,
+    /// Where the image is now.
+    pub delivered: Vec<DeliveryReport>,
+}
+
+/// One layer.
+#[derive(Clone, Debug, Serialize)]
+pub struct LayerReport {
+    /// What it is for.
+    pub role: String,
+    /// The digest of the blob.
+    pub digest: String,
+    /// The digest of its tar.
+    pub diff_id: String,
+    /// The size of the blob.
+    pub compressed_bytes: u64,
+    /// The size of its tar.
+    pub tar_bytes: u64,
+    /// How many files.
+    pub files: usize,
+}
+
+/// One place that an image was delivered to.
+#[derive(Clone, Debug, Serialize)]
+pub struct DeliveryReport {
+    /// As other tools name it.
+    pub name: String,
+    /// How many bytes were sent.
+    pub sent_bytes: u64,
+}
+
+/// The packages of all images, against the same images carrying the whole production tree each.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Comparison {
+    /// Packages in the whole production tree.
+    pub whole_tree_packages: usize,
+    /// Its files' bytes.
+    pub whole_tree_bytes: u64,
+    /// Its bytes times the number of services.
+    pub whole_tree_in_each_bytes: u64,
+    /// The bytes of the packages that the images really carry, added up.
+    pub closures_bytes: u64,
+}
+
+impl BuildReport {
+    /// Reports on a finished build. `layers` are in the order of the plan's.
+    pub fn new(plan: &BuildPlan, layers: &[Layer], images: &BTreeMap<String, Image>, deliveries: &[Delivery]) -> Self {
+        let services: Vec<ServiceReport> = plan
+            .services
+            .iter()
+            .filter_map(|service| {
+                let image = images.get(&service.service.name)?;
+                Some(ServiceReport::new(service, plan, layers, image, deliveries))
+            })
+            .collect();
+        let Weight { packages, bytes, .. } = plan.whole_tree;
+        let comparison = Comparison {
+            whole_tree_packages: packages,
+            whole_tree_bytes: bytes,
+            whole_tree_in_each_bytes: bytes * services.len() as u64,
+            closures_bytes: plan.services.iter().map(|service| service.packages.bytes).sum(),
+        };
+        Self { services, comparison }
+    }
+}
+
+impl ServiceReport {
+    fn new(service: &ServicePlan, plan: &BuildPlan, layers: &[Layer], image: &Image, deliveries: &[Delivery]) -> Self {
+        let planned = || service.layers.iter().filter_map(|&index| Some((plan.layers.get(index)?, layers.get(index)?)));
+        let name = &service.service.name;
+        let undeclared = service.closure.packages.values().filter_map(|package| match &package.reason {
+            reason @ crate::closure::Reason::UndeclaredImport { .. } => {
+                Some((package.package_json.label(), reason.to_string()))
+            }
+            crate::closure::Reason::Dependency { .. } => None,
+        });
+        Self {
+            name: name.clone(),
+            dir: service.service.dir.to_string(),
+            base: service.base.clone(),
+            platform: image.platform.to_string(),
+            digest: image.manifest.digest().to_string(),
+            command: service.run.command.clone(),
+            entry_point_found_by: service.service.entry_point.found_by.clone(),
+            port: service.run.env.get("PORT").and_then(|port| port.parse().ok()),
+            layers: planned()
+                .map(|(plan, layer)| LayerReport {
+                    role: layer.role().to_string(),
+                    digest: layer.descriptor().digest.to_string(),
+                    diff_id: layer.diff_id().to_string(),
+                    compressed_bytes: layer.descriptor().size,
+                    tar_bytes: layer.tar_bytes(),
+                    files: plan.files(),
+                })
+                .collect(),
+            base_bytes: image.base_layers().iter().map(|layer| layer.size).sum(),
+            compressed_bytes: image.own_layers().iter().map(|layer| layer.size).sum(),
+            unpacked_bytes: planned().map(|(plan, _)| plan.content_bytes()).sum(),
+            files: planned().map(|(plan, _)| plan.files()).sum(),
+            packages: service.packages.packages,
+            package_bytes: service.packages.bytes,
+            undeclared: undeclared.collect(),
+            excluded: service
+                .closure
+                .excluded
+                .iter()
+                .map(|exclusion| format!("{} of {}: {}", exclusion.name, exclusion.from, exclusion.why))
+                .collect(),
+            warnings: service.closure.warnings.iter().cloned().collect(),
+            delivered: deliveries
+                .iter()
+                .filter(|delivery| delivery.service == *name)
+                .map(|delivery| DeliveryReport { name: delivery.name.clone(), sent_bytes: delivery.sent_bytes })
+                .collect(),
+        }
+    }
+
+    /// The compressed size of the layers with a role.
+    fn bytes_of(&self, role: LayerRole) -> u64 {
+        let role = role.to_string();
+        self.layers.iter().filter(|layer| layer.role == role).map(|layer| layer.compressed_bytes).sum()
+    }
+}
