@@ -10,23 +10,26 @@ mod pack;
 mod plan;
 mod selection;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use base::BaseReference;
 pub use deliver::Delivery;
 pub use destination::{Destination, DestinationError};
 pub use error::BuildError;
+pub use pack::PackedLayers;
 pub use plan::{BuildPlan, ServicePlan, Weight};
 pub use selection::SelectionError;
 
 use crate::cancel::Cancellation;
 use crate::closure::InstalledPackages;
 use crate::config::Settings;
+use crate::image::Image;
+use crate::manifest::media_type::Compression;
 use crate::path::HostPath;
 use crate::platform::Platform;
 use crate::progress::Progress;
 use crate::registry::Client;
-use crate::report::BuildReport;
 use crate::store::Store;
 use crate::workspace::Workspace;
 
@@ -45,6 +48,8 @@ pub struct BuildRequest {
     pub tags: Vec<String>,
     /// Their platform.
     pub platform: Option<Platform>,
+    /// How their layers are compressed.
+    pub compression: Option<Compression>,
 }
 
 /// What a build works with.
@@ -58,14 +63,29 @@ pub struct Context {
     pub threads: usize,
     /// The time of every entry and image, in seconds since 1970.
     pub mtime: u64,
+    /// When the run began, in nanoseconds since 1970.
+    pub began: i64,
     /// Ends the build early.
     pub cancellation: Cancellation,
     /// Who listens.
     pub progress: Arc<dyn Progress>,
 }
 
+/// What a build made of its plan.
+#[derive(Clone, Debug)]
+pub struct Built {
+    /// Every decision.
+    pub plan: BuildPlan,
+    /// The finished layers.
+    pub packed: PackedLayers,
+    /// The images, by the services' names.
+    pub images: BTreeMap<String, Image>,
+    /// Where they are now.
+    pub deliveries: Vec<Delivery>,
+}
+
 /// Builds and delivers the images of a workspace's services.
-pub async fn build(request: &BuildRequest, context: &Context) -> Result<BuildReport, BuildError> {
+pub async fn build(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
     let workspace = Workspace::discover(&request.dir)?;
     let settings = Settings::read(&workspace.root)?;
     let destinations = Destination::of(request, &settings, &workspace)?;
@@ -73,14 +93,16 @@ pub async fn build(request: &BuildRequest, context: &Context) -> Result<BuildRep
     destination::refuse_shared_names(&destinations, &services)?;
     let platform = selection::platform(request, &settings)?;
 
-    let installed = InstalledPackages::new(&workspace);
-    let closures = plan::close(&services, &settings, &installed, &platform, context)?;
+    let index = pack::open_index(&workspace, context)?;
+    let installed = InstalledPackages::new(&workspace, &index);
+    let closures = plan::close(&services, &settings, &destinations, &installed, &platform, context)?;
     let bases = base::resolve(&services, &settings, request, &platform, context).await?;
-    let plan = BuildPlan::new(&workspace, &settings, services, closures, &bases, request)?;
+    let plan = BuildPlan::new(&installed, &settings, services, closures, &bases, request)?;
 
-    let layers = pack::pack(&plan, context)?;
-    let images = pack::assemble_images(&plan, &layers, &bases, context)?;
+    let packed = pack::pack(&plan, context)?;
+    pack::save_index(&workspace, index, context)?;
+    let images = pack::assemble_images(&plan, &packed, &bases, context)?;
 
     let deliveries = deliver::deliver(&plan, &images, &destinations, &bases, request, context).await?;
-    Ok(BuildReport::new(&plan, &layers, &images, &deliveries))
+    Ok(Built { plan, packed, images, deliveries })
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::build::BuildRequest;
+use crate::manifest::media_type::Compression;
 use crate::path::HostPath;
 use crate::platform::Platform;
 
@@ -52,9 +53,17 @@ pub struct Build {
     #[arg(long, value_name = "PLATFORM")]
     pub platform: Option<Platform>,
 
+    /// How layers are compressed: gzip, zstd or none [default: gzip]
+    #[arg(long, value_name = "COMPRESSION")]
+    pub compression: Option<Compression>,
+
     /// Print the report as one JSON document
     #[arg(long)]
     pub json: bool,
+
+    /// Remember nothing: work in a temporary directory instead of the cache
+    #[arg(long)]
+    pub no_cache: bool,
 
     /// How many threads pack; the result does not depend on it [default: the number of cores]
     #[arg(long, value_name = "N")]
@@ -71,6 +80,7 @@ impl Build {
             destinations: self.destinations.clone(),
             tags: self.tags.clone(),
             platform: self.platform.clone(),
+            compression: self.compression,
         }
     }
 }

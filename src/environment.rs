@@ -1,10 +1,12 @@
-//! The one place that reads the environment: variables, the user's directories, the number of cores.
+//! The one place that reads the environment: variables, the user's directories, the clock, the
+//! number of cores.
 
 use std::env;
 use std::ffi::OsString;
 use std::num::NonZero;
 use std::path::PathBuf;
 use std::thread;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::path::HostPath;
 use crate::registry::CredentialFiles;
@@ -24,6 +26,8 @@ pub struct Environment {
     pub credentials: CredentialFiles,
     /// The number of cores.
     pub threads: usize,
+    /// The time now, in nanoseconds since 1970.
+    pub now: i64,
 }
 
 /// A variable that is not what it should be.
@@ -61,7 +65,9 @@ impl Environment {
             .or_else(|| home.as_ref().map(|home| home.join(".config/containers/auth.json")));
         let credentials = CredentialFiles { docker_config: docker.map(|dir| dir.join("config.json")), auth_file };
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
-        Ok(Self { cache_dir: HostPath::new(cache_dir), epoch, credentials, threads })
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let now = i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX);
+        Ok(Self { cache_dir: HostPath::new(cache_dir), epoch, credentials, threads, now })
     }
 }
 

@@ -32,7 +32,7 @@ pub mod commands;
 pub mod config;
 pub mod digest;
 pub mod environment;
-mod host;
+pub mod host;
 pub mod image;
 pub mod layer;
 pub mod layout;

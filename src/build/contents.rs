@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use rayon::prelude::*;
@@ -10,10 +11,11 @@ use super::BuildError;
 use super::plan::Weight;
 use crate::closure::DependencyClosure;
 use crate::config::ServiceSettings;
-use crate::host;
+use crate::host::{self, StatIndex};
 use crate::image::{BaseFiles, UserEntries};
 use crate::layer::{
-    CollectError, Collector, Entry, FileTree, ForeignKind, Fragment, ImageContents, Kind, LayerPlan, Owner, group,
+    CollectError, Collector, Entry, FileTree, ForeignKind, Fragment, ImageContents, Kind, LayerPlan, Owner, ServiceSet,
+    ServiceSets, group,
 };
 use crate::path::ImagePath;
 use crate::workspace::{Service, ShippedFiles, Workspace, WorkspacePath};
@@ -21,14 +23,28 @@ use crate::workspace::{Service, ShippedFiles, Workspace, WorkspacePath};
 /// Collects the contents of images. A package that several services need is looked at once.
 pub(super) struct Contents<'a> {
     workspace: &'a Workspace,
+    index: &'a StatIndex,
     root: ImagePath,
-    packages: BTreeMap<(WorkspacePath, (u32, u32)), FileTree>,
+    packages: BTreeMap<(WorkspacePath, (u32, u32)), Arc<FileTree>>,
+}
+
+/// What the image of one service is made of.
+pub(super) struct Ingredients<'a> {
+    pub service: &'a Service,
+    pub settings: &'a ServiceSettings,
+    pub closure: &'a DependencyClosure,
+    /// The service's own files, relative to its directory.
+    pub shipped: &'a [PathBuf],
+    pub working_dir: &'a ImagePath,
+    /// Which packages share a layer.
+    pub sets: &'a ServiceSets<WorkspacePath>,
+    pub hard_links: bool,
 }
 
 impl<'a> Contents<'a> {
     /// `root` is the directory that stands for the workspace's root.
-    pub fn new(workspace: &'a Workspace, root: ImagePath) -> Self {
-        Self { workspace, root, packages: BTreeMap::new() }
+    pub fn new(workspace: &'a Workspace, index: &'a StatIndex, root: ImagePath) -> Self {
+        Self { workspace, index, root, packages: BTreeMap::new() }
     }
 
     /// The directory that stands for the workspace's root.
@@ -37,33 +53,65 @@ impl<'a> Contents<'a> {
     }
 
     fn collector(&self, owner: Owner) -> Collector<'_> {
-        Collector { workspace: self.workspace, image_root: &self.root, owner }
+        Collector { workspace: self.workspace, image_root: &self.root, owner, index: self.index }
+    }
+
+    /// Looks at the packages that nobody looked at yet, on all cores.
+    pub fn collect<'p>(
+        &mut self,
+        dirs: impl Iterator<Item = &'p WorkspacePath>,
+        owner: Owner,
+    ) -> Result<(), BuildError> {
+        let key = |dir: &WorkspacePath| (dir.clone(), (owner.uid, owner.gid));
+        let missing: BTreeSet<_> = dirs.filter(|dir| !self.packages.contains_key(&key(dir))).collect();
+        let collector = self.collector(owner);
+        let collected: Result<Vec<_>, BuildError> =
+            missing.into_par_iter().map(|dir| Ok((key(dir), Arc::new(collector.package(dir)?)))).collect();
+        self.packages.extend(collected?);
+        Ok(())
+    }
+
+    /// What each of these packages weighs: known of those that were looked at, found out for the others without opening a
+    /// file.
+    pub fn weigh<'p>(
+        &self,
+        dirs: impl Iterator<Item = &'p WorkspacePath>,
+    ) -> Result<BTreeMap<WorkspacePath, Weight>, BuildError> {
+        let collected: BTreeMap<&WorkspacePath, &FileTree> =
+            self.packages.iter().map(|((dir, _), tree)| (dir, tree.as_ref())).collect();
+        let collector = self.collector(Owner { uid: 0, gid: 0 });
+        let weigh = |dir: &WorkspacePath| {
+            let (files, bytes) = match collected.get(dir) {
+                Some(tree) => (tree.files(), tree.content_bytes()),
+                None => collector.weigh(dir)?,
+            };
+            Ok((dir.clone(), Weight { packages: 1, files, bytes }))
+        };
+        let dirs: BTreeSet<&WorkspacePath> = dirs.collect();
+        dirs.into_par_iter().map(weigh).collect()
     }
 
     /// Everything above the base of one service.
-    pub fn of_service(
-        &mut self,
-        service: &Service,
-        settings: &ServiceSettings,
-        closure: &DependencyClosure,
-        shipped: &[PathBuf],
-        user: UserEntries,
-        working_dir: &ImagePath,
-    ) -> Result<ImageContents, BuildError> {
+    pub fn of_service(&self, image: &Ingredients<'_>, user: UserEntries) -> Result<ImageContents, BuildError> {
         let owner = user.owner;
-        let excluded = excluded(settings.exclude.as_deref().unwrap_or_default())?;
-        let (to_packages, to_members): (Vec<_>, Vec<_>) =
+        let closure = image.closure;
+        let mut application = self.collector(owner).files(&image.service.dir, image.shipped)?;
+        application.extend(self.extra_files(image, owner)?)?;
+        application.extend(writable_directories(image.settings, owner, image.working_dir)?)?;
+        application.extend(self.bin_links(closure, owner)?)?;
+        let application = Fragment::new(image.service.dir.to_string(), application);
+        let (_, to_members): (Vec<_>, Vec<_>) =
             closure.links.iter().partition(|(_, target)| closure.packages.contains_key(*target));
-        let mut packages = self.package_fragments(closure, owner, &excluded)?;
-        packages.push(self.links("package links", &to_packages, owner)?);
-        packages.push(self.bin_links(closure, owner)?);
-        let mut workspace = self.member_fragments(closure, owner)?;
-        workspace.push(self.links("workspace links", &to_members, owner)?);
-        let mut application = self.collector(owner).files(&service.dir, shipped)?;
-        application.extend(self.extra_files(service, settings, owner, working_dir)?)?;
-        application.extend(writable_directories(settings, owner, working_dir)?)?;
-        let application = vec![Fragment { label: service.dir.to_string(), tree: application }];
-        Ok(ImageContents { user: user.tree, packages, workspace, application })
+        let mut workspace = self.member_fragments(image, owner)?;
+        workspace.push(Fragment::new("workspace links", self.links(&to_members, owner)?));
+        Ok(ImageContents {
+            service: image.service.name.clone(),
+            user: user.tree,
+            packages: self.package_fragments(image, owner)?,
+            workspace,
+            application: vec![application],
+            hard_links: image.hard_links,
+        })
     }
 
     /// Groups contents into layers over a base. Directories that the base has keep its mode and owner; those of the
@@ -89,80 +137,78 @@ impl<'a> Contents<'a> {
         Ok(layers)
     }
 
-    /// What these packages weigh.
-    pub fn weigh<'p>(&mut self, dirs: impl Iterator<Item = &'p WorkspacePath>) -> Result<Weight, BuildError> {
-        let dirs: BTreeSet<WorkspacePath> = dirs.cloned().collect();
-        // Owners weigh nothing, so any that was collected will do.
-        let owner = self.packages.keys().next().map_or((0, 0), |(_, owner)| *owner);
-        self.collect(&dirs, Owner { uid: owner.0, gid: owner.1 })?;
-        let trees = dirs.iter().filter_map(|dir| self.packages.get(&(dir.clone(), owner)));
-        Ok(trees.fold(Weight { packages: dirs.len(), ..Weight::default() }, |sum, tree| Weight {
-            files: sum.files + tree.files(),
-            bytes: sum.bytes + tree.content_bytes(),
-            ..sum
-        }))
-    }
-
-    /// Looks at the packages that nobody looked at yet, on all cores.
-    fn collect(&mut self, dirs: &BTreeSet<WorkspacePath>, owner: Owner) -> Result<(), BuildError> {
-        let key = |dir: &WorkspacePath| (dir.clone(), (owner.uid, owner.gid));
-        let missing: Vec<_> = dirs.iter().filter(|dir| !self.packages.contains_key(&key(dir))).collect();
-        let collector = self.collector(owner);
-        let collected: Result<Vec<_>, BuildError> =
-            missing.into_par_iter().map(|dir| Ok((key(dir), collector.package(dir)?))).collect();
-        self.packages.extend(collected?);
-        Ok(())
-    }
-
+    /// The packages and the links to packages, by the set of services that share them.
     fn package_fragments(
-        &mut self,
-        closure: &DependencyClosure,
+        &self,
+        image: &Ingredients<'_>,
         owner: Owner,
-        excluded: &Gitignore,
-    ) -> Result<Vec<Fragment>, BuildError> {
-        self.collect(&closure.packages.keys().cloned().collect(), owner)?;
-        let mut fragments = Vec::new();
-        for (dir, package) in &closure.packages {
-            let key = (dir.clone(), (owner.uid, owner.gid));
-            let mut tree = self.packages.get(&key).cloned().unwrap_or_default();
-            if !excluded.is_empty() {
-                let top = self.root.join(dir.as_path())?;
-                tree.retain(|path| {
-                    let inside = path.as_path().strip_prefix(top.as_path()).unwrap_or(path.as_path());
-                    !excluded.matched_path_or_any_parents(inside, false).is_ignore()
-                });
+    ) -> Result<BTreeMap<ServiceSet, Vec<Fragment>>, BuildError> {
+        let name = &image.service.name;
+        let excluded = excluded(image.settings.exclude.as_deref().unwrap_or_default())?;
+        let mut by_set: BTreeMap<ServiceSet, Vec<Fragment>> = BTreeMap::new();
+        for (dir, package) in &image.closure.packages {
+            if lies_in_another(dir, image.closure) {
+                continue;
             }
-            fragments.push(Fragment { label: package.package_json.label(), tree });
+            let Some(tree) = self.packages.get(&(dir.clone(), (owner.uid, owner.gid))) else { continue };
+            let fragment = Fragment {
+                name: package.package_json.name.clone().unwrap_or_else(|| dir.to_string()),
+                label: package.package_json.label(),
+                tree: self.without(tree, dir, &excluded)?,
+            };
+            by_set.entry(image.sets.of_service(dir, name)).or_default().push(fragment);
         }
-        Ok(fragments)
+        let mut links: BTreeMap<ServiceSet, Vec<(&WorkspacePath, &WorkspacePath)>> = BTreeMap::new();
+        for (from, to) in image.closure.links.iter().filter(|(_, to)| image.closure.packages.contains_key(*to)) {
+            links.entry(image.sets.of_service(from, name)).or_default().push((from, to));
+        }
+        for (set, links) in links {
+            by_set.entry(set).or_default().push(Fragment::new("package links", self.links(&links, owner)?));
+        }
+        Ok(by_set)
     }
 
-    fn member_fragments(&self, closure: &DependencyClosure, owner: Owner) -> Result<Vec<Fragment>, BuildError> {
+    /// A package's tree without what `exclude` in pirogue.toml matches, relative to the package.
+    fn without(
+        &self,
+        tree: &Arc<FileTree>,
+        dir: &WorkspacePath,
+        excluded: &Gitignore,
+    ) -> Result<Arc<FileTree>, BuildError> {
+        if excluded.is_empty() {
+            return Ok(tree.clone());
+        }
+        let top = self.root.join(dir.as_path())?;
+        let mut kept = tree.as_ref().clone();
+        kept.retain(|path| {
+            let inside = path.as_path().strip_prefix(top.as_path()).unwrap_or(path.as_path());
+            !excluded.matched_path_or_any_parents(inside, false).is_ignore()
+        });
+        Ok(Arc::new(kept))
+    }
+
+    fn member_fragments(&self, image: &Ingredients<'_>, owner: Owner) -> Result<Vec<Fragment>, BuildError> {
+        let exclude = image.settings.exclude.as_deref().unwrap_or_default();
         let mut fragments = Vec::new();
-        for dir in closure.members.keys() {
+        for dir in image.closure.members.keys() {
             let Some(member) = self.workspace.member_at(dir) else { continue };
             let on_host = self.workspace.on_host(dir);
-            let files = ShippedFiles::of_package(member, &on_host)?.list(&on_host)?;
-            fragments.push(Fragment { label: dir.to_string(), tree: self.collector(owner).files(dir, &files)? });
+            let files = ShippedFiles::of_package(member, &on_host, exclude)?.list(&on_host)?;
+            fragments.push(Fragment::new(dir.to_string(), self.collector(owner).files(dir, &files)?));
         }
         Ok(fragments)
     }
 
-    fn links(
-        &self,
-        label: &str,
-        links: &[(&WorkspacePath, &WorkspacePath)],
-        owner: Owner,
-    ) -> Result<Fragment, BuildError> {
+    fn links(&self, links: &[(&WorkspacePath, &WorkspacePath)], owner: Owner) -> Result<FileTree, BuildError> {
         let mut tree = FileTree::default();
         for (from, to) in links {
             tree.extend(self.collector(owner).link(from, to)?)?;
         }
-        Ok(Fragment { label: label.to_owned(), tree })
+        Ok(tree)
     }
 
     /// The commands of the closure's packages, linked where npm links them.
-    fn bin_links(&self, closure: &DependencyClosure, owner: Owner) -> Result<Fragment, BuildError> {
+    fn bin_links(&self, closure: &DependencyClosure, owner: Owner) -> Result<FileTree, BuildError> {
         let node_modules: BTreeSet<WorkspacePath> = closure
             .packages
             .keys()
@@ -182,27 +228,31 @@ impl<'a> Contents<'a> {
         for dir in node_modules {
             tree.extend(collector.bin_links(&dir, is_kept)?)?;
         }
-        Ok(Fragment { label: "commands".to_owned(), tree })
+        Ok(tree)
     }
 
     /// The files that `files` in pirogue.toml names.
-    fn extra_files(
-        &self,
-        service: &Service,
-        settings: &ServiceSettings,
-        owner: Owner,
-        working_dir: &ImagePath,
-    ) -> Result<FileTree, BuildError> {
+    fn extra_files(&self, image: &Ingredients<'_>, owner: Owner) -> Result<FileTree, BuildError> {
         let mut tree = FileTree::default();
-        for file in settings.files.iter().flatten() {
-            let missing = || BuildError::NoSuchFile { service: service.name.clone(), from: file.from.clone() };
+        for file in image.settings.files.iter().flatten() {
+            let missing = || BuildError::NoSuchFile { service: image.service.name.clone(), from: file.from.clone() };
             let from = WorkspacePath::new(&file.from).ok_or_else(missing)?;
-            host::metadata(&self.workspace.on_host(&from)).map_err(CollectError::Host)?.ok_or_else(missing)?;
-            let to = below(working_dir, &file.to)?;
+            host::stamp(&self.workspace.on_host(&from)).map_err(CollectError::Host)?.ok_or_else(missing)?;
+            let to = below(image.working_dir, &file.to)?;
             tree.extend(self.collector(owner).copied(&from, &to)?)?;
         }
         Ok(tree)
     }
+}
+
+/// Whether the package in `dir` is part of another's own files, as one that a package brings along outside of its
+/// `node_modules` and links to. The other's files hold it.
+fn lies_in_another(dir: &WorkspacePath, closure: &DependencyClosure) -> bool {
+    let outer = dir.as_path().ancestors().skip(1).filter_map(WorkspacePath::new);
+    outer.filter(|outer| closure.packages.contains_key(outer)).any(|outer| {
+        let inside = dir.as_path().strip_prefix(outer.as_path()).unwrap_or(dir.as_path());
+        !inside.starts_with("node_modules")
+    })
 }
 
 /// A path in the image, absolute or relative to the working directory.

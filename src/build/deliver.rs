@@ -137,12 +137,12 @@ async fn to_registry(
         let settings = &shipment.service.settings;
         let references = Destination::references(repository, tag, shipment.name(), settings, shipment.tags)
             .map_err(BuildError::Destination)?;
-        let mut sent = 0;
         for reference in references {
+            let mut sent = 0;
             let digest = shipment.image.manifest.digest();
             if !is_there(&reference, digest, context).await? {
                 context.progress.step(&format!("pushing {reference}"));
-                sent += push_blobs(shipment, reference.repository(), &mut known, context).await?;
+                sent = push_blobs(shipment, reference.repository(), &mut known, context).await?;
                 let manifest = shipment.image.manifest.bytes().to_vec();
                 context.client.push_manifest(&reference, media_type::MANIFEST, manifest).await?;
             }

@@ -1,3 +1,5 @@
+use std::path::PathBuf;
+
 use super::{BuildError, BuildRequest};
 use crate::config::{ServiceSettings, Settings};
 use crate::path::HostPath;
@@ -86,6 +88,14 @@ impl Destination {
             return Err(DestinationError::NoHost(text.to_owned()));
         }
         Ok(Self::Registry { repository: repository.trim_end_matches('/').to_owned(), tag })
+    }
+
+    /// The absolute directory of a layout.
+    pub(super) fn absolute_dir(&self) -> Option<PathBuf> {
+        match self {
+            Self::Layout { dir, .. } => std::path::absolute(dir).ok(),
+            Self::Registry { .. } => None,
+        }
     }
 
     /// The destinations of a build: the request's, else those of `pirogue.toml`, else the folder `images` in the

@@ -5,6 +5,7 @@ use super::{DestinationError, SelectionError};
 use crate::cancel::Cancelled;
 use crate::closure::ClosureError;
 use crate::config::ConfigError;
+use crate::host::StatIndexError;
 use crate::image::{AssembleError, UserError};
 use crate::layer::{CollectError, PackError, TreeError};
 use crate::layout::LayoutError;
@@ -81,6 +82,9 @@ pub enum BuildError {
     /// The store cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What is known of the workspace cannot be written down.
+    #[error(transparent)]
+    Index(#[from] StatIndexError),
     /// A layout cannot be written.
     #[error(transparent)]
     Layout(#[from] LayoutError),

@@ -7,38 +7,129 @@ use tokio::task::block_in_place;
 
 use super::base::ResolvedBase;
 use super::{BuildError, BuildPlan, Context};
+use crate::digest::Digest;
+use crate::host::StatIndex;
 use crate::image::{Image, assemble};
-use crate::layer::{self, Layer, Packing};
+use crate::layer::{self, FragmentKey, Layer, LayerKey, LayerPlan, Packing, PieceCache};
+use crate::store::KnownPieces;
+use crate::workspace::Workspace;
 
-/// Packs every planned layer into the store. The result has the order of [`BuildPlan::layers`].
-pub(super) fn pack(plan: &BuildPlan, context: &Context) -> Result<Vec<Layer>, BuildError> {
-    let bytes = plan.layers.iter().map(layer::LayerPlan::content_bytes).sum();
-    context.progress.step(&format!("packing {} layers", plan.layers.len()));
+/// The finished layers of a plan, and how much work they were.
+#[derive(Clone, Debug, Default)]
+pub struct PackedLayers {
+    /// In the order of [`BuildPlan::layers`].
+    pub layers: Vec<Layer>,
+    /// How many of them had to be written; the others were known.
+    pub written: usize,
+    /// The labels of the fragments that had to be compressed; the others were copied from earlier layers.
+    pub compressed: Vec<String>,
+}
+
+/// What is known of the workspace's files from earlier builds.
+pub(super) fn open_index(workspace: &Workspace, context: &Context) -> Result<StatIndex, BuildError> {
+    let bytes = context.store.fact(&index_name(workspace))?;
+    Ok(StatIndex::decode(&workspace.root, bytes.as_deref(), context.began))
+}
+
+/// Remembers what is known now.
+pub(super) fn save_index(workspace: &Workspace, index: StatIndex, context: &Context) -> Result<(), BuildError> {
+    if let Some(bytes) = index.encode()? {
+        context.store.put_fact(&index_name(workspace), &bytes)?;
+    }
+    Ok(())
+}
+
+fn index_name(workspace: &Workspace) -> String {
+    let root = workspace.root.as_path().as_os_str().as_encoded_bytes();
+    format!("stat-index-{}", Digest::of(root).short())
+}
+
+/// Has every planned layer in the store: those that are known from earlier are not even read.
+pub(super) fn pack(plan: &BuildPlan, context: &Context) -> Result<PackedLayers, BuildError> {
+    let mut known = BTreeMap::new();
+    let mut bytes = 0;
+    for (index, planned) in plan.layers.iter().enumerate() {
+        match known_layer(plan, planned, context)? {
+            Some(layer) => {
+                known.insert(index, layer);
+            }
+            None => bytes += planned.content_bytes(),
+        }
+    }
+    let unknown = plan.layers.len() - known.len();
+    if unknown > 0 {
+        context.progress.step(&format!("packing {unknown} of {} layers", plan.layers.len()));
+    }
     let task = context.progress.task("packing", bytes);
+    let pieces = context.store.known_pieces();
+    let cache = StoreCache(&pieces);
     let on_bytes = |bytes| task.advance(bytes);
     let packing = Packing {
         mtime: context.mtime,
+        compression: plan.compression,
         threads: context.threads,
+        cache: &cache,
         cancellation: &context.cancellation,
         on_bytes: &on_bytes,
     };
     // Packing keeps its own threads busy; the runtime's others go on with what they have.
     block_in_place(|| {
-        let mut layers = Vec::new();
-        for planned in &plan.layers {
-            let mut blob = context.store.new_blob()?;
-            let layer = layer::pack(planned, packing, BufWriter::with_capacity(1 << 20, &mut blob))?;
-            blob.keep(&layer.descriptor().digest)?;
-            layers.push(layer);
+        let mut packed = PackedLayers { written: unknown, ..PackedLayers::default() };
+        for (index, planned) in plan.layers.iter().enumerate() {
+            let layer = match known.remove(&index) {
+                Some(layer) => layer,
+                None => write_layer(planned, packing, &pieces, context, &mut packed.compressed)?,
+            };
+            packed.layers.push(layer);
         }
-        Ok(layers)
+        Ok(packed)
     })
+}
+
+fn write_layer(
+    planned: &LayerPlan,
+    packing: Packing<'_>,
+    pieces: &KnownPieces,
+    context: &Context,
+    compressed: &mut Vec<String>,
+) -> Result<Layer, BuildError> {
+    let mut blob = context.store.new_blob()?;
+    let packed = layer::pack(planned, packing, BufWriter::with_capacity(1 << 20, &mut blob))?;
+    let digest = packed.layer.descriptor().digest;
+    blob.keep(&digest)?;
+    context.store.put_pieces(&digest, &packed.pieces)?;
+    pieces.add(&digest, &packed.pieces);
+    let fact = serde_json::to_vec(&packed.layer).unwrap_or_default();
+    context.store.put_fact(&layer_name(planned, packing.mtime, packing), &fact)?;
+    compressed.extend(packed.compressed);
+    Ok(packed.layer)
+}
+
+/// A layer that was packed before and whose blob is there.
+fn known_layer(plan: &BuildPlan, planned: &LayerPlan, context: &Context) -> Result<Option<Layer>, BuildError> {
+    let key = LayerKey::of(planned, context.mtime, plan.compression);
+    let Some(bytes) = context.store.fact(&format!("layer-{key}"))? else { return Ok(None) };
+    let Ok(layer) = serde_json::from_slice::<Layer>(&bytes) else { return Ok(None) };
+    Ok(context.store.blob(layer.descriptor())?.map(|_| layer))
+}
+
+fn layer_name(planned: &LayerPlan, mtime: u64, packing: Packing<'_>) -> String {
+    format!("layer-{}", LayerKey::of(planned, mtime, packing.compression))
+}
+
+/// Finds pieces in the blobs of the store.
+struct StoreCache<'a>(&'a KnownPieces);
+
+impl PieceCache for StoreCache<'_> {
+    fn find(&self, fragment: &FragmentKey, number: u64) -> Option<Vec<u8>> {
+        self.0.read(fragment, number)
+    }
 }
 
 /// Puts the images together, by the services' names.
 pub(super) fn assemble_images(
     plan: &BuildPlan,
-    layers: &[Layer],
+    packed: &PackedLayers,
     bases: &BTreeMap<String, ResolvedBase>,
     context: &Context,
 ) -> Result<BTreeMap<String, Image>, BuildError> {
@@ -46,11 +137,9 @@ pub(super) fn assemble_images(
     let mut images = BTreeMap::new();
     for service in &plan.services {
         let Some(base) = bases.get(&service.base) else { continue };
-        let own: Vec<Layer> = service.layers.iter().filter_map(|&index| layers.get(index)).cloned().collect();
+        let own: Vec<Layer> = service.layers.iter().filter_map(|&index| packed.layers.get(index)).cloned().collect();
         let image = assemble(&base.image, &own, &service.run, &created)?;
-        for document in [image.config.bytes(), image.manifest.bytes()] {
-            context.store.put(document)?;
-        }
+        context.store.put(image.config.bytes())?;
         images.insert(service.service.name.clone(), image);
     }
     Ok(images)

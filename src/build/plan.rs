@@ -5,18 +5,25 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::base::{ResolvedBase, base_name};
-use super::contents::Contents;
-use super::{BuildError, BuildRequest, Context};
+use super::contents::{Contents, Ingredients};
+use super::{BuildError, BuildRequest, Context, Destination};
 use crate::closure::{DependencyClosure, InstalledPackages, ProductionTree};
 use crate::config::{Health, ServiceSettings, Settings};
 use crate::image::{HealthCheck, RunSettings};
-use crate::layer::{LayerPlan, Owner};
+use crate::layer::{LayerPlan, Owner, ServiceSets, Unit};
+use crate::manifest::ContainerConfig;
+use crate::manifest::media_type::Compression;
 use crate::path::ImagePath;
 use crate::platform::Platform;
-use crate::workspace::{Service, ShippedFiles, Workspace};
+use crate::workspace::{Service, ShippedFiles, WorkspacePath};
 
 /// The directory that stands for the workspace's root in images, where nobody names one.
 const DEFAULT_ROOT: &str = "/app";
+
+/// How many layers an image has above its base at most, where nobody says.
+const DEFAULT_LAYERS: usize = 12;
+/// Layers that hold no packages: the user, workspace packages, the application.
+const OTHER_LAYERS: usize = 3;
 
 /// What the services of a workspace need.
 pub(super) struct Closures {
@@ -24,12 +31,15 @@ pub(super) struct Closures {
     pub production: ProductionTree,
     /// By the service's name: its closure, and the files of its own that it ships, relative to its directory.
     pub services: BTreeMap<String, (DependencyClosure, Vec<PathBuf>)>,
+    /// By the name of each member that could be a service, built now or not: what package.json files say it needs.
+    pub fleet: BTreeMap<String, DependencyClosure>,
 }
 
 /// Computes the closure of each service.
 pub(super) fn close(
     services: &[Service],
     settings: &Settings,
+    destinations: &[Destination],
     installed: &InstalledPackages<'_>,
     platform: &Platform,
     context: &Context,
@@ -50,9 +60,34 @@ pub(super) fn close(
         for warning in &closure.warnings {
             context.progress.warn(&format!("{}: {warning}", service.name));
         }
-        closures.insert(service.name.clone(), (closure, shipped.list(&dir)?));
+        let mut files = shipped.list(&dir)?;
+        // Images that an earlier build left in the workspace are no part of the next.
+        let layouts: Vec<PathBuf> = destinations.iter().filter_map(Destination::absolute_dir).collect();
+        files.retain(|file| !layouts.iter().any(|layout| dir.join(file).as_path().starts_with(layout)));
+        closures.insert(service.name.clone(), (closure, files));
     }
-    Ok(Closures { production, services: closures })
+    let configured = |name: &str| settings.of_service(name).entry_point.is_some();
+    let mut fleet = BTreeMap::new();
+    for (name, dir) in installed.workspace().fleet(configured) {
+        fleet.insert(name, DependencyClosure::declared(&dir, installed, &production, platform)?);
+    }
+    Ok(Closures { production, services: closures, fleet })
+}
+
+impl Closures {
+    /// Everything that layers of packages are made of, with the services of the whole workspace that need it.
+    fn units(&self, weights: &BTreeMap<WorkspacePath, Weight>) -> BTreeMap<WorkspacePath, Unit> {
+        let mut units: BTreeMap<WorkspacePath, Unit> = BTreeMap::new();
+        for (service, closure) in &self.fleet {
+            let links = closure.links.iter().filter(|(_, to)| closure.packages.contains_key(*to)).map(|(from, _)| from);
+            for place in closure.packages.keys().chain(links) {
+                let bytes = weights.get(place).map_or(0, |weight| weight.bytes);
+                let unit = units.entry(place.clone()).or_insert(Unit { services: BTreeSet::new(), bytes });
+                unit.services.insert(service.clone());
+            }
+        }
+        units
+    }
 }
 
 /// Every decision of a build.
@@ -62,6 +97,8 @@ pub struct BuildPlan {
     pub services: Vec<ServicePlan>,
     /// The layers, each once, however many services share it.
     pub layers: Vec<LayerPlan>,
+    /// How they are compressed.
+    pub compression: Compression,
     /// What a production install of the whole workspace weighs.
     pub whole_tree: Weight,
 }
@@ -96,10 +133,20 @@ pub struct Weight {
     pub bytes: u64,
 }
 
+impl Weight {
+    fn plus(self, other: Self) -> Self {
+        Self {
+            packages: self.packages + other.packages,
+            files: self.files + other.files,
+            bytes: self.bytes + other.bytes,
+        }
+    }
+}
+
 impl BuildPlan {
     /// Decides everything. `bases` are by the name the user gave them.
     pub(super) fn new(
-        workspace: &Workspace,
+        installed: &InstalledPackages<'_>,
         settings: &Settings,
         services: Vec<Service>,
         closures: Closures,
@@ -107,30 +154,57 @@ impl BuildPlan {
         request: &BuildRequest,
     ) -> Result<Self, BuildError> {
         let root = ImagePath::new(settings.root.as_deref().unwrap_or(DEFAULT_ROOT))?;
-        let mut contents = Contents::new(workspace, root);
-        let mut plan = Self { services: Vec::new(), layers: Vec::new(), whole_tree: Weight::default() };
+        let mut contents = Contents::new(installed.workspace(), installed.index(), root);
+        let mut drafts = Vec::new();
         for service in services {
             let Some((closure, shipped)) = closures.services.get(&service.name) else { continue };
             let base = base_name(&service, settings, request);
             let Some(resolved) = bases.get(&base) else { continue };
-            let settings = settings.of_service(&service.name);
-            let user = settings.user.clone().unwrap_or_default().entries(&resolved.files)?;
-            let run = run_settings(&service, &settings, closure, contents.root(), user.owner)?;
-            let image = contents.of_service(&service, &settings, closure, shipped, user, &run.working_dir)?;
-            let layers = contents.layers(image, &resolved.files, run.user)?;
-            let packages = contents.weigh(closure.packages.keys())?;
+            let own = settings.of_service(&service.name);
+            let user = own.user.clone().unwrap_or_default().entries(&resolved.files)?;
+            let base_config = &resolved.image.config.parsed().config;
+            let run = run_settings(&service, &own, closure, contents.root(), user.owner, base_config)?;
+            contents.collect(closure.packages.keys(), user.owner)?;
+            drafts.push((service, own, closure, shipped, base, resolved, user, run));
+        }
+        let everything = closures.fleet.values().flat_map(|closure| closure.packages.keys());
+        let everything = everything.chain(closures.production.packages().map(|(dir, _)| dir));
+        let built = closures.services.values().flat_map(|(closure, _)| closure.packages.keys());
+        let weights = contents.weigh(everything.chain(built))?;
+        let budget = settings.layers.unwrap_or(DEFAULT_LAYERS) - OTHER_LAYERS;
+        let sets = ServiceSets::of(closures.units(&weights), budget);
+        let weigh = |dirs: &mut dyn Iterator<Item = &WorkspacePath>| {
+            dirs.filter_map(|dir| weights.get(dir)).copied().fold(Weight::default(), Weight::plus)
+        };
+        let mut plan = Self {
+            services: Vec::new(),
+            layers: Vec::new(),
+            compression: request.compression.or(settings.compression).unwrap_or(Compression::Gzip),
+            whole_tree: weigh(&mut closures.production.packages().map(|(dir, _)| dir)),
+        };
+        for (service, settings_of_service, closure, shipped, base, resolved, user, run) in drafts {
+            let owner = user.owner;
+            let ingredients = Ingredients {
+                service: &service,
+                settings: &settings_of_service,
+                closure,
+                shipped,
+                working_dir: &run.working_dir,
+                sets: &sets,
+                hard_links: settings.hard_links.unwrap_or(true),
+            };
+            let layers = contents.layers(contents.of_service(&ingredients, user)?, &resolved.files, owner)?;
             let layers = layers.into_iter().map(|layer| plan.index_of(layer)).collect();
             plan.services.push(ServicePlan {
                 service,
-                settings,
+                settings: settings_of_service,
+                packages: weigh(&mut closure.packages.keys()),
                 closure: closure.clone(),
-                packages,
                 base,
                 run,
                 layers,
             });
         }
-        plan.whole_tree = contents.weigh(closures.production.packages().map(|(dir, _)| dir))?;
         Ok(plan)
     }
 
@@ -149,6 +223,7 @@ fn run_settings(
     closure: &DependencyClosure,
     root: &ImagePath,
     user: Owner,
+    base: &ContainerConfig,
 ) -> Result<RunSettings, BuildError> {
     let port = settings.port.or(closure.default_port);
     let mut env = BTreeMap::from([("NODE_ENV".to_owned(), "production".to_owned())]);
@@ -165,6 +240,7 @@ fn run_settings(
             Some(HealthCheck { command: http.command, ..times.clone() })
         }
     };
+    let entrypoint = settings.entrypoint.as_ref().unwrap_or(&base.entrypoint);
     Ok(RunSettings {
         user,
         working_dir: match &settings.workdir {
@@ -172,7 +248,7 @@ fn run_settings(
             None => root.join(service.dir.as_path())?,
         },
         entrypoint: settings.entrypoint.clone(),
-        command: settings.command.clone().unwrap_or_else(|| command(service)),
+        command: settings.command.clone().unwrap_or_else(|| command(service, entrypoint)),
         env,
         expose,
         labels: settings.labels.clone(),
@@ -180,9 +256,11 @@ fn run_settings(
     })
 }
 
-/// `node`, the options of the start script, and the entry point.
-fn command(service: &Service) -> Vec<String> {
-    let mut command = vec!["node".to_owned()];
+/// `node`, the options of the start script, and the entry point; without `node` where the entrypoint is node itself, as in
+/// distroless bases.
+fn command(service: &Service, entrypoint: &[String]) -> Vec<String> {
+    let starts_node = entrypoint.last().is_some_and(|last| matches!(last.rsplit('/').next(), Some("node" | "nodejs")));
+    let mut command = if starts_node { Vec::new() } else { vec!["node".to_owned()] };
     command.extend(service.entry_point.node_options.iter().cloned());
     command.push(service.entry_point.file.display().to_string());
     command

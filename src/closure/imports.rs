@@ -1,9 +1,9 @@
 //! Which packages shipped code imports, found with a real JavaScript parser.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use oxc_allocator::Allocator;
@@ -12,15 +12,19 @@ use oxc_ast::ast::{TSModuleReference, VariableDeclarator};
 use oxc_ast_visit::{Visit, walk};
 use oxc_parser::Parser;
 use oxc_span::SourceType;
+use serde::{Deserialize, Serialize};
 
 use super::builtin_modules::package_of;
-use crate::host::{self, HostError};
+use crate::host::{HostError, StatIndex};
 use crate::path::HostPath;
 use crate::workspace::WorkspacePath;
 
 /// Deeply nested expressions, such as the long sums of strings that bundlers write, need a deep stack. Only what is used
 /// of it takes memory.
 const STACK_BYTES: usize = 256 << 20;
+
+/// The name of this reader of code, for the index. It changes when what is found does.
+const READER: &str = "imports 1";
 
 /// An import of a package, by its first place in a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,17 +70,26 @@ pub enum ScanError {
     Thread(io::Error),
 }
 
+/// What was found in one file, as the index remembers it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Found {
+    /// Packages with the line of their first import.
+    packages: BTreeMap<String, usize>,
+    ports: BTreeSet<u16>,
+}
+
 /// Scans the JavaScript and TypeScript files among `files`; each is given by its path in the workspace and on this disk.
 /// Code that does not parse gives what was understood of it: whether it is right is for Node to say.
-pub fn scan(files: &[(WorkspacePath, HostPath)]) -> Result<Scanned, ScanError> {
+pub fn scan(files: &[(WorkspacePath, HostPath)], index: &StatIndex) -> Result<Scanned, ScanError> {
     let sources: Vec<_> = files.iter().filter_map(|(file, path)| Some((file, path, source_type(file)?))).collect();
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::new());
     let worker = || -> Result<(), HostError> {
         while let Some((file, path, source_type)) = sources.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let text = String::from_utf8_lossy(&host::read(path)?).into_owned();
-            let found = scan_source(file, &text, *source_type);
-            results.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(found);
+            let read = |bytes: &[u8]| scan_source(&String::from_utf8_lossy(bytes), *source_type);
+            if let Some(found) = index.derived(path, READER, read)? {
+                results.lock().unwrap_or_else(PoisonError::into_inner).push(((*file).clone(), found));
+            }
         }
         Ok(())
     };
@@ -96,8 +109,9 @@ pub fn scan(files: &[(WorkspacePath, HostPath)]) -> Result<Scanned, ScanError> {
         Ok::<(), ScanError>(())
     })?;
     let mut scanned = Scanned::default();
-    for found in results.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner) {
-        scanned.imports.extend(found.imports);
+    for (file, found) in results.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        let import = |(package, line)| Import { file: file.clone(), package, line };
+        scanned.imports.extend(found.packages.into_iter().map(import));
         scanned.ports.extend(found.ports);
     }
     scanned.imports.sort();
@@ -117,7 +131,7 @@ fn source_type(file: &WorkspacePath) -> Option<SourceType> {
     }
 }
 
-fn scan_source(file: &WorkspacePath, text: &str, source_type: SourceType) -> Scanned {
+fn scan_source(text: &str, source_type: SourceType) -> Found {
     let allocator = Allocator::default();
     let parsed = Parser::new(&allocator, text, source_type).parse();
     let mut visitor = Visitor::default();
@@ -126,19 +140,16 @@ fn scan_source(file: &WorkspacePath, text: &str, source_type: SourceType) -> Sca
         visitor.specifiers.extend(runs.map(|request| (specifier.to_string(), request.statement_span.start)));
     }
     visitor.visit_program(&parsed.program);
-    let mut first_offsets = std::collections::BTreeMap::new();
+    let line = |offset: u32| 1 + text.bytes().take(offset as usize).filter(|&byte| byte == b'\n').count();
+    let mut packages = BTreeMap::new();
     for (specifier, offset) in visitor.specifiers {
         if let Some(package) = package_of(&specifier) {
-            let first = first_offsets.entry(package).or_insert(offset);
-            *first = offset.min(*first);
+            let line = line(offset);
+            let first = packages.entry(package).or_insert(line);
+            *first = line.min(*first);
         }
     }
-    let line = |offset: u32| 1 + text.bytes().take(offset as usize).filter(|&byte| byte == b'\n').count();
-    let imports = first_offsets
-        .into_iter()
-        .map(|(package, offset)| Import { file: file.clone(), package, line: line(offset) })
-        .collect();
-    Scanned { imports, ports: visitor.ports }
+    Found { packages, ports: visitor.ports }
 }
 
 /// Collects specifiers with the offset of their place, and default ports.
@@ -241,10 +252,13 @@ fn port(expression: &Expression<'_>) -> Option<u16> {
 mod tests {
     use super::*;
 
+    /// Scans one file with this name and text.
     fn scanned(name: &str, text: &str) -> Scanned {
+        let dir = tempfile::tempdir().unwrap();
+        let root = HostPath::new(dir.path());
+        std::fs::write(root.join(name), text).unwrap();
         let file = WorkspacePath::new(name).unwrap();
-        let source_type = source_type(&file).unwrap();
-        scan_source(&file, text, source_type)
+        scan(&[(file, root.join(name))], &StatIndex::decode(&root, None, 0)).unwrap()
     }
 
     #[test]
@@ -303,10 +317,7 @@ mod tests {
     #[test]
     fn deep_nesting_is_survived() {
         let sum = vec!["'a'"; 20_000].join("+");
-        let dir = tempfile::tempdir().unwrap();
-        let path = HostPath::new(dir.path().join("a.js"));
-        std::fs::write(&path, format!("x = {sum}; require('a')")).unwrap();
-        let found = scan(&[(WorkspacePath::new("a.js").unwrap(), path)]).unwrap();
+        let found = scanned("a.js", &format!("x = {sum}; require('a')"));
         assert_eq!(found.imports.len(), 1);
     }
 }

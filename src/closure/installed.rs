@@ -2,12 +2,16 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use super::ClosureError;
-use crate::host;
-use crate::workspace::{PackageJson, Workspace, WorkspacePath};
+use crate::host::{self, StatIndex};
+use crate::workspace::{PackageJson, Workspace, WorkspaceError, WorkspacePath};
+
+/// The name of the reader of package.json files, for the index. It changes when [`PackageJson`] does.
+const READER: &str = "package.json 1";
 
 /// The packages under the `node_modules` directories of a workspace, found as Node finds them. Remembers what it read.
 pub struct InstalledPackages<'a> {
     workspace: &'a Workspace,
+    index: &'a StatIndex,
     package_jsons: Mutex<BTreeMap<WorkspacePath, Option<PackageJson>>>,
     resolved: Mutex<BTreeMap<(WorkspacePath, String), Option<ResolvedPackage>>>,
 }
@@ -22,14 +26,19 @@ pub struct ResolvedPackage {
 }
 
 impl<'a> InstalledPackages<'a> {
-    /// The packages installed in `workspace`.
-    pub fn new(workspace: &'a Workspace) -> Self {
-        Self { workspace, package_jsons: Mutex::default(), resolved: Mutex::default() }
+    /// The packages installed in `workspace`, whose files `index` knows.
+    pub fn new(workspace: &'a Workspace, index: &'a StatIndex) -> Self {
+        Self { workspace, index, package_jsons: Mutex::default(), resolved: Mutex::default() }
     }
 
     /// The workspace they are installed in.
     pub fn workspace(&self) -> &'a Workspace {
         self.workspace
+    }
+
+    /// What is known of the workspace's files.
+    pub fn index(&self) -> &'a StatIndex {
+        self.index
     }
 
     /// Finds the package `name` as code in `from_dir` (a real directory, not one reached by a link) would: in the
@@ -82,7 +91,9 @@ impl<'a> InstalledPackages<'a> {
         if let Some(known) = lock(&self.package_jsons).get(dir) {
             return Ok(known.clone().unwrap_or_default());
         }
-        let read = PackageJson::read(&self.workspace.on_host(dir).join("package.json"))?;
+        let path = self.workspace.on_host(dir).join("package.json");
+        let read = self.index.derived(&path, READER, PackageJson::parse)?.transpose();
+        let read = read.map_err(|reason| WorkspaceError::InvalidPackageJson { path, reason })?;
         lock(&self.package_jsons).insert(dir.clone(), read.clone());
         Ok(read.unwrap_or_default())
     }

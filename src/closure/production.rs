@@ -7,7 +7,7 @@ use super::{
 };
 use crate::path::HostPath;
 use crate::platform::Platform;
-use crate::workspace::{Service, ShippedFiles, Workspace, WorkspacePath};
+use crate::workspace::{Service, ShippedFiles, WorkspacePath};
 
 /// The packages that a production install of the whole workspace holds: whatever a production edge of any member, or of
 /// the root, leads to. It tells a package that a sibling needs in production, and that works by hoisting, from one that
@@ -41,6 +41,20 @@ impl ProductionTree {
 }
 
 impl DependencyClosure {
+    /// What the package.json files alone say that the member in `dir` needs: its closure without what only code tells. It
+    /// is the same whether the member is compiled or not.
+    pub fn declared(
+        dir: &WorkspacePath,
+        installed: &InstalledPackages<'_>,
+        production: &ProductionTree,
+        platform: &Platform,
+    ) -> Result<Self, ClosureError> {
+        let mut walk = Walk::new(installed, platform, Some(production));
+        walk.strict = false;
+        walk.from(dir.clone())?;
+        Ok(walk.closure)
+    }
+
     /// The closure of `service`: its production edges, the optional peers that resolve to production packages, and what
     /// its shipped code (`shipped`) or that of its workspace packages imports without declaring it.
     pub fn of(
@@ -53,14 +67,14 @@ impl DependencyClosure {
         let workspace = installed.workspace();
         let mut walk = Walk::new(installed, platform, Some(production));
         walk.from(service.dir.clone())?;
-        let own = scan_member(workspace, &service.dir, shipped)?;
+        let own = scan_member(installed, &service.dir, shipped)?;
         walk.closure.default_port = own.default_port();
         add_undeclared(&mut walk, production, &service.dir, &own.imports)?;
         let mut scanned = BTreeSet::new();
         while let Some(dir) = walk.closure.members.keys().find(|dir| !scanned.contains(*dir)).cloned() {
             if let Some(member) = workspace.member_at(&dir) {
-                let files = ShippedFiles::of_package(member, &workspace.on_host(&dir))?;
-                let imports = scan_member(workspace, &dir, &files)?.imports;
+                let files = ShippedFiles::of_package(member, &workspace.on_host(&dir), &[])?;
+                let imports = scan_member(installed, &dir, &files)?.imports;
                 add_undeclared(&mut walk, production, &dir, &imports)?;
             }
             scanned.insert(dir);
@@ -71,14 +85,18 @@ impl DependencyClosure {
 }
 
 /// Scans the shipped files of the member at `dir`; places are named relative to the workspace.
-fn scan_member(workspace: &Workspace, dir: &WorkspacePath, shipped: &ShippedFiles) -> Result<Scanned, ClosureError> {
-    let on_host = workspace.on_host(dir);
+fn scan_member(
+    installed: &InstalledPackages<'_>,
+    dir: &WorkspacePath,
+    shipped: &ShippedFiles,
+) -> Result<Scanned, ClosureError> {
+    let on_host = installed.workspace().on_host(dir);
     let files: Vec<(WorkspacePath, HostPath)> = shipped
         .list(&on_host)?
         .into_iter()
         .filter_map(|file| Some((WorkspacePath::new(dir.as_path().join(&file))?, on_host.join(&file))))
         .collect();
-    Ok(scan(&files)?)
+    Ok(scan(&files, installed.index())?)
 }
 
 /// Adds the packages that `imports` name and nothing declares.

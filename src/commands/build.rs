@@ -9,6 +9,7 @@ use crate::build::{self, BuildError, Context};
 use crate::cancel::{Cancellation, Cancelled};
 use crate::cli::Build;
 use crate::environment::Environment;
+use crate::path::HostPath;
 use crate::registry::{Client, ClientOptions};
 use crate::report::{BuildReport, table};
 use crate::store::Store;
@@ -16,11 +17,17 @@ use crate::store::Store;
 /// `pirogue build`
 pub(super) fn run(arguments: &Build, environment: &Environment) -> Result<(), CommandError> {
     let options = ClientOptions { credentials: environment.credentials.clone(), ..ClientOptions::default() };
+    let temporary = match arguments.no_cache {
+        true => Some(tempfile::tempdir().map_err(CommandError::Start)?),
+        false => None,
+    };
+    let cache_dir = temporary.as_ref().map_or(environment.cache_dir.clone(), |dir| HostPath::new(dir.path()));
     let context = Context {
-        store: Store::open(&environment.cache_dir).map_err(BuildError::from)?,
+        store: Store::open(&cache_dir).map_err(BuildError::from)?,
         client: Client::new(options).map_err(BuildError::from)?,
         threads: arguments.jobs.map_or(environment.threads, NonZero::get),
         mtime: environment.epoch,
+        began: environment.now,
         cancellation: Cancellation::default(),
         progress: terminal::progress(),
     };
@@ -49,7 +56,7 @@ async fn until_interrupted(arguments: &Build, context: &Context) -> Result<Build
     });
     let request = arguments.request();
     tokio::select! {
-        result = build::build(&request, context) => Ok(result?),
+        result = build::build(&request, context) => Ok(BuildReport::new(&result?)),
         () = interrupted.notified() => Err(BuildError::from(Cancelled).into()),
     }
 }

@@ -91,6 +91,11 @@ impl<'t> Table<'t> {
         }
     }
 
+    pub fn boolean(&self, key: &'static str) -> Result<Option<bool>, ConfigError> {
+        let Some(item) = self.item(key) else { return Ok(None) };
+        item.as_bool().map(Some).ok_or_else(|| self.wrong_type(key, "true or false", item))
+    }
+
     /// An integer from 0 to `most`.
     pub fn integer(&self, key: &'static str, most: u64) -> Result<Option<u64>, ConfigError> {
         let Some(item) = self.item(key) else { return Ok(None) };

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::host::{self, HostError};
 use crate::image::{HealthCheck, ImageUser};
+use crate::manifest::media_type::Compression;
 use crate::path::HostPath;
 
 /// The file's name.
@@ -23,6 +24,12 @@ pub struct Settings {
     pub platform: Option<String>,
     /// The directory that stands for the workspace's root in images.
     pub root: Option<String>,
+    /// How layers are compressed.
+    pub compression: Option<Compression>,
+    /// How many layers an image may have above its base.
+    pub layers: Option<usize>,
+    /// Whether identical files of a package's copies become hard links.
+    pub hard_links: Option<bool>,
     /// What holds for every service.
     pub all: ServiceSettings,
     /// What holds for one service, by its name, with the place in the file for errors.

@@ -4,6 +4,7 @@ use super::document::{Source, Table};
 use super::{ConfigError, ExtraFile, Health, ServiceSettings, Settings};
 use crate::image::{HealthCheck, ImageUser, NewUser};
 use crate::layer::Owner;
+use crate::manifest::media_type::{Compression, UnknownCompression};
 use crate::path::ImagePath;
 
 /// Reads a whole document.
@@ -15,6 +16,9 @@ pub(super) fn settings(text: &str) -> Result<Settings, ConfigError> {
         destinations: table.texts("to")?.unwrap_or_default(),
         platform: table.text("platform")?,
         root: absolute(&table, "root")?,
+        compression: compression(&table)?,
+        layers: layers(&table)?,
+        hard_links: table.boolean("hard-links")?,
         all: service(&table)?,
         ..Settings::default()
     };
@@ -51,6 +55,20 @@ fn service(table: &Table<'_>) -> Result<ServiceSettings, ConfigError> {
         repository: table.text("repository")?,
         tags: command(table, "tags")?,
     })
+}
+
+fn compression(table: &Table<'_>) -> Result<Option<Compression>, ConfigError> {
+    let Some(text) = table.text("compression")? else { return Ok(None) };
+    text.parse().map(Some).map_err(|error: UnknownCompression| table.problem("compression", error.to_string()))
+}
+
+/// At least four: one for the user, one for packages, one for workspace packages, one for the application. At most a
+/// hundred, for runtimes refuse images of more than 127 layers.
+fn layers(table: &Table<'_>) -> Result<Option<usize>, ConfigError> {
+    match table.integer("layers", 100)? {
+        Some(layers) if layers < 4 => Err(table.problem("layers", "is not between 4 and 100")),
+        layers => Ok(layers.and_then(|layers| usize::try_from(layers).ok())),
+    }
 }
 
 fn absolute(table: &Table<'_>, key: &'static str) -> Result<Option<String>, ConfigError> {

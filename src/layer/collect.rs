@@ -1,9 +1,10 @@
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
+
+use rayon::prelude::*;
 
 use super::volatile_files::is_volatile;
 use super::{Content, Entry, FileTree, Owner, TreeError};
-use crate::host::{self, HostError};
+use crate::host::{self, HostError, Stamp, StatIndex};
 use crate::path::{HostPath, ImagePath, ImagePathError};
 use crate::workspace::{Workspace, WorkspacePath};
 
@@ -15,6 +16,8 @@ pub struct Collector<'a> {
     pub image_root: &'a ImagePath,
     /// Who owns everything.
     pub owner: Owner,
+    /// What is known of the workspace's files.
+    pub index: &'a StatIndex,
 }
 
 /// Why files cannot be collected.
@@ -46,27 +49,52 @@ impl Collector<'_> {
     /// All that an installed package holds, without the directory of packages nested in it, and without what node-gyp
     /// wrote about the host.
     pub fn package(&self, dir: &WorkspacePath) -> Result<FileTree, CollectError> {
-        let mut tree = FileTree::default();
-        self.directory(dir, Path::new(""), &mut tree)?;
-        Ok(tree)
+        Ok(self.directory(dir, Path::new(""))?.into_iter().collect())
     }
 
-    fn directory(&self, package: &WorkspacePath, below: &Path, tree: &mut FileTree) -> Result<(), CollectError> {
+    /// The entries below a directory of a package. Directories and files are looked at on all cores.
+    fn directory(&self, package: &WorkspacePath, below: &Path) -> Result<Vec<(ImagePath, Entry)>, CollectError> {
         let host_dir = self.workspace.on_host(package).join(below);
-        for entry in host::read_directory(&host_dir)? {
+        let entries = host::read_directory_with_stamps(&host_dir)?;
+        let collected: Result<Vec<_>, CollectError> = entries
+            .into_par_iter()
+            .map(|entry| {
+                let path = below.join(&entry.name);
+                if path == Path::new("node_modules") || is_volatile(&path) {
+                    return Ok(Vec::new());
+                }
+                let in_workspace = package.as_path().join(&path);
+                let place = self.image_root.join(&in_workspace)?;
+                if !entry.stamp.is_dir() {
+                    return Ok(vec![(place, self.entry(&in_workspace, &entry.stamp)?)]);
+                }
+                let mut collected = self.directory(package, &path)?;
+                collected.push((place, Entry::directory(self.owner)));
+                Ok(collected)
+            })
+            .collect();
+        Ok(collected?.into_iter().flatten().collect())
+    }
+
+    /// How many files a package has, and how many bytes, found out without opening one.
+    pub fn weigh(&self, dir: &WorkspacePath) -> Result<(usize, u64), CollectError> {
+        self.weigh_directory(dir, Path::new(""))
+    }
+
+    fn weigh_directory(&self, package: &WorkspacePath, below: &Path) -> Result<(usize, u64), CollectError> {
+        let mut sum = (0, 0);
+        for entry in host::read_directory_with_stamps(&self.workspace.on_host(package).join(below))? {
             let path = below.join(&entry.name);
-            let in_workspace = package.as_path().join(&path);
             if path == Path::new("node_modules") || is_volatile(&path) {
                 continue;
             }
-            if entry.kind.is_dir() {
-                tree.insert(self.image_root.join(&in_workspace)?, Entry::directory(self.owner))?;
-                self.directory(package, &path, tree)?;
-            } else {
-                self.add(&in_workspace, tree)?;
-            }
+            let (files, bytes) = match entry.stamp.is_dir() {
+                true => self.weigh_directory(package, &path)?,
+                false => (usize::from(entry.stamp.is_file()), if entry.stamp.is_file() { entry.stamp.size } else { 0 }),
+            };
+            sum = (sum.0 + files, sum.1 + bytes);
         }
-        Ok(())
+        Ok(sum)
     }
 
     /// These files, given relative to `dir`, with the directories between.
@@ -91,7 +119,7 @@ impl Collector<'_> {
 
     fn copy(&self, from: &Path, to: &ImagePath, tree: &mut FileTree) -> Result<(), CollectError> {
         let on_host = self.workspace.root.join(from);
-        if host::link_metadata(&on_host)?.is_some_and(|metadata| metadata.is_dir()) {
+        if host::stamp(&on_host)?.is_some_and(|stamp| stamp.is_dir()) {
             tree.insert(to.clone(), Entry::directory(self.owner))?;
             for entry in host::read_directory(&on_host)? {
                 self.copy(&from.join(&entry.name), &to.join(&entry.name)?, tree)?;
@@ -111,7 +139,7 @@ impl Collector<'_> {
         let mut tree = FileTree::default();
         let bin = node_modules.as_path().join(".bin");
         let on_host = self.workspace.root.join(&bin);
-        if !host::link_metadata(&on_host)?.is_some_and(|metadata| metadata.is_dir()) {
+        if !host::stamp(&on_host)?.is_some_and(|stamp| stamp.is_dir()) {
             return Ok(tree);
         }
         for entry in host::read_directory(&on_host)?.into_iter().filter(|entry| entry.kind.is_symlink()) {
@@ -140,20 +168,24 @@ impl Collector<'_> {
     }
 
     fn add_at(&self, path: &Path, place: ImagePath, tree: &mut FileTree) -> Result<(), CollectError> {
-        let on_host = self.workspace.root.join(path);
-        let Some(metadata) = host::link_metadata(&on_host)? else { return Ok(()) };
-        if metadata.is_symlink() {
-            let target = self.link_target(path, &on_host)?;
-            tree.insert(place, Entry::symlink(target, self.owner))?;
-        } else if metadata.is_file() {
-            // The owner's bit alone: the others' bits are the umask's.
-            let executable = metadata.permissions().mode() & 0o100 != 0;
-            let content = Content::Host { path: on_host, size: metadata.len() };
-            tree.insert(place, Entry::file(content, executable, self.owner))?;
-        } else {
-            return Err(CollectError::SpecialFile(on_host));
+        if let Some(stamp) = host::stamp(&self.workspace.root.join(path))? {
+            tree.insert(place, self.entry(path, &stamp)?)?;
         }
         Ok(())
+    }
+
+    /// The file or link at a path relative to the workspace.
+    fn entry(&self, path: &Path, stamp: &Stamp) -> Result<Entry, CollectError> {
+        let on_host = self.workspace.root.join(path);
+        if stamp.is_symlink() {
+            return Ok(Entry::symlink(self.link_target(path, &on_host)?, self.owner));
+        }
+        if !stamp.is_file() {
+            return Err(CollectError::SpecialFile(on_host));
+        }
+        let digest = self.index.digest(&on_host, stamp)?;
+        let content = Content::Host { path: on_host, size: stamp.size, digest };
+        Ok(Entry::file(content, stamp.is_executable(), self.owner))
     }
 
     /// What a link of the workspace holds in the image: the same if it is relative and stays in the workspace; a relative

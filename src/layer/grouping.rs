@@ -1,50 +1,136 @@
 //! Which fragments share a layer. The one place that decides it.
+//!
+//! Packages are grouped by the exact **set of services** that need them: each set is a layer, carried by these services
+//! and no other, so that no image holds a package it does not need and no registry holds one twice. The sets are those of
+//! the whole workspace, whichever services are built, so that building one service alone gives the image that building
+//! all of them gives.
+//!
+//! An image has room for so many layers of packages. Where a service has more sets than that, the cheapest set is
+//! dissolved: its packages go to a layer of each of its services alone. Cheap is what is small and shared by few, for
+//! `size x (services - 1)` is what is stored twice then. Sizes are rounded to powers of two, so that a package that grows
+//! a little seldom changes which set is the cheapest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Entry, FileTree, Fragment, LayerPlan, LayerRole, TreeError};
+use super::{Entry, FileTree, Fragment, LayerPlan, LayerRole, TreeError, identical_files};
 use crate::path::ImagePath;
+
+/// A set of services, by their names.
+pub type ServiceSet = BTreeSet<String>;
+
+/// Something that layers are made of: a package, or a link to one.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// The services of the whole workspace that need it.
+    pub services: ServiceSet,
+    /// The bytes of its files.
+    pub bytes: u64,
+}
+
+/// For each unit of a workspace, the sets of services that share it in a layer.
+#[derive(Clone, Debug, Default)]
+pub struct ServiceSets<K> {
+    sets: BTreeMap<K, ServiceSet>,
+    dissolved: BTreeSet<ServiceSet>,
+}
+
+impl<K: Ord + Clone> ServiceSets<K> {
+    /// Groups `units` so that no service has more than `budget` layers of them, where that can be reached.
+    pub fn of(units: BTreeMap<K, Unit>, budget: usize) -> Self {
+        let mut sizes: BTreeMap<ServiceSet, u64> = BTreeMap::new();
+        for unit in units.values() {
+            *sizes.entry(unit.services.clone()).or_default() += unit.bytes;
+        }
+        let mut dissolved = BTreeSet::new();
+        while let Some(cheapest) = cheapest_to_dissolve(&sizes, budget) {
+            let bytes = sizes.remove(&cheapest).unwrap_or_default();
+            for service in &cheapest {
+                *sizes.entry(BTreeSet::from([service.clone()])).or_default() += bytes;
+            }
+            dissolved.insert(cheapest);
+        }
+        let sets = units.into_iter().map(|(key, unit)| (key, unit.services)).collect();
+        Self { sets, dissolved }
+    }
+
+    /// The set whose layer holds the unit for `service`: the unit's own set, or the service alone if that set is
+    /// dissolved, or if only undeclared imports lead the service to the unit.
+    pub fn of_service(&self, unit: &K, service: &str) -> ServiceSet {
+        match self.sets.get(unit) {
+            Some(set) if set.contains(service) && !self.dissolved.contains(set) => set.clone(),
+            _ => BTreeSet::from([service.to_owned()]),
+        }
+    }
+}
+
+/// The set that costs least to dissolve, among those of a service that has more than `budget`; `None` if no service has,
+/// or only sets of one service are left.
+fn cheapest_to_dissolve(sizes: &BTreeMap<ServiceSet, u64>, budget: usize) -> Option<ServiceSet> {
+    let mut layers: BTreeMap<&String, usize> = BTreeMap::new();
+    for service in sizes.keys().flatten() {
+        *layers.entry(service).or_default() += 1;
+    }
+    let is_crowded = |set: &ServiceSet| set.iter().any(|service| layers.get(service).is_some_and(|&n| n > budget));
+    let cost = |set: &ServiceSet, bytes: u64| bytes.max(1).next_power_of_two() as u128 * (set.len() as u128 - 1);
+    sizes
+        .iter()
+        .filter(|(set, _)| set.len() > 1 && is_crowded(set))
+        .min_by_key(|(set, bytes)| (cost(set, **bytes), (*set).clone()))
+        .map(|(set, _)| set.clone())
+}
 
 /// Everything that goes into one image above its base.
 #[derive(Clone, Debug, Default)]
 pub struct ImageContents {
+    /// The service's name.
+    pub service: String,
     /// The image's user: passwd, group and shadow, and the home.
     pub user: FileTree,
-    /// One fragment for each installed package.
-    pub packages: Vec<Fragment>,
+    /// The fragments of installed packages and of links to them, by the set of services that share them.
+    pub packages: BTreeMap<ServiceSet, Vec<Fragment>>,
     /// One fragment for each workspace package, and one for the links to them.
     pub workspace: Vec<Fragment>,
     /// The service's own files.
     pub application: Vec<Fragment>,
+    /// Whether identical files of a package's copies become hard links.
+    pub hard_links: bool,
 }
 
-/// Groups the contents of an image into layers, the one that changes least first: user, packages, workspace packages,
-/// application. Empty layers are left out.
+/// Groups the contents of an image into layers, what changes least first: the user, packages (those that most services
+/// share first), workspace packages, the application. Empty layers are left out.
 ///
 /// Each layer starts with the directories above its entries, so that it can be unpacked alone; `directory` says what the
 /// entry of such a directory is.
 pub fn group(contents: ImageContents, directory: impl Fn(&ImagePath) -> Entry) -> Result<Vec<LayerPlan>, TreeError> {
+    let alone = BTreeSet::from([contents.service]);
     let user = match contents.user.is_empty() {
         true => Vec::new(),
-        false => vec![Fragment { label: "user".to_owned(), tree: contents.user }],
+        false => vec![Fragment::new("user", contents.user)],
     };
-    let groups = [
-        (LayerRole::User, user),
-        (LayerRole::Packages, contents.packages),
-        (LayerRole::Workspace, contents.workspace),
-        (LayerRole::Application, contents.application),
-    ];
+    let mut packages: Vec<_> = contents.packages.into_iter().collect();
+    packages.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
+    let groups = std::iter::once((LayerRole::User, BTreeSet::new(), user))
+        .chain(packages.into_iter().map(|(services, fragments)| (LayerRole::Packages, services, fragments)))
+        .chain([
+            (LayerRole::Workspace, BTreeSet::new(), contents.workspace),
+            (LayerRole::Application, alone, contents.application),
+        ]);
     let mut plans = Vec::new();
-    for (role, fragments) in groups {
-        let fragments = ordered(fragments)?;
-        if !fragments.is_empty() {
-            plans.push(LayerPlan { role, fragments: with_directories(fragments, &directory)? });
+    for (role, services, fragments) in groups {
+        let mut fragments = ordered(fragments)?;
+        if fragments.is_empty() {
+            continue;
         }
+        if contents.hard_links {
+            identical_files::link(&mut fragments);
+        }
+        let fragments = with_directories(fragments, &directory)?;
+        plans.push(LayerPlan { role, services: services.into_iter().collect(), fragments });
     }
     Ok(plans)
 }
 
-/// Fragments without the empty ones, sorted by the path of their first entry: a package comes before those nested in it.
+/// Fragments without the empty ones, sorted by the path of their first entry.
 fn ordered(fragments: Vec<Fragment>) -> Result<Vec<Fragment>, TreeError> {
     let mut by_first_path: BTreeMap<ImagePath, Fragment> = BTreeMap::new();
     for fragment in fragments {
@@ -76,6 +162,73 @@ fn with_directories(
     if tree.is_empty() {
         return Ok(fragments);
     }
-    let directories = Fragment { label: "directories".to_owned(), tree };
-    Ok(std::iter::once(directories).chain(fragments).collect())
+    Ok(std::iter::once(Fragment::new("directories", tree)).chain(fragments).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn set(services: &str) -> ServiceSet {
+        services.chars().map(String::from).collect()
+    }
+
+    fn grouped(units: &[(&'static str, &str, u64)], budget: usize) -> ServiceSets<&'static str> {
+        let unit = |(name, services, bytes): &(&'static str, &str, u64)| {
+            (*name, Unit { services: set(services), bytes: *bytes })
+        };
+        ServiceSets::of(units.iter().map(unit).collect(), budget)
+    }
+
+    #[test]
+    fn units_are_grouped_by_their_services() {
+        let units = [("core", "abc", 100), ("ab", "ab", 10), ("a", "a", 5), ("c", "c", 5)];
+        let sets = grouped(&units, 9);
+        assert_eq!(sets.of_service(&"core", "b"), set("abc"));
+        assert_eq!(sets.of_service(&"ab", "a"), set("ab"));
+        assert_eq!(sets.of_service(&"ab", "c"), set("c"), "undeclared there: a copy of its own");
+        assert_eq!(sets.of_service(&"unknown", "c"), set("c"));
+    }
+
+    #[test]
+    fn the_cheapest_set_is_dissolved() {
+        let units = [("core", "abc", 1000), ("big", "ab", 500), ("small", "ac", 20), ("own", "a", 1)];
+        let sets = grouped(&units, 3);
+        assert_eq!(sets.of_service(&"small", "a"), set("a"));
+        assert_eq!(sets.of_service(&"small", "c"), set("c"));
+        assert_eq!(sets.of_service(&"big", "a"), set("ab"));
+        assert_eq!(sets.of_service(&"core", "a"), set("abc"));
+    }
+
+    proptest! {
+        #[test]
+        fn the_budget_holds_and_nothing_is_carried_in_vain(
+            units in proptest::collection::vec((0usize..32, 1u64..1_000_000), 1..60),
+            budget in 1usize..6,
+        ) {
+            let letters = ["a", "b", "c", "d", "e"];
+            let services = |bits: usize| -> ServiceSet {
+                let bits = if bits == 0 { 1 } else { bits };
+                (0..5).filter(|bit| bits >> bit & 1 == 1).map(|bit| letters[bit].to_owned()).collect()
+            };
+            let units: BTreeMap<usize, Unit> = units
+                .iter()
+                .enumerate()
+                .map(|(key, (bits, bytes))| (key, Unit { services: services(*bits), bytes: *bytes }))
+                .collect();
+            let sets = ServiceSets::of(units.clone(), budget);
+            for service in letters {
+                let mut layers = BTreeSet::new();
+                for (key, unit) in units.iter().filter(|(_, unit)| unit.services.contains(service)) {
+                    let set = sets.of_service(key, service);
+                    prop_assert!(set.contains(service));
+                    prop_assert!(set.is_subset(&unit.services), "a layer reaches a service that does not need it");
+                    layers.insert(set);
+                }
+                prop_assert!(layers.len() <= budget.max(1));
+            }
+        }
+    }
 }

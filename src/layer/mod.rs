@@ -1,12 +1,16 @@
 //! Layers: from a file tree to the bytes of a blob.
 //!
 //! A layer is a run of **fragments**, one for each package. A fragment's tar entries are cut into pieces of one
-//! mebibyte, each compressed as a gzip member of its own (RFC 1952 allows members in a row), so that all cores work at one
-//! layer and its bytes never depend on how many there are.
+//! mebibyte, each compressed on its own as a gzip member (RFC 1952 allows members in a row) or a zstd frame, so that all
+//! cores work at one layer and its bytes never depend on how many there are. A piece that was compressed before, for
+//! whatever layer, is copied from there.
 
 mod collect;
+mod compression;
 mod foreign;
 mod grouping;
+mod identical_files;
+mod key;
 mod pack;
 mod piece;
 mod tar_entry;
@@ -15,21 +19,26 @@ mod volatile_files;
 
 pub use collect::{CollectError, Collector};
 pub use foreign::{ForeignEntry, ForeignKind, LayerListing, ListingError, list};
-pub use grouping::{ImageContents, group};
-pub use pack::{PackError, Packing, pack};
+pub use grouping::{ImageContents, ServiceSet, ServiceSets, Unit, group};
+pub use key::{FragmentKey, LayerKey};
+pub use pack::{PackError, Packed, PackedPiece, Packing, PieceCache, pack};
 pub use tree::{Content, Entry, FileTree, Kind, Owner, TreeError};
 
 use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::digest::DiffId;
 use crate::manifest::Descriptor;
 
-/// The version of the rules by which trees become bytes: order, modes, cutting, compressor (libdeflate 1.x, level 6). An
-/// upgrade that changes any byte changes this number.
-pub const RECIPE: u32 = 1;
+/// The rules by which trees become bytes: order, modes, cutting, compressors with their levels. An upgrade that changes
+/// any byte changes this text, which is part of every key.
+pub const RECIPE: &str = "1: libdeflate 1.25 level 6; zstd 1.5 level 3; pieces of 1 MiB";
 
 /// What a layer is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum LayerRole {
     /// passwd, group and shadow with the image's user, and its home.
     User,
@@ -55,10 +64,21 @@ impl fmt::Display for LayerRole {
 /// The entries of one package, or the directories above those of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fragment {
-    /// `name@version`, a member's directory, or `directories`.
+    /// The package's name, the member's directory, or what else it is. Identical files of fragments of one name become
+    /// hard links.
+    pub name: String,
+    /// `name@version`, or the name.
     pub label: String,
-    /// The entries.
-    pub tree: FileTree,
+    /// The entries. Layers of several services share them.
+    pub tree: Arc<FileTree>,
+}
+
+impl Fragment {
+    /// A fragment that is no package's.
+    pub fn new(name: impl Into<String>, tree: FileTree) -> Self {
+        let name = name.into();
+        Self { label: name.clone(), name, tree: Arc::new(tree) }
+    }
 }
 
 /// A layer before it is packed: every entry is decided, no byte is read.
@@ -66,6 +86,8 @@ pub struct Fragment {
 pub struct LayerPlan {
     /// What it is for.
     pub role: LayerRole,
+    /// The services that share it; for a layer of packages exactly those whose images have it.
+    pub services: Vec<String>,
     /// The fragments in the order in which they are packed.
     pub fragments: Vec<Fragment>,
 }
@@ -82,8 +104,9 @@ impl LayerPlan {
     }
 }
 
-/// A finished layer. Only packing makes one, so its digests are those of bytes that exist.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A finished layer. Only packing makes one, or the memory of a packing, so its digests are those of bytes that exist or
+/// that packing again would give.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
     descriptor: Descriptor,
     diff_id: DiffId,

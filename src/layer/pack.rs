@@ -4,31 +4,63 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use libdeflater::{CompressionLvl, Compressor};
-
+use super::compression::Codec;
+use super::key::FragmentKey;
 use super::piece::{PIECE, Stream};
 use super::tar_entry::BLOCK;
-use super::{Layer, LayerPlan};
+use super::{Fragment, Layer, LayerPlan};
 use crate::cancel::{Cancellation, Cancelled};
 use crate::digest::{DiffId, Hasher};
 use crate::host::HostError;
-use crate::manifest::{Descriptor, media_type};
+use crate::manifest::Descriptor;
+use crate::manifest::media_type::Compression;
 use crate::path::HostPath;
-
-/// libdeflate's level: measured as the best ratio that still keeps one core above 100 MB/s.
-const LEVEL: i32 = 6;
 
 /// How to pack.
 #[derive(Clone, Copy)]
 pub struct Packing<'a> {
     /// The time of every entry, in seconds since 1970.
     pub mtime: u64,
+    /// How the tar is compressed.
+    pub compression: Compression,
     /// How many threads work. The bytes do not depend on it.
     pub threads: usize,
+    /// Where pieces that were compressed before are found.
+    pub cache: &'a dyn PieceCache,
     /// Ends the work early.
     pub cancellation: &'a Cancellation,
     /// Told of every number of tar bytes that are done.
     pub on_bytes: &'a (dyn Fn(u64) + Sync),
+}
+
+/// Finds the compressed bytes of pieces.
+pub trait PieceCache: Sync {
+    /// The compressed bytes of a fragment's piece, if they are at hand. They are verified by whoever asks.
+    fn find(&self, fragment: &FragmentKey, number: u64) -> Option<Vec<u8>>;
+}
+
+/// A packed layer, and where in it lies what.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packed {
+    /// The layer.
+    pub layer: Layer,
+    /// Its pieces in their order.
+    pub pieces: Vec<PackedPiece>,
+    /// The labels of the fragments of which at least one piece had to be compressed.
+    pub compressed: Vec<String>,
+}
+
+/// Where a piece of a fragment lies in a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PackedPiece {
+    /// The fragment.
+    pub fragment: FragmentKey,
+    /// The number of the piece in the fragment, from 0.
+    pub number: u64,
+    /// Where it starts in the blob.
+    pub offset: u64,
+    /// How many compressed bytes.
+    pub length: u64,
 }
 
 /// Why a layer cannot be packed.
@@ -66,27 +98,26 @@ impl PackError {
 
 /// Packs a layer into `sink`. Memory stays below a few mebibytes for each thread, whatever the size of the layer or of a
 /// file.
-pub fn pack<W: Write + Send>(plan: &LayerPlan, packing: Packing<'_>, sink: W) -> Result<Layer, PackError> {
-    let streams: Vec<Stream<'_>> =
-        plan.fragments.iter().map(|fragment| Stream::of(&fragment.tree, packing.mtime)).collect();
-    let pieces: Vec<(usize, u64)> = streams
+pub fn pack<W: Write + Send>(plan: &LayerPlan, packing: Packing<'_>, sink: W) -> Result<Packed, PackError> {
+    let sources: Vec<Source<'_>> = plan.fragments.iter().map(|fragment| Source::of(fragment, packing)).collect();
+    let pieces: Vec<(usize, u64)> = sources
         .iter()
         .enumerate()
-        .flat_map(|(stream, described)| (0..described.pieces()).map(move |number| (stream, number)))
+        .flat_map(|(source, described)| (0..described.stream.pieces()).map(move |number| (source, number)))
         .collect();
     let line = Line::new(sink, packing);
     let next = AtomicU64::new(0);
     let work = |number_of_threads: u64| -> Result<(), PackError> {
-        let mut compressor = new_compressor();
+        let mut codec = Codec::new(packing.compression);
         // A thread runs ahead of the slowest by a few pieces at most, which bounds the memory.
         let ahead = number_of_threads * 4;
         loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            let Some(&(stream, piece)) = pieces.get(number as usize) else { return Ok(()) };
+            let turn = next.fetch_add(1, Ordering::Relaxed);
+            let Some(&(source, number)) = pieces.get(turn as usize) else { return Ok(()) };
             let done = line
-                .wait_for_turn(number, ahead)
-                .and_then(|()| make_piece(&streams[stream], piece, &mut compressor))
-                .and_then(|piece| line.put(number, piece));
+                .wait_for_turn(turn, ahead)
+                .and_then(|()| sources[source].piece(number, packing.cache, &mut codec))
+                .and_then(|piece| line.put(turn, piece));
             if let Err(error) = done {
                 // Nobody may wait for a piece that never comes.
                 line.stop();
@@ -95,12 +126,16 @@ pub fn pack<W: Write + Send>(plan: &LayerPlan, packing: Packing<'_>, sink: W) ->
         }
     };
     run_on_threads(packing.threads.clamp(1, pieces.len().max(1)), &work)?;
-    line.finish(plan)
-}
-
-fn new_compressor() -> Compressor {
-    // A level libdeflate does not know is impossible here; its default is the same level.
-    Compressor::new(CompressionLvl::new(LEVEL).unwrap_or_default())
+    let (layer, places) = line.finish(plan)?;
+    let piece = |(&(source, number), (offset, length)): (&(usize, u64), (u64, u64))| {
+        let fragment = sources[source].key;
+        PackedPiece { fragment, number, offset, length }
+    };
+    Ok(Packed {
+        layer,
+        pieces: pieces.iter().zip(places).map(piece).collect(),
+        compressed: sources.iter().filter(|source| source.compressed()).map(Source::label).collect(),
+    })
 }
 
 /// Runs `work` on this many threads, the caller's among them. The first error counts.
@@ -129,19 +164,46 @@ struct Piece {
     compressed: Vec<u8>,
 }
 
-fn make_piece(stream: &Stream<'_>, number: u64, compressor: &mut Compressor) -> Result<Piece, PackError> {
-    let mut tar = Vec::with_capacity(PIECE.min(stream.length()) as usize + 1);
-    stream.piece(number, &mut tar)?;
-    compress(tar, compressor)
+/// A fragment as the source of pieces.
+struct Source<'p> {
+    fragment: &'p Fragment,
+    key: FragmentKey,
+    stream: Stream<'p>,
+    pieces_compressed: AtomicU64,
 }
 
-/// One gzip member: no time, no name, and "unknown" as the operating system, as libdeflate writes it.
-fn compress(tar: Vec<u8>, compressor: &mut Compressor) -> Result<Piece, PackError> {
-    let mut compressed = vec![0; compressor.gzip_compress_bound(tar.len())];
-    let length =
-        compressor.gzip_compress(&tar, &mut compressed).map_err(|error| PackError::Compress(error.to_string()))?;
-    compressed.truncate(length);
-    Ok(Piece { tar, compressed })
+impl<'p> Source<'p> {
+    fn of(fragment: &'p Fragment, packing: Packing<'_>) -> Self {
+        Self {
+            fragment,
+            key: FragmentKey::of(fragment, packing.mtime, packing.compression),
+            stream: Stream::of(&fragment.tree, packing.mtime),
+            pieces_compressed: AtomicU64::new(0),
+        }
+    }
+
+    /// The piece from the cache, or made anew. A piece of the cache that does not decompress to its length counts as none.
+    fn piece(&self, number: u64, cache: &dyn PieceCache, codec: &mut Codec) -> Result<Piece, PackError> {
+        let length = self.stream.piece_length(number);
+        if let Some(compressed) = cache.find(&self.key, number)
+            && let Some(tar) = codec.decompress(&compressed, length)
+        {
+            return Ok(Piece { tar, compressed });
+        }
+        self.pieces_compressed.fetch_add(1, Ordering::Relaxed);
+        let mut tar = Vec::with_capacity(PIECE.min(length as u64) as usize + 1);
+        self.stream.piece(number, &mut tar)?;
+        let compressed = codec.compress(&tar)?;
+        Ok(Piece { tar, compressed })
+    }
+
+    fn compressed(&self) -> bool {
+        self.pieces_compressed.load(Ordering::Relaxed) > 0
+    }
+
+    fn label(&self) -> String {
+        self.fragment.label.clone()
+    }
 }
 
 /// Where pieces made in any order are hashed and written in theirs.
@@ -160,6 +222,7 @@ struct State<W> {
     tar_bytes: u64,
     blob: Hasher,
     blob_bytes: u64,
+    pieces: Vec<(u64, u64)>,
     stopped: bool,
 }
 
@@ -168,6 +231,7 @@ impl<W: Write> State<W> {
         self.tar.update(&piece.tar);
         self.tar_bytes += piece.tar.len() as u64;
         self.blob.update(&piece.compressed);
+        self.pieces.push((self.blob_bytes, piece.compressed.len() as u64));
         self.blob_bytes += piece.compressed.len() as u64;
         self.sink.write_all(&piece.compressed).map_err(PackError::Write)
     }
@@ -183,6 +247,7 @@ impl<'a, W: Write> Line<'a, W> {
             tar_bytes: 0,
             blob: Hasher::default(),
             blob_bytes: 0,
+            pieces: Vec::new(),
             stopped: false,
         };
         Self { state: Mutex::new(state), moved: Condvar::new(), packing }
@@ -226,17 +291,22 @@ impl<'a, W: Write> Line<'a, W> {
         self.moved.notify_all();
     }
 
-    /// Writes tar's end, two blocks of zeros, and gives the finished layer.
-    fn finish(self, plan: &LayerPlan) -> Result<Layer, PackError> {
+    /// Writes tar's end, two blocks of zeros. Gives the finished layer, and offset and length of each piece before the end.
+    fn finish(self, plan: &LayerPlan) -> Result<(Layer, Vec<(u64, u64)>), PackError> {
+        let compression = self.packing.compression;
         let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        state.write(&compress(vec![0; 2 * BLOCK], &mut new_compressor())?)?;
+        let pieces = std::mem::take(&mut state.pieces);
+        let tar = vec![0; 2 * BLOCK];
+        let compressed = Codec::new(compression).compress(&tar)?;
+        state.write(&Piece { tar, compressed })?;
         state.sink.flush().map_err(PackError::Write)?;
-        Ok(Layer {
-            descriptor: Descriptor::new(media_type::LAYER_GZIP, state.blob.finish(), state.blob_bytes),
+        let layer = Layer {
+            descriptor: Descriptor::new(compression.media_type(), state.blob.finish(), state.blob_bytes),
             diff_id: DiffId::of_tar(state.tar.finish()),
             role: plan.role,
             tar_bytes: state.tar_bytes,
-        })
+        };
+        Ok((layer, pieces))
     }
 }
 
@@ -254,12 +324,24 @@ mod tests {
 
     const OWNER: Owner = Owner { uid: 1001, gid: 1001 };
 
+    struct NoCache;
+
+    impl PieceCache for NoCache {
+        fn find(&self, _: &FragmentKey, _: u64) -> Option<Vec<u8>> {
+            None
+        }
+    }
+
+    fn packing(threads: usize, cancellation: &Cancellation) -> Packing<'_> {
+        let (mtime, compression) = (1, Compression::Gzip);
+        Packing { mtime, compression, threads, cache: &NoCache, cancellation, on_bytes: &|_| () }
+    }
+
     fn packed(plan: &LayerPlan, threads: usize) -> (Layer, Vec<u8>) {
         let mut blob = Vec::new();
         let cancellation = Cancellation::default();
-        let layer =
-            pack(plan, Packing { mtime: 1, threads, cancellation: &cancellation, on_bytes: &|_| () }, &mut blob);
-        (layer.unwrap(), blob)
+        let packed = pack(plan, packing(threads, &cancellation), &mut blob);
+        (packed.unwrap().layer, blob)
     }
 
     fn plan_of(files: &[(String, Vec<u8>)]) -> LayerPlan {
@@ -269,9 +351,9 @@ mod tests {
                 let path = ImagePath::new(format!("/{number}/{name}")).unwrap();
                 tree.insert(path, Entry::file(Content::Bytes(content.clone()), false, OWNER)).unwrap();
             }
-            Fragment { label: number.to_string(), tree }
+            Fragment::new(number.to_string(), tree)
         });
-        LayerPlan { role: LayerRole::Packages, fragments: fragments.collect() }
+        LayerPlan { role: LayerRole::Packages, services: Vec::new(), fragments: fragments.collect() }
     }
 
     /// Names and contents, as an independent reader sees them.
@@ -345,13 +427,13 @@ mod tests {
         for (comment, content) in [("shorter", "1234"), ("longer", "123456")] {
             fs::write(&path, content).unwrap();
             let mut tree = FileTree::default();
-            let file = Entry::file(Content::Host { path: path.clone(), size: 5 }, false, OWNER);
+            let content = Content::Host { path: path.clone(), size: 5, digest: Digest::of(b"12345") };
+            let file = Entry::file(content, false, OWNER);
             tree.insert(ImagePath::new("/a").unwrap(), file).unwrap();
-            let fragments = vec![Fragment { label: "a".into(), tree }];
-            let plan = LayerPlan { role: LayerRole::Packages, fragments };
+            let fragments = vec![Fragment::new("a", tree)];
+            let plan = LayerPlan { role: LayerRole::Packages, services: Vec::new(), fragments };
             let cancellation = Cancellation::default();
-            let packing = Packing { mtime: 1, threads: 2, cancellation: &cancellation, on_bytes: &|_| () };
-            let result = pack(&plan, packing, io::sink());
+            let result = pack(&plan, packing(2, &cancellation), io::sink());
             assert!(matches!(result, Err(PackError::Changed(_))), "{comment}");
         }
     }
@@ -371,7 +453,7 @@ mod tests {
         let plan = plan_of(&files);
         for threads in [1, 2, 8] {
             let cancellation = Cancellation::default();
-            let packing = Packing { mtime: 1, threads, cancellation: &cancellation, on_bytes: &|_| () };
+            let packing = packing(threads, &cancellation);
             assert!(matches!(pack(&plan, packing, Full), Err(PackError::Write(_))));
             let on_bytes = |_| cancellation.cancel();
             let packing = Packing { on_bytes: &on_bytes, ..packing };

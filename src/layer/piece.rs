@@ -30,9 +30,9 @@ impl<'t> Stream<'t> {
         Self { entries, length, mtime }
     }
 
-    /// How many bytes.
-    pub fn length(&self) -> u64 {
-        self.length
+    /// How many bytes the piece with this number has.
+    pub fn piece_length(&self, number: u64) -> usize {
+        PIECE.min(self.length.saturating_sub(number * PIECE)) as usize
     }
 
     /// How many pieces.
@@ -94,7 +94,7 @@ fn content_size(entry: &Entry) -> u64 {
 fn append_content(content: &Content, from: u64, to: u64, buffer: &mut Vec<u8>) -> Result<(), PackError> {
     match content {
         Content::Bytes(bytes) => buffer.extend_from_slice(&bytes[from as usize..to as usize]),
-        Content::Host { path, size } => append_file(path, *size, from, to, buffer)?,
+        Content::Host { path, size, .. } => append_file(path, *size, from, to, buffer)?,
     }
     Ok(())
 }

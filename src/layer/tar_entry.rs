@@ -23,6 +23,8 @@ pub(super) fn header(path: &ImagePath, entry: &Entry, mtime: u64) -> Vec<u8> {
         }
         Kind::File(content) => (b'0', content.size(), Vec::new()),
         Kind::Symlink(target) => (b'2', 0, target.as_os_str().as_encoded_bytes().to_vec()),
+        // Relative to the layer's root: Docker refuses absolute targets of hard links.
+        Kind::HardLink(target) => (b'1', 0, target.tar_name().to_vec()),
     };
     let mut records = Vec::new();
     let (prefix, short_name) = split_name(&name).unwrap_or_else(|| {

@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 use std::path::PathBuf;
 
+use crate::digest::Digest;
 use crate::path::{HostPath, ImagePath};
 
 /// The owner of an entry, by number.
@@ -22,6 +23,8 @@ pub enum Content {
         path: HostPath,
         /// Its size in bytes when it was looked at. If it has another when it is read, packing fails.
         size: u64,
+        /// The digest of its content when it was looked at.
+        digest: Digest,
     },
     /// These bytes.
     Bytes(Vec<u8>),
@@ -35,6 +38,14 @@ impl Content {
             Self::Bytes(bytes) => bytes.len() as u64,
         }
     }
+
+    /// The digest of the bytes.
+    pub fn digest(&self) -> Digest {
+        match self {
+            Self::Host { digest, .. } => *digest,
+            Self::Bytes(bytes) => Digest::of(bytes),
+        }
+    }
 }
 
 /// What an entry is.
@@ -46,6 +57,8 @@ pub enum Kind {
     File(Content),
     /// A symbolic link, with its target as the link holds it.
     Symlink(PathBuf),
+    /// The same file as one that comes earlier in the same layer.
+    HardLink(ImagePath),
 }
 
 /// One entry of a tree.
@@ -88,6 +101,13 @@ pub struct FileTree {
     entries: BTreeMap<ImagePath, Entry>,
 }
 
+impl FromIterator<(ImagePath, Entry)> for FileTree {
+    /// Entries whose paths are known to differ.
+    fn from_iter<I: IntoIterator<Item = (ImagePath, Entry)>>(entries: I) -> Self {
+        Self { entries: entries.into_iter().collect() }
+    }
+}
+
 impl FileTree {
     /// Adds an entry. The same entry twice is no error.
     pub fn insert(&mut self, path: ImagePath, entry: Entry) -> Result<(), TreeError> {
@@ -126,12 +146,12 @@ impl FileTree {
         self.entries.is_empty()
     }
 
-    /// The number of regular files.
+    /// The number of files, by whatever names.
     pub fn files(&self) -> usize {
-        self.entries.values().filter(|entry| matches!(entry.kind, Kind::File(_))).count()
+        self.entries.values().filter(|entry| matches!(entry.kind, Kind::File(_) | Kind::HardLink(_))).count()
     }
 
-    /// The bytes of the files' contents.
+    /// The bytes of the files' contents; a hard link has none of its own.
     pub fn content_bytes(&self) -> u64 {
         let sizes = self.entries.values().map(|entry| match &entry.kind {
             Kind::File(content) => content.size(),

@@ -33,6 +33,35 @@ pub enum Compression {
     Zstd,
 }
 
+/// A text that names no compression.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("is none of `gzip`, `zstd` and `none`: `{0}`")]
+pub struct UnknownCompression(String);
+
+impl std::str::FromStr for Compression {
+    type Err = UnknownCompression;
+
+    fn from_str(text: &str) -> Result<Self, UnknownCompression> {
+        match text {
+            "none" => Ok(Self::None),
+            "gzip" => Ok(Self::Gzip),
+            "zstd" => Ok(Self::Zstd),
+            _ => Err(UnknownCompression(text.to_owned())),
+        }
+    }
+}
+
+impl Compression {
+    /// The OCI media type of a layer that is compressed so.
+    pub fn media_type(self) -> &'static str {
+        match self {
+            Self::None => LAYER_TAR,
+            Self::Gzip => LAYER_GZIP,
+            Self::Zstd => LAYER_ZSTD,
+        }
+    }
+}
+
 /// Whether `media_type` is an index or Docker's manifest list.
 pub fn is_index(media_type: &str) -> bool {
     matches!(media_type, INDEX | DOCKER_MANIFEST_LIST)

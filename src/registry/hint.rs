@@ -32,8 +32,10 @@ fn hint_for(failure: Failure) -> Option<&'static str> {
     match failure {
         Failure::Refused => Some("is the registry running, and the port right?"),
         Failure::Name => Some("check the host's spelling, and DNS"),
-        Failure::Tls => Some("if the registry's certificate comes from your own CA, add that CA's certificate"),
-        Failure::NotTls => Some("if the registry speaks plain HTTP, name its host among the insecure ones"),
+        Failure::Tls => {
+            Some("if the registry's certificate comes from your own CA, name a file with it: `SSL_CERT_FILE=ca.pem`")
+        }
+        Failure::NotTls => Some("plain HTTP is spoken only to registries on this machine; put TLS before any other"),
         Failure::Silence | Failure::Broken => None,
     }
 }

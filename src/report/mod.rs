@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::build::{BuildPlan, Delivery, ServicePlan, Weight};
+use crate::build::{BuildPlan, Built, Delivery, ServicePlan, Weight};
 use crate::image::Image;
 use crate::layer::{Layer, LayerRole};
 
@@ -19,6 +19,17 @@ pub struct BuildReport {
     pub services: Vec<ServiceReport>,
     /// What the same services would weigh if each image carried every production package of the workspace.
     pub comparison: Comparison,
+    /// What had to be done anew.
+    pub work: Work,
+}
+
+/// What a build did anew; everything else was known from earlier builds.
+#[derive(Clone, Debug, Serialize)]
+pub struct Work {
+    /// How many layers were written.
+    pub layers_written: usize,
+    /// The labels of the fragments that were compressed.
+    pub fragments_compressed: Vec<String>,
 }
 
 /// What became of one service.
@@ -69,6 +80,8 @@ pub struct ServiceReport {
 pub struct LayerReport {
     /// What it is for.
     pub role: String,
+    /// The services that share it, if it holds packages.
+    pub services: Vec<String>,
     /// The digest of the blob.
     pub digest: String,
     /// The digest of its tar.
@@ -104,14 +117,15 @@ pub struct Comparison {
 }
 
 impl BuildReport {
-    /// Reports on a finished build. `layers` are in the order of the plan's.
-    pub fn new(plan: &BuildPlan, layers: &[Layer], images: &BTreeMap<String, Image>, deliveries: &[Delivery]) -> Self {
+    /// Reports on a finished build.
+    pub fn new(built: &Built) -> Self {
+        let Built { plan, packed, images, deliveries } = built;
         let services: Vec<ServiceReport> = plan
             .services
             .iter()
             .filter_map(|service| {
                 let image = images.get(&service.service.name)?;
-                Some(ServiceReport::new(service, plan, layers, image, deliveries))
+                Some(ServiceReport::new(service, plan, &packed.layers, image, deliveries))
             })
             .collect();
         let Weight { packages, bytes, .. } = plan.whole_tree;
@@ -121,7 +135,8 @@ impl BuildReport {
             whole_tree_in_each_bytes: bytes * services.len() as u64,
             closures_bytes: plan.services.iter().map(|service| service.packages.bytes).sum(),
         };
-        Self { services, comparison }
+        let work = Work { layers_written: packed.written, fragments_compressed: packed.compressed.clone() };
+        Self { services, comparison, work }
     }
 }
 
@@ -147,6 +162,7 @@ impl ServiceReport {
             layers: planned()
                 .map(|(plan, layer)| LayerReport {
                     role: layer.role().to_string(),
+                    services: plan.services.clone(),
                     digest: layer.descriptor().digest.to_string(),
                     diff_id: layer.diff_id().to_string(),
                     compressed_bytes: layer.descriptor().size,

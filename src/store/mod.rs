@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! blobs/sha256/HEX     a blob, named by its digest
-//! facts/NAME           what was learned about a blob, and can be learned again
+//! pieces/HEX           which pieces of fragments a layer's blob holds
+//! facts/NAME           what was learned about a blob or a workspace, and can be learned again
 //! tmp/                 files that are being written
 //! ```
 //!
@@ -10,11 +11,15 @@
 //! disk (no `fsync`), for everything here can be made again; so after a power cut a blob may be shorter than its
 //! descriptor says, which is why [`Store::blob`] looks at the size before it gives one out.
 
+mod pieces;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 
 use tempfile::NamedTempFile;
+
+pub use pieces::KnownPieces;
 
 use crate::digest::{Digest, Hasher};
 use crate::manifest::Descriptor;
@@ -71,7 +76,7 @@ impl StoreError {
 impl Store {
     /// Opens the store in `dir`, which is made if it is not there.
     pub fn open(dir: &HostPath) -> Result<Self, StoreError> {
-        for part in ["blobs/sha256", "facts", "tmp"] {
+        for part in ["blobs/sha256", "pieces", "facts", "tmp"] {
             let part = dir.join(part);
             fs::create_dir_all(&part).map_err(|source| StoreError::new("open", &part, source))?;
         }
@@ -114,9 +119,7 @@ impl Store {
 
     /// Remembers a document.
     pub fn put_fact(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        let mut blob = self.new_blob()?;
-        blob.write_all(bytes).map_err(|source| StoreError::new("write to", &self.dir, source))?;
-        persist(blob.file, &self.dir.join("facts").join(name))
+        self.write_named(&self.dir.join("facts").join(name), bytes)
     }
 
     fn blob_path(&self, digest: &Digest) -> HostPath {

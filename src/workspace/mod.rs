@@ -108,6 +108,9 @@ pub enum WorkspaceError {
     /// A package manager nobody knows.
     #[error("the package manager is not one pirogue knows: `{0}`")]
     UnknownPackageManager(String),
+    /// Yarn's Plug'n'Play, which installs no `node_modules`.
+    #[error("the workspace uses Yarn's Plug'n'Play, which has no `node_modules` to build from: `{0}`")]
+    PlugAndPlay(HostPath),
     /// `pnpm-workspace.yaml` that cannot be read.
     #[error("not a valid list of packages: {reason}: `{path}`")]
     PnpmWorkspace {
@@ -139,6 +142,7 @@ impl WorkspaceError {
             Self::UnknownPackageManager(_) => {
                 Some("set `packageManager` in package.json to one of npm, yarn, pnpm, bun, with a version".into())
             }
+            Self::PlugAndPlay(_) => Some("set `nodeLinker: node-modules` in .yarnrc.yml and run `yarn install`".into()),
             Self::DuplicateName { .. } => Some("change `name` in one of the two package.json files".into()),
             _ => None,
         }
@@ -155,6 +159,10 @@ impl Workspace {
         let root = host::canonical(dir)?;
         let package_json = PackageJson::read(&root.join("package.json"))?.ok_or_else(no_package_json)?;
         let package_manager = PackageManager::detect(&root, &package_json)?;
+        let plug_and_play = root.join(".pnp.cjs");
+        if host::is_file(&plug_and_play)? {
+            return Err(WorkspaceError::PlugAndPlay(plug_and_play));
+        }
         let members = members::find(&root, &package_json)?;
         Ok(Self { root, package_json, package_manager, members })
     }

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::WorkspaceError;
@@ -10,7 +11,7 @@ use crate::path::HostPath;
 ///
 /// Read leniently, as npm and Node do: a field of a shape nobody defined counts as absent, for published packages hold
 /// every shape there is. Only what is no JSON object at all is an error.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct PackageJson {
     /// `name`
     pub name: Option<String>,

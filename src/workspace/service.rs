@@ -74,6 +74,18 @@ impl Workspace {
         Ok((services, others))
     }
 
+    /// The names of all members that could be services, whether they are compiled or not: those that grouping into layers
+    /// counts with, so that building one alone gives the same image as building all. `configured` is as above.
+    pub fn fleet(&self, configured: impl Fn(&str) -> bool) -> BTreeMap<String, WorkspacePath> {
+        let depended_on = self.depended_on();
+        let names = self.service_names();
+        let members = self.members.iter().filter_map(|member| {
+            let name = names.get(&member.dir)?.clone();
+            (configured(&name) || self.why_not(member, &depended_on).is_none()).then(|| (name, member.dir.clone()))
+        });
+        members.collect()
+    }
+
     fn depended_on(&self) -> BTreeSet<&str> {
         let edges = self.members.iter().flat_map(|member| {
             let package_json = &member.package_json;

@@ -59,7 +59,7 @@ impl ShippedFiles {
     /// The files that a workspace package publishes: `files` in its package.json as npm reads it; without `files`, the
     /// build output that `main` and `exports` name; else everything. `.gitignore` does not count, since it names the
     /// build output as a rule.
-    pub fn of_package(member: &Member, dir: &HostPath) -> Result<Self, WorkspaceError> {
+    pub fn of_package(member: &Member, dir: &HostPath, exclude: &[String]) -> Result<Self, WorkspaceError> {
         let package_json = &member.package_json;
         let named = || package_json.main.iter().chain(&package_json.bin).chain(&package_json.exported_files);
         let mut patterns: Vec<String> = ALWAYS.map(str::to_owned).into();
@@ -80,7 +80,7 @@ impl ShippedFiles {
                 }
             }
         }
-        Self::new(member, dir, patterns, &[])
+        Self::new(member, dir, patterns, exclude)
     }
 
     fn new(member: &Member, dir: &HostPath, patterns: Vec<String>, exclude: &[String]) -> Result<Self, WorkspaceError> {
@@ -89,7 +89,8 @@ impl ShippedFiles {
             add(&mut shipped, member, pattern)?;
         }
         let mut excluded = GitignoreBuilder::new(dir);
-        for pattern in NEVER.iter().copied().chain(exclude.iter().map(String::as_str)) {
+        // The last pattern that matches decides, so nothing that the user says lets in what must stay out.
+        for pattern in exclude.iter().map(String::as_str).chain(NEVER) {
             add(&mut excluded, member, pattern)?;
         }
         Ok(Self { shipped: build(shipped, member)?, excluded: build(excluded, member)? })
@@ -236,7 +237,7 @@ mod tests {
         ];
         for (comment, package_json, expected) in table {
             let (_guard, member, dir) = member(package_json);
-            assert_eq!(listed(&ShippedFiles::of_package(&member, &dir).unwrap(), &dir), expected, "{comment}");
+            assert_eq!(listed(&ShippedFiles::of_package(&member, &dir, &[]).unwrap(), &dir), expected, "{comment}");
         }
     }
 

@@ -1,9 +1,15 @@
 //! Reading the disk of the machine that builds: the standard library's calls, with the path in every error.
 
+mod stamp;
+mod stat_index;
+
 use std::ffi::OsString;
 use std::fs::{self, FileType, Metadata};
 use std::io;
 use std::path::PathBuf;
+
+pub use stamp::{Stamp, StampedEntry, read_directory_with_stamps, stamp};
+pub use stat_index::{StatIndex, StatIndexError};
 
 use crate::path::HostPath;
 
