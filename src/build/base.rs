@@ -116,7 +116,10 @@ impl BaseError {
                 .or_else(|| Some("to build without a registry: `--base oci:DIR`, an OCI layout on this disk".into())),
             Self::Layout(error) => error.hint(),
             Self::Reference(error) => error.hint(),
-            _ => None,
+            Self::NotAnImage { .. } | Self::UnknownLayer { .. } => {
+                Some("name a base that runs as a container, such as `--base node:20-alpine`".into())
+            }
+            Self::Document { .. } | Self::Listing { .. } => None,
         }
     }
 }

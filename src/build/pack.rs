@@ -8,7 +8,7 @@ use tokio::task::block_in_place;
 use super::base::ResolvedBase;
 use super::{BuildError, BuildPlan, Context};
 use crate::image::{Image, assemble};
-use crate::layer::{self, Layer, Packing};
+use crate::layer::{self, Layer, PackError, Packing};
 
 /// Packs every planned layer into the store. The result has the order of [`BuildPlan::layers`].
 pub(super) fn pack(plan: &BuildPlan, context: &Context) -> Result<Vec<Layer>, BuildError> {
@@ -27,7 +27,11 @@ pub(super) fn pack(plan: &BuildPlan, context: &Context) -> Result<Vec<Layer>, Bu
         let mut layers = Vec::new();
         for planned in &plan.layers {
             let mut blob = context.store.new_blob()?;
-            let layer = layer::pack(planned, packing, BufWriter::with_capacity(1 << 20, &mut blob))?;
+            let layer = layer::pack(planned, packing, BufWriter::with_capacity(1 << 20, &mut blob));
+            let layer = layer.map_err(|error| match error {
+                PackError::Write(source) => context.store.write_error(source).into(),
+                error => BuildError::from(error),
+            })?;
             blob.keep(&layer.descriptor().digest)?;
             layers.push(layer);
         }
