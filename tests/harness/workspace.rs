@@ -58,7 +58,8 @@ impl TestWorkspace {
     /// The same workspace with a file of `size` bytes that cannot be compressed.
     pub fn with_noise(self, path: &str, size: u64) -> Self {
         let byte = |at: u64| ((at ^ (at >> 7)).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) >> 51) as u8;
-        fs::write(self.place(path), (0..size).map(byte).collect::<Vec<_>>()).expect("a temporary directory can be written");
+        fs::write(self.place(path), (0..size).map(byte).collect::<Vec<_>>())
+            .expect("a temporary directory can be written");
         self
     }
 
