@@ -39,12 +39,12 @@ pub enum EnvironmentError {
 
 impl EnvironmentError {
     /// What to type next.
-    pub fn hint(&self) -> Option<String> {
-        Some(match self {
+    pub fn hint(&self) -> String {
+        match self {
             Self::Epoch(_) => "for the time of the last commit: `export SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)`",
             Self::NoCacheDir => "set PIROGUE_CACHE_DIR to a directory that you may write",
-        })
-        .map(str::to_owned)
+        }
+        .to_owned()
     }
 }
 

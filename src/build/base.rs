@@ -175,13 +175,14 @@ pub(super) async fn resolve(
     let mut by_name: BTreeMap<String, ResolvedBase> = BTreeMap::new();
     for service in services {
         let name = base_name(service, settings, request);
-        if !by_name.contains_key(&name) {
-            // Typed by the user: relative to where it was typed. From pirogue.toml: relative to the workspace.
-            let dir = if request.base.is_some() { HostPath::new("") } else { request.dir.clone() };
-            context.progress.step(&format!("resolving the base {name}"));
-            let resolved = resolve_one(&name, &dir, platform, context).await?;
-            by_name.insert(name, resolved);
+        if by_name.contains_key(&name) {
+            continue;
         }
+        // Typed by the user: relative to where it was typed. From pirogue.toml: relative to the workspace.
+        let dir = if request.base.is_some() { HostPath::new("") } else { request.dir.clone() };
+        context.progress.step(&format!("resolving the base {name}"));
+        let resolved = resolve_one(&name, &dir, platform, context).await?;
+        by_name.insert(name, resolved);
     }
     Ok(by_name)
 }
