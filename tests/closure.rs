@@ -241,7 +241,7 @@ impl Node {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
 
     /// Whatever something in the image needs is in the image, and nothing else is.
     #[test]
