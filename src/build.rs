@@ -90,7 +90,7 @@ pub async fn build(request: &BuildRequest, context: &Context) -> Result<Built, B
     let settings = Settings::read(&workspace.root)?;
     let destinations = Destination::of(request, &settings, &workspace)?;
     let services = selection::select(&workspace, &settings, &request.services)?;
-    destination::refuse_shared_names(&destinations, &services)?;
+    destination::refuse_bad_names(&destinations, &services, &settings, request)?;
     let platform = selection::platform(request, &settings)?;
 
     let index = pack::open_index(&workspace, context)?;

@@ -41,6 +41,17 @@ pub enum EnvironmentError {
     NoCacheDir,
 }
 
+impl EnvironmentError {
+    /// What to type next.
+    pub fn hint(&self) -> String {
+        match self {
+            Self::Epoch(_) => "for the time of the last commit: `export SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)`",
+            Self::NoCacheDir => "set PIROGUE_CACHE_DIR to a directory that you may write",
+        }
+        .to_owned()
+    }
+}
+
 /// The largest time that a tar entry holds without an extension.
 const MAX_EPOCH: u64 = 0o77_777_777_777;
 

@@ -1,9 +1,12 @@
 //! The step that resolves bases: from what the user wrote to a manifest, a config and the merged file system.
 
+mod source;
+
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 
+use source::{Source, pull};
 use tokio::task::spawn_blocking;
 
 use super::destination::split_layout;
@@ -15,8 +18,7 @@ use crate::layout::{Layout, LayoutError};
 use crate::manifest::{Descriptor, DocumentError, ImageConfig, Index, Manifest, Raw, media_type};
 use crate::path::HostPath;
 use crate::platform::Platform;
-use crate::registry::{Client, Reference, ReferenceError, RegistryError, Repository};
-use crate::store::StoreError;
+use crate::registry::{Reference, ReferenceError, RegistryError, Repository};
 use crate::workspace::Service;
 
 /// The base where nobody names one.
@@ -116,7 +118,10 @@ impl BaseError {
                 .or_else(|| Some("to build without a registry: `--base oci:DIR`, an OCI layout on this disk".into())),
             Self::Layout(error) => error.hint(),
             Self::Reference(error) => error.hint(),
-            _ => None,
+            Self::NotAnImage { .. } | Self::UnknownLayer { .. } => {
+                Some("name a base that runs as a container, such as `--base node:20-alpine`".into())
+            }
+            Self::Document { .. } | Self::Listing { .. } => None,
         }
     }
 }
@@ -132,13 +137,6 @@ impl BaseReference {
             None => Ok(Self::Registry(text.parse()?)),
         }
     }
-}
-
-/// Where the blobs of a base lie.
-#[derive(Clone, Debug)]
-enum Source {
-    Registry(Client, Repository),
-    Layout(Layout),
 }
 
 /// A base, what it holds, and where its blobs are.
@@ -177,13 +175,14 @@ pub(super) async fn resolve(
     let mut by_name: BTreeMap<String, ResolvedBase> = BTreeMap::new();
     for service in services {
         let name = base_name(service, settings, request);
-        if !by_name.contains_key(&name) {
-            // Typed by the user: relative to where it was typed. From pirogue.toml: relative to the workspace.
-            let dir = if request.base.is_some() { HostPath::new("") } else { request.dir.clone() };
-            context.progress.step(&format!("resolving the base {name}"));
-            let resolved = resolve_one(&name, &dir, platform, context).await?;
-            by_name.insert(name, resolved);
+        if by_name.contains_key(&name) {
+            continue;
         }
+        // Typed by the user: relative to where it was typed. From pirogue.toml: relative to the workspace.
+        let dir = if request.base.is_some() { HostPath::new("") } else { request.dir.clone() };
+        context.progress.step(&format!("resolving the base {name}"));
+        let resolved = resolve_one(&name, &dir, platform, context).await?;
+        by_name.insert(name, resolved);
     }
     Ok(by_name)
 }
@@ -281,15 +280,6 @@ async fn resolved_image(
     Ok(ResolvedBase { image, files: BaseFiles::merge(&listings), source })
 }
 
-async fn pull(name: &str, client: &Client, reference: &Reference) -> Result<(String, Vec<u8>), BaseError> {
-    let accept =
-        [media_type::INDEX, media_type::MANIFEST, media_type::DOCKER_MANIFEST_LIST, media_type::DOCKER_MANIFEST];
-    match client.manifest(reference, &accept).await {
-        Ok(manifest) => Ok((manifest.descriptor.media_type, manifest.bytes)),
-        Err(source) => Err(BaseError::Registry { base: name.to_owned(), source }),
-    }
-}
-
 /// What a layer holds: remembered by its digest, so that a layer is fetched for this once.
 async fn listing(
     name: &str,
@@ -317,88 +307,6 @@ async fn listing(
     let bytes = serde_json::to_vec(&listing).unwrap_or_default();
     context.store.put_fact(&fact, &bytes)?;
     Ok(listing)
-}
-
-impl Source {
-    /// A manifest or index, by digest.
-    async fn document(&self, base: &str, descriptor: &Descriptor) -> Result<Vec<u8>, BuildError> {
-        match self {
-            Self::Registry(client, repository) => {
-                Ok(pull(base, client, &repository.with_digest(descriptor.digest)).await?.1)
-            }
-            Self::Layout(layout) => Ok(layout.document(descriptor).map_err(BaseError::Layout)?),
-        }
-    }
-
-    /// The config, which is a blob.
-    async fn config(&self, base: &str, descriptor: &Descriptor, context: &Context) -> Result<Vec<u8>, BuildError> {
-        let path = self.fetch(base, descriptor, context).await?;
-        Ok(std::fs::read(&path).map_err(|source| StoreError::Io { action: "read", path, source })?)
-    }
-
-    /// The file that holds a blob, verified while it came.
-    async fn fetch(&self, base: &str, descriptor: &Descriptor, context: &Context) -> Result<HostPath, BuildError> {
-        if let Some(path) = context.store.blob(descriptor)? {
-            return Ok(path);
-        }
-        context.cancellation.check()?;
-        match self {
-            Self::Layout(layout) => {
-                let (layout, descriptor, store) = (layout.clone(), descriptor.clone(), context.store.clone());
-                blocking(move || {
-                    let mut blob = store.new_blob()?;
-                    layout.copy_blob(&descriptor, &mut blob).map_err(BaseError::Layout)?;
-                    Ok(blob.keep(&descriptor.digest)?)
-                })
-                .await
-            }
-            Self::Registry(client, repository) => download(base, client, repository, descriptor, context).await,
-        }
-    }
-}
-
-async fn download(
-    base: &str,
-    client: &Client,
-    repository: &Repository,
-    descriptor: &Descriptor,
-    context: &Context,
-) -> Result<HostPath, BuildError> {
-    let task = context.progress.task(&format!("fetching {} of the base", descriptor.digest.short()), descriptor.size);
-    let mut blob = StoreSink(context.store.new_blob()?);
-    let result = client.blob(repository, descriptor, &mut blob, &|bytes| task.advance(bytes)).await;
-    match result {
-        Ok(()) => Ok(blob.0.keep(&descriptor.digest)?),
-        Err(source) => Err(BaseError::Registry { base: base.to_owned(), source }.into()),
-    }
-}
-
-/// A blob of the store as the asynchronous sink of a download. Writes to a local file block for too short a time to
-/// matter.
-struct StoreSink(crate::store::NewBlob);
-
-impl tokio::io::AsyncWrite for StoreSink {
-    fn poll_write(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-        bytes: &[u8],
-    ) -> std::task::Poll<io::Result<usize>> {
-        std::task::Poll::Ready(self.0.write(bytes))
-    }
-
-    fn poll_flush(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        std::task::Poll::Ready(self.0.flush())
-    }
-
-    fn poll_shutdown(
-        self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        self.poll_flush(context)
-    }
 }
 
 /// Runs work that blocks on a thread of its own.

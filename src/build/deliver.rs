@@ -93,7 +93,8 @@ async fn to_layout(
     shipments: &[Shipment<'_>],
     context: &Context,
 ) -> Result<Vec<Delivery>, BuildError> {
-    context.progress.step(&format!("writing {} images to {dir}", shipments.len()));
+    let images = if shipments.len() == 1 { "one image".to_owned() } else { format!("{} images", shipments.len()) };
+    context.progress.step(&format!("writing {images} to {dir}"));
     let mut writer = LayoutWriter::open(dir)?;
     let mut deliveries = Vec::new();
     for shipment in shipments {

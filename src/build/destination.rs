@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use super::{BuildError, BuildRequest};
 use crate::config::{ServiceSettings, Settings};
 use crate::path::HostPath;
-use crate::registry::{Reference, ReferenceError};
+use crate::registry::{Reference, ReferenceError, Repository};
 use crate::workspace::{Service, Workspace};
 
 /// Where a service's name goes in a destination.
@@ -152,7 +152,8 @@ impl Destination {
             None if tags.is_empty() => vec![DEFAULT_TAG.to_owned()],
             None => tags.to_vec(),
         };
-        tags.iter().map(|tag| Ok(format!("{repository}:{tag}").parse()?)).collect()
+        let repository: Repository = repository.parse()?;
+        tags.iter().map(|tag| Ok(repository.with_tag(tag)?)).collect()
     }
 }
 
@@ -172,9 +173,22 @@ pub(super) fn tags<'a>(request: &'a BuildRequest, settings: &'a ServiceSettings)
     }
 }
 
-/// An error if a destination that names one image would get several.
-pub(super) fn refuse_shared_names(destinations: &[Destination], services: &[Service]) -> Result<(), DestinationError> {
+/// An error if a destination that names one image would get several, or an image would get a name that no registry takes:
+/// before anything is packed.
+pub(super) fn refuse_bad_names(
+    destinations: &[Destination],
+    services: &[Service],
+    settings: &Settings,
+    request: &BuildRequest,
+) -> Result<(), DestinationError> {
     for destination in destinations {
+        if let Destination::Registry { repository, tag } = destination {
+            for service in services {
+                let own = settings.of_service(&service.name);
+                let tags = tags(request, &own);
+                Destination::references(repository, tag.as_deref(), &service.name, &own, tags)?;
+            }
+        }
         if let Destination::Registry { repository, tag: Some(tag) } = destination
             && services.len() > 1
             && !repository.contains(SERVICE)

@@ -110,13 +110,17 @@ impl BuildError {
             Self::Closure(error) => error.hint(),
             Self::Base(error) => error.hint(),
             Self::User(error) => error.hint(),
+            Self::Collect(error) => error.hint(),
             Self::Pack(error) => error.hint(),
+            Self::Platform(_) => Some("write such as `platform = \"linux/amd64\"` in pirogue.toml".into()),
+            Self::Pattern { .. } => Some("patterns are those of .gitignore, such as `*.map` and `docs/`".into()),
+            Self::NoSuchFile { .. } => Some("paths in `from` start at the root of the workspace".into()),
             Self::Store(error) => error.hint(),
             Self::Layout(error) => error.hint(),
             Self::Registry(error) => error.hint(),
             Self::HealthWithoutPort(service) => Some(format!("set `port` under `[service.{service}]` in pirogue.toml")),
             Self::BaseInTheWay(_) => {
-                Some("set `root` in pirogue.toml to another directory, such as \"/srv/app\"".into())
+                Some("set `root` or `workdir` in pirogue.toml to another directory, such as \"/srv/app\"".into())
             }
             _ => None,
         }

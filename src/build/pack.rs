@@ -10,7 +10,7 @@ use super::{BuildError, BuildPlan, Context};
 use crate::digest::Digest;
 use crate::host::StatIndex;
 use crate::image::{Image, assemble};
-use crate::layer::{self, FragmentKey, Layer, LayerKey, LayerPlan, Packing, PieceCache};
+use crate::layer::{self, FragmentKey, Layer, LayerKey, LayerPlan, PackError, Packing, PieceCache};
 use crate::store::KnownPieces;
 use crate::workspace::Workspace;
 
@@ -94,7 +94,11 @@ fn write_layer(
     compressed: &mut Vec<String>,
 ) -> Result<Layer, BuildError> {
     let mut blob = context.store.new_blob()?;
-    let packed = layer::pack(planned, packing, BufWriter::with_capacity(1 << 20, &mut blob))?;
+    let packed = layer::pack(planned, packing, BufWriter::with_capacity(1 << 20, &mut blob));
+    let packed = packed.map_err(|error| match error {
+        PackError::Write(source) => context.store.write_error(source).into(),
+        error => BuildError::from(error),
+    })?;
     let digest = packed.layer.descriptor().digest;
     blob.keep(&digest)?;
     context.store.put_pieces(&digest, &packed.pieces)?;

@@ -29,7 +29,7 @@ pub enum SelectionError {
 }
 
 fn list(others: &[NotAService]) -> String {
-    others.iter().map(|other| format!("\n  `{}`: {}", other.dir, other.reason)).collect()
+    others.iter().map(|other| format!("\n  {}: `{}`", other.reason, other.dir)).collect()
 }
 
 impl SelectionError {

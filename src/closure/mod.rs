@@ -129,7 +129,7 @@ impl fmt::Display for ExclusionReason {
 #[derive(Debug, thiserror::Error)]
 pub enum ClosureError {
     /// A declared dependency is not installed.
-    #[error("`{from}` needs `{name}` ({wanted}), which is not installed")]
+    #[error("a dependency of `{from}` is not installed: `{name}@{wanted}`")]
     UnresolvedDependency {
         /// Who needs it.
         from: String,

@@ -35,7 +35,8 @@ pub fn run(cli: &Cli) -> ExitCode {
         Err(error) => {
             let (hint, cancelled) = match &error {
                 CommandError::Build(error) => (error.hint(), error.is_cancelled()),
-                _ => (None, false),
+                CommandError::Environment(error) => (Some(error.hint()), false),
+                CommandError::Start(_) | CommandError::Output(_) => (None, false),
             };
             terminal::error(&error.to_string(), hint.as_deref());
             ExitCode::from(if cancelled { INTERRUPTED } else { 1 })

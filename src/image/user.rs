@@ -61,7 +61,7 @@ pub enum UserError {
     #[error("the base has no user named `{0}`")]
     Unknown(String),
     /// The number belongs to another name, or the name to another number.
-    #[error("the {what} `{wanted}` conflicts with `{existing}` of the base")]
+    #[error("the base's {what} `{existing}` conflicts with the one wanted: `{wanted}`")]
     Conflict {
         /// `user` or `group`.
         what: &'static str,
@@ -87,13 +87,23 @@ impl UserError {
     /// What to type next.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Conflict { free, .. } => Some(format!("{free} is free: set `user` in pirogue.toml")),
+            Self::Conflict { wanted, existing, free, .. } => {
+                let (name, known) = (before_colon(wanted), before_colon(existing));
+                Some(match name == known {
+                    true => format!("use the base's own: `user = \"{name}\"` in pirogue.toml"),
+                    false => format!("{free} is free: `user = {{ name = \"{name}\", uid = {free} }}` in pirogue.toml"),
+                })
+            }
             Self::Unknown(name) => {
                 Some(format!("to add it, set `user = {{ name = \"{name}\", uid = 1001 }}` in pirogue.toml"))
             }
             _ => None,
         }
     }
+}
+
+fn before_colon(text: &str) -> &str {
+    text.split(':').next().unwrap_or_default()
 }
 
 /// A line of passwd or group: a name and its number.

@@ -40,6 +40,17 @@ pub enum CollectError {
     Host(#[from] HostError),
 }
 
+impl CollectError {
+    /// What to do next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::LinkLeavesWorkspace(_) => Some("put what it leads to in its place, or remove it".into()),
+            Self::SpecialFile(_) => Some("remove it: an image holds what a running program can make itself".into()),
+            _ => None,
+        }
+    }
+}
+
 impl Collector<'_> {
     /// Where a path of the workspace lies in the image.
     pub fn image_path(&self, path: &WorkspacePath) -> Result<ImagePath, CollectError> {

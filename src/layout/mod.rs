@@ -99,11 +99,24 @@ impl LayoutError {
             Self::NameNeeded { dir, known } => {
                 known.first().map(|name| format!("name one of them, such as `oci:{dir}:{name}`"))
             }
-            Self::Occupied(_) => Some("name another directory, or empty this one".into()),
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Some("free some space, or write to another disk with `--to oci:DIR`".into())
+            Self::NoSuchName { dir, known, .. } => {
+                known.first().map(|name| format!("name one it has, such as `oci:{dir}:{name}`"))
             }
-            _ => None,
+            Self::Occupied(_) => Some("name another directory, or empty this one".into()),
+            Self::Document { .. } | Self::Damaged { .. } => Some("copy the layout anew from where it came".into()),
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull => {
+                    Some("free some space, or write to another disk with `--to oci:DIR`".into())
+                }
+                io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
+                    Some("a file is in the way: name a directory with `--to oci:DIR`".into())
+                }
+                io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                    Some("name a directory that you may write with `--to oci:DIR`".into())
+                }
+                io::ErrorKind::NotFound => Some("the layout is not whole: copy it anew from where it came".into()),
+                _ => None,
+            },
         }
     }
 }

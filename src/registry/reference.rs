@@ -187,6 +187,10 @@ impl ReferenceError {
             Self::Tag(tag) if tag.contains('@') => {
                 Some("write the tag before the digest: `NAME:TAG@DIGEST`".to_owned())
             }
+            Self::Tag(tag) => {
+                let other = |c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'));
+                checked_tag(&tag.replace(other, "-")).ok().map(|tag| format!("write it as `{tag}`"))
+            }
             _ => None,
         }
     }
@@ -282,7 +286,7 @@ mod tests {
             ("separator at the end", "ghcr.io/acme-", ReferenceError::Name("acme-".into()), None),
             ("three underscores", "a___b", ReferenceError::Name("a___b".into()), None),
             ("empty tag", "ghcr.io/acme:", ReferenceError::Tag(String::new()), None),
-            ("space in the tag", "acme:a b", ReferenceError::Tag("a b".into()), None),
+            ("space in the tag", "acme:a b", ReferenceError::Tag("a b".into()), Some("write it as `a-b`")),
             ("short digest", "acme@sha256:12", ReferenceError::Digest("sha256:12".into()), None),
             ("port 0", "localhost:0/api", ReferenceError::Host("localhost:0".into()), None),
             ("bad IPv6", "[::zz]/api", ReferenceError::Host("[::zz]".into()), None),

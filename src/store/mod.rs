@@ -62,13 +62,19 @@ impl StoreError {
     /// What to type next.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => {
-                Some("free some space, or set PIROGUE_CACHE_DIR to a directory on another disk".into())
-            }
-            Self::Io { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Some("set PIROGUE_CACHE_DIR to a directory that you may write".into())
-            }
-            _ => None,
+            Self::Io { source, .. } => match source.kind() {
+                io::ErrorKind::StorageFull => {
+                    Some("free some space, or set PIROGUE_CACHE_DIR to a directory on another disk".into())
+                }
+                io::ErrorKind::PermissionDenied
+                | io::ErrorKind::ReadOnlyFilesystem
+                | io::ErrorKind::AlreadyExists
+                | io::ErrorKind::NotADirectory => {
+                    Some("set PIROGUE_CACHE_DIR to a directory that you may write".into())
+                }
+                _ => None,
+            },
+            Self::Digest { .. } => None,
         }
     }
 }
@@ -98,6 +104,11 @@ impl Store {
         let tmp = self.dir.join("tmp");
         let file = NamedTempFile::new_in(&tmp).map_err(|source| StoreError::new("write to", &tmp, source))?;
         Ok(NewBlob { store: self.clone(), file, hasher: Hasher::default() })
+    }
+
+    /// The error of a blob whose writing failed.
+    pub fn write_error(&self, source: io::Error) -> StoreError {
+        StoreError::new("write to", &self.dir, source)
     }
 
     /// Stores `bytes`.
@@ -164,7 +175,8 @@ impl NewBlob {
 
 impl Write for NewBlob {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.file.write(bytes)?;
+        // Through the file itself: the wrapper would put the name of a temporary file into every error.
+        let written = self.file.as_file_mut().write(bytes)?;
         self.hasher.update(&bytes[..written]);
         Ok(written)
     }

@@ -45,7 +45,7 @@ fn patterns(root: &HostPath, package_json: &PackageJson) -> Result<Option<Vec<St
     let path = root.join("pnpm-workspace.yaml");
     if let Some(bytes) = host::read_if_present(&path)? {
         let parsed: PnpmWorkspace = serde_saphyr::from_slice(&bytes)
-            .map_err(|error| WorkspaceError::PnpmWorkspace { path, reason: error.to_string() })?;
+            .map_err(|error| WorkspaceError::PnpmWorkspace { path, reason: error.without_snippet().to_string() })?;
         if parsed.packages.is_some() {
             return Ok(parsed.packages);
         }
@@ -68,7 +68,7 @@ fn expand(root: &HostPath, pattern: &str, dirs: &mut BTreeSet<WorkspacePath>) ->
     let segments: Vec<&str> = pattern.split('/').filter(|segment| !segment.is_empty() && *segment != ".").collect();
     let literal = segments.iter().take_while(|segment| !is_glob(segment)).copied().collect::<Vec<_>>();
     let refused = |reason: &str| WorkspaceError::Pattern { pattern: pattern.to_owned(), reason: reason.to_owned() };
-    let start = WorkspacePath::new(literal.join("/")).ok_or_else(|| refused("a path that leaves the workspace"))?;
+    let start = WorkspacePath::new(literal.join("/")).ok_or_else(|| refused("it leaves the workspace"))?;
     let depth = match segments.iter().any(|segment| segment.contains("**")) {
         true => usize::MAX,
         false => segments.len() - literal.len(),

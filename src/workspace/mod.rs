@@ -98,7 +98,7 @@ pub enum WorkspaceError {
         reason: String,
     },
     /// A pattern under `workspaces` that is not one.
-    #[error("{reason} in the workspace pattern `{pattern}`")]
+    #[error("not a pattern for files of the workspace ({reason}): `{pattern}`")]
     Pattern {
         /// The pattern.
         pattern: String,
@@ -112,7 +112,7 @@ pub enum WorkspaceError {
     #[error("the workspace uses Yarn's Plug'n'Play, which has no `node_modules` to build from: `{0}`")]
     PlugAndPlay(HostPath),
     /// `pnpm-workspace.yaml` that cannot be read.
-    #[error("not a valid list of packages: {reason}: `{path}`")]
+    #[error("not a list of packages ({reason}): `{path}`")]
     PnpmWorkspace {
         /// The file.
         path: HostPath,
@@ -143,8 +143,11 @@ impl WorkspaceError {
                 Some("set `packageManager` in package.json to one of npm, yarn, pnpm, bun, with a version".into())
             }
             Self::PlugAndPlay(_) => Some("set `nodeLinker: node-modules` in .yarnrc.yml and run `yarn install`".into()),
+            Self::InvalidPackageJson { path, .. } => Some(format!("see what changed: `git diff -- {path}`")),
+            Self::Pattern { .. } => Some("patterns are relative to the workspace, such as `apps/*`".into()),
+            Self::PnpmWorkspace { .. } => Some("write a list of patterns, such as `packages: [\"apps/*\"]`".into()),
             Self::DuplicateName { .. } => Some("change `name` in one of the two package.json files".into()),
-            _ => None,
+            Self::Host(_) => None,
         }
     }
 }

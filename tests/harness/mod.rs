@@ -3,6 +3,7 @@
 
 pub mod misbehaving;
 pub mod registry;
+pub mod workspace;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;

@@ -1,0 +1,110 @@
+//! Where the blobs of a base lie, and how they are fetched.
+
+use std::io::{self, Write};
+
+use super::{BaseError, blocking};
+use crate::build::{BuildError, Context};
+use crate::layout::Layout;
+use crate::manifest::{Descriptor, media_type};
+use crate::path::HostPath;
+use crate::registry::{Client, Reference, Repository};
+use crate::store::StoreError;
+
+/// Where the blobs of a base lie.
+#[derive(Clone, Debug)]
+pub(super) enum Source {
+    Registry(Client, Repository),
+    Layout(Layout),
+}
+
+/// Gets a manifest or index from a registry: its media type and bytes.
+pub(super) async fn pull(name: &str, client: &Client, reference: &Reference) -> Result<(String, Vec<u8>), BaseError> {
+    let accept =
+        [media_type::INDEX, media_type::MANIFEST, media_type::DOCKER_MANIFEST_LIST, media_type::DOCKER_MANIFEST];
+    match client.manifest(reference, &accept).await {
+        Ok(manifest) => Ok((manifest.descriptor.media_type, manifest.bytes)),
+        Err(source) => Err(BaseError::Registry { base: name.to_owned(), source }),
+    }
+}
+
+impl Source {
+    /// A manifest or index, by digest.
+    pub async fn document(&self, base: &str, descriptor: &Descriptor) -> Result<Vec<u8>, BuildError> {
+        match self {
+            Self::Registry(client, repository) => {
+                Ok(pull(base, client, &repository.with_digest(descriptor.digest)).await?.1)
+            }
+            Self::Layout(layout) => Ok(layout.document(descriptor).map_err(BaseError::Layout)?),
+        }
+    }
+
+    /// The config, which is a blob.
+    pub async fn config(&self, base: &str, descriptor: &Descriptor, context: &Context) -> Result<Vec<u8>, BuildError> {
+        let path = self.fetch(base, descriptor, context).await?;
+        Ok(std::fs::read(&path).map_err(|source| StoreError::Io { action: "read", path, source })?)
+    }
+
+    /// The file that holds a blob, verified while it came.
+    pub async fn fetch(&self, base: &str, descriptor: &Descriptor, context: &Context) -> Result<HostPath, BuildError> {
+        if let Some(path) = context.store.blob(descriptor)? {
+            return Ok(path);
+        }
+        context.cancellation.check()?;
+        match self {
+            Self::Layout(layout) => {
+                let (layout, descriptor, store) = (layout.clone(), descriptor.clone(), context.store.clone());
+                blocking(move || {
+                    let mut blob = store.new_blob()?;
+                    layout.copy_blob(&descriptor, &mut blob).map_err(BaseError::Layout)?;
+                    Ok(blob.keep(&descriptor.digest)?)
+                })
+                .await
+            }
+            Self::Registry(client, repository) => download(base, client, repository, descriptor, context).await,
+        }
+    }
+}
+
+async fn download(
+    base: &str,
+    client: &Client,
+    repository: &Repository,
+    descriptor: &Descriptor,
+    context: &Context,
+) -> Result<HostPath, BuildError> {
+    let task = context.progress.task(&format!("fetching {} of the base", descriptor.digest.short()), descriptor.size);
+    let mut blob = StoreSink(context.store.new_blob()?);
+    let result = client.blob(repository, descriptor, &mut blob, &|bytes| task.advance(bytes)).await;
+    match result {
+        Ok(()) => Ok(blob.0.keep(&descriptor.digest)?),
+        Err(source) => Err(BaseError::Registry { base: base.to_owned(), source }.into()),
+    }
+}
+
+/// A blob of the store as the asynchronous sink of a download. Writes to a local file block for too short a time to
+/// matter.
+struct StoreSink(crate::store::NewBlob);
+
+impl tokio::io::AsyncWrite for StoreSink {
+    fn poll_write(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<io::Result<usize>> {
+        std::task::Poll::Ready(self.0.write(bytes))
+    }
+
+    fn poll_flush(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        std::task::Poll::Ready(self.0.flush())
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        context: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<io::Result<()>> {
+        self.poll_flush(context)
+    }
+}
