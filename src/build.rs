@@ -85,7 +85,15 @@ pub struct Built {
 }
 
 /// Builds and delivers the images of a workspace's services.
+///
+/// Whatever fails once the run was to end counts as interrupted.
 pub async fn build(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
+    let built = run(request, context).await;
+    built.map_err(|error| context.cancellation.check().err().map_or(error, BuildError::from))
+}
+
+/// The steps.
+async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
     let workspace = Workspace::discover(&request.dir)?;
     let settings = Settings::read(&workspace.root)?;
     let destinations = Destination::of(request, &settings, &workspace)?;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 const MAY_NAME: &[(&str, &[&str])] = &[
     // The program.
     ("main", &["cli", "commands"]),
-    ("commands", &["build", "cancel", "cli", "environment", "progress", "registry", "report", "store"]),
-    ("cli", &["build", "path", "platform"]),
+    ("commands", &["build", "cancel", "cli", "environment", "path", "progress", "registry", "report", "store"]),
+    ("cli", &["build", "manifest", "path", "platform"]),
     // The pipeline, and what it tells at its end.
     (
         "build",
@@ -28,7 +28,6 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "platform",
             "progress",
             "registry",
-            "report",
             "store",
             "workspace",
         ],
@@ -38,16 +37,16 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("environment", &["path", "registry"]),
     ("registry", &["digest", "manifest", "store"]),
     ("layout", &["digest", "manifest", "path", "store"]),
-    ("store", &["digest", "manifest", "path"]),
+    ("store", &["digest", "layer", "manifest", "path"]),
     // The pure core, each naming only what stands below it.
-    ("config", &["host", "image", "layer", "path"]),
+    ("config", &["host", "image", "layer", "manifest", "path"]),
     ("image", &["layer", "manifest", "path", "platform"]),
     ("layer", &["cancel", "digest", "host", "manifest", "path", "workspace"]),
     ("closure", &["host", "path", "platform", "workspace"]),
     ("workspace", &["host", "path"]),
     ("manifest", &["digest", "platform"]),
     // The vocabulary.
-    ("host", &["path"]),
+    ("host", &["cancel", "digest", "path"]),
     ("cancel", &[]),
     ("digest", &[]),
     ("path", &[]),

@@ -28,7 +28,8 @@ pub struct PackedLayers {
 /// What is known of the workspace's files from earlier builds.
 pub(super) fn open_index(workspace: &Workspace, context: &Context) -> Result<StatIndex, BuildError> {
     let bytes = context.store.fact(&index_name(workspace))?;
-    Ok(StatIndex::decode(&workspace.root, bytes.as_deref(), context.began))
+    let index = StatIndex::decode(&workspace.root, bytes.as_deref(), context.began);
+    Ok(index.cancelled_by(&context.cancellation))
 }
 
 /// Remembers what is known now.

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{HostError, Stamp, stamp};
+use crate::cancel::Cancellation;
 use crate::digest::{Digest, Hasher};
 use crate::path::HostPath;
 
@@ -30,6 +31,7 @@ pub struct StatIndex {
     /// When the run began, in nanoseconds since 1970.
     began: i64,
     files_read: AtomicU64,
+    cancellation: Cancellation,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -51,7 +53,12 @@ impl StatIndex {
     pub fn decode(root: &HostPath, bytes: Option<&[u8]>, began: i64) -> Self {
         let known = bytes.and_then(|bytes| postcard::from_bytes::<(u32, HashMap<String, Known>)>(bytes).ok());
         let known = known.filter(|(version, _)| *version == VERSION).map(|(_, known)| known).unwrap_or_default();
-        Self { root: root.clone(), known, seen: Mutex::default(), began, files_read: AtomicU64::new(0) }
+        Self { root: root.clone(), known, seen: Mutex::default(), began, files_read: AtomicU64::new(0), cancellation: Cancellation::default() }
+    }
+
+    /// The index, of which long reads end with an error once the run is to end.
+    pub fn cancelled_by(self, cancellation: &Cancellation) -> Self {
+        Self { cancellation: cancellation.clone(), ..self }
     }
 
     /// What is known now; `None` if that is what was known before. Files that nobody asked for this time stay known,
@@ -136,6 +143,7 @@ impl StatIndex {
         let mut hasher = Hasher::default();
         let mut buffer = [0; 1 << 16];
         loop {
+            self.cancellation.check().map_err(|cancelled| error(std::io::Error::other(cancelled)))?;
             match file.read(&mut buffer) {
                 Ok(0) => return Ok(hasher.finish()),
                 Ok(count) => hasher.update(&buffer[..count]),
