@@ -72,6 +72,11 @@ impl ImageFiles {
         self.files.iter().map(|(path, file)| (path.as_str(), file))
     }
 
+    /// What comes from `path` on, in the order of the paths.
+    pub fn range(&self, path: &str) -> impl Iterator<Item = (&str, &ImageFile)> {
+        self.files.range(path.to_owned()..).map(|(path, file)| (path.as_str(), file))
+    }
+
     pub fn is_directory(&self, path: &str) -> bool {
         self.get(path).is_some_and(|file| file.kind == FileKind::Directory)
     }

@@ -11,6 +11,8 @@ pub mod program;
 pub mod registry;
 pub mod sample;
 pub mod scratch;
+pub mod tree;
+pub mod yarn;
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
