@@ -22,11 +22,12 @@ use sha2::{Digest as _, Sha256};
 
 /// Says that a test was not run, and why: on standard error and in the file that `PIROGUE_TEST_SKIPS` names.
 pub fn skip(reason: &str) {
-    let line = format!("{}: {reason}", thread::current().name().unwrap_or("a test"));
-    eprintln!("skipped: {line}");
+    let line = format!("{}: {reason}\n", thread::current().name().unwrap_or("a test"));
+    eprint!("skipped: {line}");
     let Some(path) = std::env::var_os("PIROGUE_TEST_SKIPS") else { return };
     let mut file = OpenOptions::new().create(true).append(true).open(path).expect("the list of skips can be opened");
-    writeln!(file, "{line}").expect("the list of skips can be written");
+    // In one write, since other tests write to it too.
+    file.write_all(line.as_bytes()).expect("the list of skips can be written");
 }
 
 /// The digest of bytes, as it stands in a descriptor.
