@@ -53,7 +53,14 @@ impl StatIndex {
     pub fn decode(root: &HostPath, bytes: Option<&[u8]>, began: i64) -> Self {
         let known = bytes.and_then(|bytes| postcard::from_bytes::<(u32, HashMap<String, Known>)>(bytes).ok());
         let known = known.filter(|(version, _)| *version == VERSION).map(|(_, known)| known).unwrap_or_default();
-        Self { root: root.clone(), known, seen: Mutex::default(), began, files_read: AtomicU64::new(0), cancellation: Cancellation::default() }
+        Self {
+            root: root.clone(),
+            known,
+            seen: Mutex::default(),
+            began,
+            files_read: AtomicU64::new(0),
+            cancellation: Cancellation::default(),
+        }
     }
 
     /// The index, of which long reads end with an error once the run is to end.

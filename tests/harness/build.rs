@@ -1,0 +1,111 @@
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+use super::program;
+
+/// A call of `pirogue build`. Nothing of the caller's environment that means something to pirogue is passed on.
+pub struct Build {
+    wrapper: Vec<OsString>,
+    program: PathBuf,
+    arguments: Vec<OsString>,
+    cache: PathBuf,
+    environment: Vec<(OsString, OsString)>,
+}
+
+impl Build {
+    /// A build of `workspace`, with a cache of its own.
+    pub fn of(workspace: &Path, cache: &Path) -> Self {
+        Self {
+            wrapper: Vec::new(),
+            program: env!("CARGO_BIN_EXE_pirogue").into(),
+            arguments: vec!["build".into(), "--json".into(), "-C".into(), workspace.into()],
+            cache: cache.to_owned(),
+            environment: Vec::new(),
+        }
+    }
+
+    pub fn base(self, base: &str) -> Self {
+        self.with("--base", base)
+    }
+
+    /// To a layout.
+    pub fn into_layout(self, dir: &Path) -> Self {
+        let destination = format!("oci:{}", dir.display());
+        self.to(&destination)
+    }
+
+    pub fn to(self, destination: &str) -> Self {
+        self.with("--to", destination)
+    }
+
+    /// With an option of the command line and its value.
+    pub fn with(mut self, option: &str, value: &str) -> Self {
+        self.arguments.extend([option.into(), value.into()]);
+        self
+    }
+
+    /// Of these services alone.
+    pub fn services(mut self, names: &[&str]) -> Self {
+        self.arguments.extend(names.iter().map(OsString::from));
+        self
+    }
+
+    /// With a variable in its environment.
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.environment.push((name.into(), value.as_ref().to_owned()));
+        self
+    }
+
+    /// By another copy of the program.
+    pub fn program(mut self, program: &Path) -> Self {
+        self.program = program.to_owned();
+        self
+    }
+
+    /// Through a program that calls the rest of its command line.
+    pub fn through(mut self, wrapper: &[&str]) -> Self {
+        self.wrapper = wrapper.iter().map(OsString::from).collect();
+        self
+    }
+
+    /// Runs it. Panics if it fails.
+    pub fn run(self) -> Report {
+        let mut words = self.wrapper;
+        words.push(self.program.into());
+        words.extend(self.arguments);
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
+        for name in ["SOURCE_DATE_EPOCH", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR"] {
+            command.env_remove(name);
+        }
+        command.env("PIROGUE_CACHE_DIR", &self.cache).env("DOCKER_CONFIG", self.cache.join("no-such-config"));
+        command.envs(self.environment);
+        Report(serde_json::from_str(&program::run(&mut command)).expect("the report is JSON"))
+    }
+}
+
+/// What `pirogue build --json` says.
+#[derive(Debug)]
+pub struct Report(Value);
+
+impl Report {
+    /// The digest of each service's image.
+    pub fn digests(&self) -> BTreeMap<String, String> {
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        self.services().map(|service| (text(&service["name"]), text(&service["digest"]))).collect()
+    }
+
+    /// How many bytes were sent, all services together.
+    pub fn sent_bytes(&self) -> u64 {
+        let deliveries = self.services().flat_map(|service| service["delivered"].as_array().expect("a list"));
+        deliveries.map(|delivery| delivery["sent_bytes"].as_u64().expect("a number")).sum()
+    }
+
+    fn services(&self) -> impl Iterator<Item = &Value> {
+        self.0["services"].as_array().expect("a list").iter()
+    }
+}
