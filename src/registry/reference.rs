@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn what_is_no_reference_is_told_with_a_hint() {
         let long = "a".repeat(300);
-        let table: [(&str, &str, ReferenceError, Option<&str>); 13] = [
+        let table: [(&str, &str, ReferenceError, Option<&str>); 14] = [
             ("empty", "", ReferenceError::Empty, Some("write one such as `ghcr.io/acme/api:1.0`")),
             (
                 "URL",
@@ -280,6 +280,12 @@ mod tests {
                 "ghcr.io/Acme/api:1",
                 ReferenceError::Name("Acme/api".into()),
                 Some("write it in lower case: `acme/api`"),
+            ),
+            (
+                "upper case that looks like a host to Docker",
+                "Acme/api/v8",
+                ReferenceError::Name("Acme/api/v8".into()),
+                Some("write it in lower case: `acme/api/v8`"),
             ),
             ("double slash", "ghcr.io/acme//api", ReferenceError::Name("acme//api".into()), None),
             ("climbing", "ghcr.io/../api", ReferenceError::Name("../api".into()), None),
