@@ -18,8 +18,11 @@ impl RegistryHost {
     }
 
     /// Whether the part before the first slash is a host and not the first part of a name on Docker Hub.
+    ///
+    /// Docker takes `Acme` for a host too, for its upper case alone. Written in lower case, as a host is, that would be a
+    /// name on Docker Hub, so here it is a wrong name.
     pub(super) fn is_meant(first: &str) -> bool {
-        first == "localhost" || first.contains(['.', ':', '[']) || first.bytes().any(|b| b.is_ascii_uppercase())
+        first.eq_ignore_ascii_case("localhost") || first.contains(['.', ':', '['])
     }
 
     /// The host that answers the API: Docker Hub's is not the one in its names.

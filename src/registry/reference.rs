@@ -53,6 +53,8 @@ impl FromStr for Repository {
         check_name(name)?;
         let alone = registry.is_docker_hub() && !name.contains('/');
         let name = if alone { format!("library/{name}") } else { name.to_owned() };
+        // With its beginning the name may be too long after all.
+        check_name(&name)?;
         Ok(Self { registry, name })
     }
 }
@@ -267,7 +269,7 @@ mod tests {
     #[test]
     fn what_is_no_reference_is_told_with_a_hint() {
         let long = "a".repeat(300);
-        let table: [(&str, &str, ReferenceError, Option<&str>); 13] = [
+        let table: [(&str, &str, ReferenceError, Option<&str>); 15] = [
             ("empty", "", ReferenceError::Empty, Some("write one such as `ghcr.io/acme/api:1.0`")),
             (
                 "URL",
@@ -281,6 +283,12 @@ mod tests {
                 ReferenceError::Name("Acme/api".into()),
                 Some("write it in lower case: `acme/api`"),
             ),
+            (
+                "upper case that looks like a host to Docker",
+                "Acme/api/v8",
+                ReferenceError::Name("Acme/api/v8".into()),
+                Some("write it in lower case: `acme/api/v8`"),
+            ),
             ("double slash", "ghcr.io/acme//api", ReferenceError::Name("acme//api".into()), None),
             ("climbing", "ghcr.io/../api", ReferenceError::Name("../api".into()), None),
             ("separator at the end", "ghcr.io/acme-", ReferenceError::Name("acme-".into()), None),
@@ -291,6 +299,12 @@ mod tests {
             ("port 0", "localhost:0/api", ReferenceError::Host("localhost:0".into()), None),
             ("bad IPv6", "[::zz]/api", ReferenceError::Host("[::zz]".into()), None),
             ("too long", &long, ReferenceError::TooLong(long.clone()), None),
+            (
+                "too long with `library/`",
+                &long[..250],
+                ReferenceError::TooLong(format!("library/{}", &long[..250])),
+                None,
+            ),
         ];
         for (comment, text, expected, hint) in table {
             let actual = text.parse::<Reference>();
