@@ -105,6 +105,7 @@ async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildEr
     let installed = InstalledPackages::new(&workspace, &index);
     let closures = plan::close(&services, &settings, &destinations, &installed, &platform, context)?;
     let bases = base::resolve(&services, &settings, request, &platform, context).await?;
+    context.progress.step("planning layers");
     let plan = BuildPlan::new(&installed, &settings, services, closures, &bases, request)?;
 
     let packed = pack::pack(&plan, context)?;

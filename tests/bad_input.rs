@@ -726,7 +726,7 @@ fn build_on_a_full_disk(workspace: &TestWorkspace, full: &Path, more: &[&str]) -
         harness::skip("`bwrap` cannot mount a small file system");
         return None;
     }
-    let script = r#""$@"; code=$?; find "$FULL" -type f -not -path "*/blobs/*" -not -path "*/facts/*"; exit $code"#;
+    let script = r#""$@"; code=$?; find "$FULL" -type f -not -path "*/blobs/*" -not -path "*/facts/*" -not -path "*/pieces/*"; exit $code"#;
     let base = base();
     let program = [&["sh", "-c", script, "sh", env!("CARGO_BIN_EXE_pirogue")], &arguments(&base, more)[..]].concat();
     Some(bwrap(&program).env("FULL", full).output().unwrap())
@@ -799,7 +799,7 @@ fn ctrl_c_while_packing() {
     let workspace = shop().with_zeros("node_modules/left/model.bin", 20 << 30);
     let before = workspace.paths();
     let runs = ["INT", "TERM"].map(|signal| {
-        let run = interrupted(&workspace, &[], "packing", signal);
+        let run = interrupted(&workspace, &[], "planning", signal);
         assert_eq!(workspace.paths(), before);
         assert_eq!(workspace.unfinished(), [].into());
         run.to_string()

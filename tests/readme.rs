@@ -45,5 +45,5 @@ fn digests(text: &str) -> Vec<(String, String)> {
         let hex: String = text[at + MARK.len()..].chars().take_while(char::is_ascii_hexdigit).collect();
         (service.to_owned(), hex)
     });
-    found.collect()
+    found.filter(|(_, hex)| hex.len() == 64).collect()
 }
