@@ -24,6 +24,7 @@ pub use selection::SelectionError;
 use crate::cancel::Cancellation;
 use crate::closure::InstalledPackages;
 use crate::config::Settings;
+use crate::host::StatIndex;
 use crate::image::Image;
 use crate::manifest::media_type::Compression;
 use crate::path::HostPath;
@@ -92,8 +93,34 @@ pub async fn build(request: &BuildRequest, context: &Context) -> Result<Built, B
     built.map_err(|error| context.cancellation.check().err().map_or(error, BuildError::from))
 }
 
-/// The steps.
+/// Decides everything about the images, and makes none.
+pub async fn plan(request: &BuildRequest, context: &Context) -> Result<BuildPlan, BuildError> {
+    let decided = decide(request, context).await;
+    let decided = decided.map_err(|error| context.cancellation.check().err().map_or(error, BuildError::from))?;
+    pack::save_index(decided.index, context)?;
+    Ok(decided.plan)
+}
+
 async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
+    let Decided { plan, bases, destinations, index } = decide(request, context).await?;
+
+    let packed = pack::pack(&plan, context)?;
+    pack::save_index(index, context)?;
+    let images = pack::assemble_images(&plan, &packed, &bases, context)?;
+
+    let deliveries = deliver::deliver(&plan, &images, &destinations, &bases, request, context).await?;
+    Ok(Built { plan, packed, images, deliveries })
+}
+
+/// A plan, and what carrying it out needs besides.
+struct Decided {
+    plan: BuildPlan,
+    bases: BTreeMap<String, base::ResolvedBase>,
+    destinations: Vec<Destination>,
+    index: StatIndex,
+}
+
+async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, BuildError> {
     let workspace = Workspace::discover(&request.dir)?;
     let settings = Settings::read(&workspace.root)?;
     let destinations = Destination::of(request, &settings, &workspace)?;
@@ -107,11 +134,5 @@ async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildEr
     let bases = base::resolve(&services, &settings, request, &platform, context).await?;
     context.progress.step("planning layers");
     let plan = BuildPlan::new(&installed, &settings, services, closures, &bases, request)?;
-
-    let packed = pack::pack(&plan, context)?;
-    pack::save_index(&workspace, index, context)?;
-    let images = pack::assemble_images(&plan, &packed, &bases, context)?;
-
-    let deliveries = deliver::deliver(&plan, &images, &destinations, &bases, request, context).await?;
-    Ok(Built { plan, packed, images, deliveries })
+    Ok(Decided { plan, bases, destinations, index })
 }

@@ -24,6 +24,48 @@ pub struct Cli {
 pub enum Command {
     /// Build the images of a workspace's services and bring them to a registry or a directory
     Build(Build),
+    /// Print which layers the images would have, and what lies in them; make none
+    Plan(Build),
+    /// Look at what earlier builds left for later ones, or remove it
+    Cache {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: Cache,
+    },
+}
+
+/// `pirogue cache`
+#[derive(Debug, Subcommand)]
+pub enum Cache {
+    /// Print where the cache is and what it holds
+    Info {
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove what was not used for long, and the oldest of what is too much
+    Gc {
+        /// How much stays at most, such as 500M or 10G
+        #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = bytes)]
+        max_size: u64,
+        /// How many days something stays without being used
+        #[arg(long, value_name = "DAYS", default_value_t = 30)]
+        max_age: u64,
+    },
+    /// Remove everything
+    Clear,
+}
+
+/// A number of bytes, with k, M or G for thousands, millions and thousands of millions.
+fn bytes(text: &str) -> Result<u64, String> {
+    let (digits, factor) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1_000),
+        Some((at, 'M')) => (&text[..at], 1_000_000),
+        Some((at, 'G')) => (&text[..at], 1_000_000_000),
+        _ => (text, 1),
+    };
+    let number = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(factor));
+    number.ok_or_else(|| "not a size such as 500M or 10G".to_owned())
 }
 
 /// `pirogue build`

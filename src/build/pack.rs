@@ -11,6 +11,7 @@ use crate::digest::Digest;
 use crate::host::StatIndex;
 use crate::image::{Image, assemble};
 use crate::layer::{self, FragmentKey, Layer, LayerKey, LayerPlan, PackError, Packing, PieceCache};
+use crate::path::HostPath;
 use crate::store::KnownPieces;
 use crate::workspace::Workspace;
 
@@ -27,21 +28,22 @@ pub struct PackedLayers {
 
 /// What is known of the workspace's files from earlier builds.
 pub(super) fn open_index(workspace: &Workspace, context: &Context) -> Result<StatIndex, BuildError> {
-    let bytes = context.store.fact(&index_name(workspace))?;
+    let bytes = context.store.fact(&index_name(&workspace.root))?;
     let index = StatIndex::decode(&workspace.root, bytes.as_deref(), context.began);
     Ok(index.cancelled_by(&context.cancellation))
 }
 
 /// Remembers what is known now.
-pub(super) fn save_index(workspace: &Workspace, index: StatIndex, context: &Context) -> Result<(), BuildError> {
+pub(super) fn save_index(index: StatIndex, context: &Context) -> Result<(), BuildError> {
+    let name = index_name(index.root());
     if let Some(bytes) = index.encode()? {
-        context.store.put_fact(&index_name(workspace), &bytes)?;
+        context.store.put_fact(&name, &bytes)?;
     }
     Ok(())
 }
 
-fn index_name(workspace: &Workspace) -> String {
-    let root = workspace.root.as_path().as_os_str().as_encoded_bytes();
+fn index_name(root: &HostPath) -> String {
+    let root = root.as_path().as_os_str().as_encoded_bytes();
     format!("stat-index-{}", Digest::of(root).short())
 }
 

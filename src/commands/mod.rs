@@ -1,13 +1,19 @@
 //! The verbs of the command line, one file each: call the core, render, give the exit code.
 
 mod build;
+mod cache;
+mod plan;
+mod session;
 mod terminal;
 
 use std::process::ExitCode;
 
+use session::Session;
+
 use crate::build::BuildError;
 use crate::cli::{Cli, Command};
 use crate::environment::{Environment, EnvironmentError};
+use crate::store::StoreError;
 
 /// The user ended the run, by Ctrl-C or SIGTERM. Source: the shell's custom, 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -19,6 +25,8 @@ enum CommandError {
     Build(#[from] BuildError),
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("cannot start: {0}")]
     Start(std::io::Error),
     #[error("cannot write to standard output: {0}")]
@@ -29,6 +37,8 @@ enum CommandError {
 pub fn run(cli: &Cli) -> ExitCode {
     let result = Environment::read().map_err(CommandError::from).and_then(|environment| match &cli.command {
         Command::Build(arguments) => build::run(arguments, &environment),
+        Command::Plan(arguments) => plan::run(arguments, &environment),
+        Command::Cache { command } => cache::run(command, &environment),
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -36,6 +46,7 @@ pub fn run(cli: &Cli) -> ExitCode {
             let (hint, cancelled) = match &error {
                 CommandError::Build(error) => (error.hint(), error.is_cancelled()),
                 CommandError::Environment(error) => (Some(error.hint()), false),
+                CommandError::Store(error) => (error.hint(), false),
                 CommandError::Start(_) | CommandError::Output(_) => (None, false),
             };
             terminal::error(&error.to_string(), hint.as_deref());

@@ -3,6 +3,8 @@
 use std::io::{self, IsTerminal, Write as _};
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::progress::{Progress, Task};
@@ -12,6 +14,14 @@ pub(super) fn output(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
     stdout.flush()
+}
+
+/// A report as one JSON document.
+pub(super) fn json(report: &impl Serialize) -> String {
+    // A report has no maps with other keys than texts, so it can always be written.
+    let mut text = serde_json::to_string_pretty(report).unwrap_or_default();
+    text.push('\n');
+    text
 }
 
 /// Writes an error and what to do next. Where even that fails, the exit code has to do.

@@ -85,6 +85,11 @@ impl StatIndex {
         postcard::to_allocvec(&(VERSION, all)).map(Some).map_err(|error| StatIndexError(error.to_string()))
     }
 
+    /// The directory whose files it knows.
+    pub fn root(&self) -> &HostPath {
+        &self.root
+    }
+
     /// How many files were opened to read their contents.
     pub fn files_read(&self) -> u64 {
         self.files_read.load(Ordering::Relaxed)

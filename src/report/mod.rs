@@ -1,14 +1,17 @@
 //! What a build did, for people and for programs.
 
+mod plan;
 mod table;
 
-pub use table::table;
+pub use plan::PlanReport;
+pub use table::{megabytes, table};
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::build::{BuildPlan, Built, Delivery, ServicePlan, Weight};
+use crate::closure::{DependencyClosure, Exclusion, Reason};
 use crate::image::Image;
 use crate::layer::{Layer, LayerRole};
 
@@ -145,10 +148,8 @@ impl ServiceReport {
         let planned = || service.layers.iter().filter_map(|&index| Some((plan.layers.get(index)?, layers.get(index)?)));
         let name = &service.service.name;
         let undeclared = service.closure.packages.values().filter_map(|package| match &package.reason {
-            reason @ crate::closure::Reason::UndeclaredImport { .. } => {
-                Some((package.package_json.label(), reason.to_string()))
-            }
-            crate::closure::Reason::Dependency { .. } => None,
+            reason @ Reason::UndeclaredImport { .. } => Some((package.package_json.label(), reason.to_string())),
+            Reason::Dependency { .. } => None,
         });
         Self {
             name: name.clone(),
@@ -177,12 +178,7 @@ impl ServiceReport {
             packages: service.packages.packages,
             package_bytes: service.packages.bytes,
             undeclared: undeclared.collect(),
-            excluded: service
-                .closure
-                .excluded
-                .iter()
-                .map(|exclusion| format!("{} of {}: {}", exclusion.name, exclusion.from, exclusion.why))
-                .collect(),
+            excluded: exclusions(&service.closure),
             warnings: service.closure.warnings.iter().cloned().collect(),
             delivered: deliveries
                 .iter()
@@ -197,4 +193,10 @@ impl ServiceReport {
         let role = role.to_string();
         self.layers.iter().filter(|layer| layer.role == role).map(|layer| layer.compressed_bytes).sum()
     }
+}
+
+/// What a closure left out, one line each.
+fn exclusions(closure: &DependencyClosure) -> Vec<String> {
+    let line = |exclusion: &Exclusion| format!("{} of {}: {}", exclusion.name, exclusion.from, exclusion.why);
+    closure.excluded.iter().map(line).collect()
 }

@@ -59,7 +59,7 @@ fn row(service: &ServiceReport) -> Vec<String> {
 }
 
 /// Columns as wide as their widest cell; the first and last to the left, numbers to the right.
-fn aligned(rows: &[Vec<String>]) -> String {
+pub(super) fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
     let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or(0)).collect();
@@ -77,7 +77,7 @@ fn aligned(rows: &[Vec<String>]) -> String {
 }
 
 /// Bytes as people read them: megabytes of a million bytes, kilobytes below a tenth of one.
-pub(crate) fn megabytes(bytes: u64) -> String {
+pub fn megabytes(bytes: u64) -> String {
     match bytes {
         0..100_000 => format!("{:.1} kB", bytes as f64 / 1e3),
         _ => format!("{:.1} MB", bytes as f64 / 1e6),

@@ -5,6 +5,7 @@
 //! pieces/HEX           which pieces of fragments a layer's blob holds
 //! facts/NAME           what was learned about a blob or a workspace, and can be learned again
 //! tmp/                 files that are being written
+//! lock                 held shared by whoever uses the store, alone by whoever sweeps it
 //! ```
 //!
 //! A blob appears under its name whole or not at all: it is written in `tmp` and renamed. Nothing is synchronised to the
@@ -12,14 +13,18 @@
 //! descriptor says, which is why [`Store::blob`] looks at the size before it gives one out.
 
 mod pieces;
+mod sweep;
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
+use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
 use tempfile::NamedTempFile;
 
 pub use pieces::KnownPieces;
+pub use sweep::{Bounds, Sweep, Usage};
 
 use crate::digest::{Digest, Hasher};
 use crate::manifest::Descriptor;
@@ -29,6 +34,8 @@ use crate::path::HostPath;
 #[derive(Clone, Debug)]
 pub struct Store {
     dir: HostPath,
+    /// Held as long as anybody has the store: nothing is swept from under a build.
+    _lock: Arc<File>,
 }
 
 /// Why the store cannot be used.
@@ -82,18 +89,42 @@ impl StoreError {
 impl Store {
     /// Opens the store in `dir`, which is made if it is not there.
     pub fn open(dir: &HostPath) -> Result<Self, StoreError> {
+        Self::make(dir)?;
+        let lock = Self::lock_file(dir)?;
+        lock.lock_shared().map_err(|source| StoreError::new("lock", dir, source))?;
+        Ok(Self { dir: dir.clone(), _lock: Arc::new(lock) })
+    }
+
+    fn make(dir: &HostPath) -> Result<(), StoreError> {
         for part in ["blobs/sha256", "pieces", "facts", "tmp"] {
             let part = dir.join(part);
             fs::create_dir_all(&part).map_err(|source| StoreError::new("open", &part, source))?;
         }
-        Ok(Self { dir: dir.clone() })
+        Ok(())
+    }
+
+    fn lock_file(dir: &HostPath) -> Result<File, StoreError> {
+        let path = dir.join("lock");
+        File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|source| StoreError::new("lock", &path, source))
     }
 
     /// The file that holds a blob; `None` if the store does not have it, or has only a part of it.
     pub fn blob(&self, descriptor: &Descriptor) -> Result<Option<HostPath>, StoreError> {
         let path = self.blob_path(&descriptor.digest);
         match fs::metadata(&path) {
-            Ok(metadata) => Ok((metadata.len() == descriptor.size).then_some(path)),
+            Ok(metadata) if metadata.len() != descriptor.size => Ok(None),
+            Ok(_) => {
+                // What is used now is swept last. Where the time cannot be set, the blob only seems unused.
+                let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+                let times = Timestamps { last_access: now, last_modification: now };
+                let _ = rustix::fs::utimensat(CWD, path.as_path(), &times, AtFlags::empty());
+                Ok(Some(path))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(StoreError::new("read", &path, source)),
         }

@@ -1,0 +1,66 @@
+use std::num::NonZero;
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+
+use super::{CommandError, terminal};
+use crate::build::{BuildError, Context};
+use crate::cancel::{Cancellation, Cancelled};
+use crate::cli::Build;
+use crate::environment::Environment;
+use crate::path::HostPath;
+use crate::registry::{Client, ClientOptions};
+use crate::store::Store;
+
+/// What `build` and `plan` run in.
+pub(super) struct Session {
+    pub context: Context,
+    /// The cache of `--no-cache`, removed at the end.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Session {
+    pub fn new(arguments: &Build, environment: &Environment) -> Result<Self, CommandError> {
+        let options = ClientOptions { credentials: environment.credentials.clone(), ..ClientOptions::default() };
+        let temporary = match arguments.no_cache {
+            true => Some(tempfile::tempdir().map_err(CommandError::Start)?),
+            false => None,
+        };
+        let cache_dir = temporary.as_ref().map_or(environment.cache_dir.clone(), |dir| HostPath::new(dir.path()));
+        let context = Context {
+            store: Store::open(&cache_dir)?,
+            client: Client::new(options).map_err(BuildError::from)?,
+            threads: arguments.jobs.map_or(environment.threads, NonZero::get),
+            mtime: environment.epoch,
+            began: environment.now,
+            cancellation: Cancellation::default(),
+            progress: terminal::progress(),
+        };
+        Ok(Self { context, _temporary: temporary })
+    }
+
+    /// Runs `work`; Ctrl-C and SIGTERM end it, and it takes back what it has half written.
+    pub fn run<T>(&self, work: impl Future<Output = Result<T, BuildError>>) -> Result<T, CommandError> {
+        let runtime = Runtime::new().map_err(CommandError::Start)?;
+        runtime.block_on(async {
+            let interrupted = Arc::new(Notify::new());
+            let mut interrupt = signal(SignalKind::interrupt()).map_err(CommandError::Start)?;
+            let mut terminate = signal(SignalKind::terminate()).map_err(CommandError::Start)?;
+            let (notify, cancellation) = (interrupted.clone(), self.context.cancellation.clone());
+            tokio::spawn(async move {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                cancellation.cancel();
+                notify.notify_one();
+            });
+            tokio::select! {
+                result = work => Ok(result?),
+                () = interrupted.notified() => Err(BuildError::from(Cancelled).into()),
+            }
+        })
+    }
+}
