@@ -256,11 +256,12 @@ fn a_package_linked_from_outside() {
 #[test]
 fn a_file_linked_from_outside() {
     let workspace = shop().linked("apps/web/dist/secrets.json", "/etc/hostname");
-    assert_snapshot!(failed(&workspace, &[]), @r"
+    assert_snapshot!(failed(&workspace, &[]), @"
     exit code: 1
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
+    planning layers
     error: a link leads out of the workspace, where the image has nothing: `[DIR]/workspace/apps/web/dist/secrets.json`
     hint: put what it leads to in its place, or remove it
     ");
@@ -274,11 +275,12 @@ fn neither_file_nor_directory() {
     if !made.is_ok_and(|status| status.success()) {
         return harness::skip("`mkfifo` is not installed");
     }
-    assert_snapshot!(failed(&workspace, &[]), @r"
+    assert_snapshot!(failed(&workspace, &[]), @"
     exit code: 1
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
+    planning layers
     error: neither a file, a directory nor a link: `[DIR]/workspace/node_modules/left/pipe`
     hint: remove it: an image holds what a running program can make itself
     ");
@@ -483,11 +485,12 @@ fn a_platform_that_is_none_in_the_settings() {
 fn files_that_do_not_exist() {
     let workspace =
         shop().and(&[("pirogue.toml", "[[service.web.files]]\nfrom = \"certs/ca.pem\"\nto = \"/etc/ca.pem\"\n")]);
-    assert_snapshot!(failed(&workspace, &[]), @r"
+    assert_snapshot!(failed(&workspace, &[]), @"
     exit code: 1
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
+    planning layers
     error: `files` of the service `web` names something that does not exist: `certs/ca.pem`
     hint: paths in `from` start at the root of the workspace
     ");
@@ -511,11 +514,12 @@ fn a_health_check_without_a_port() {
         ("pirogue.toml", "[service.web]\nhealth = \"/health\"\n"),
         ("apps/web/dist/main.js", "require('left');\n"),
     ]);
-    assert_snapshot!(failed(&workspace, &[]), @r"
+    assert_snapshot!(failed(&workspace, &[]), @"
     exit code: 1
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
+    planning layers
     error: the health check needs to know the port of the service: `web`
     hint: set `port` under `[service.web]` in pirogue.toml
     ");
@@ -529,6 +533,7 @@ fn a_working_directory_over_a_file_of_the_base() {
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
+    planning layers
     error: the base has a link or file where the image needs a directory: `/etc/passwd`
     hint: set `root` or `workdir` in pirogue.toml to another directory, such as "/srv/app"
     "#);
@@ -542,6 +547,7 @@ fn a_user_number_that_the_base_gave_another_name() {
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
+    planning layers
     error: the base's user `node:1000` conflicts with the one wanted: `web:1000`
     hint: 1001 is free: `user = { name = "web", uid = 1001 }` in pirogue.toml
     "#);
@@ -555,6 +561,7 @@ fn a_user_that_the_base_does_not_have() {
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
+    planning layers
     error: the base has no user named `web`
     hint: to add it, set `user = { name = "web", uid = 1001 }` in pirogue.toml
     "#);
@@ -606,12 +613,13 @@ fn a_destination_with_something_else_in_it() {
     let workspace = shop();
     fs::create_dir(workspace.beside("photos")).unwrap();
     fs::write(workspace.beside("photos/sea.jpg"), "").unwrap();
-    assert_snapshot!(failed(&workspace, &["--to", "oci:../photos"]), @r"
+    assert_snapshot!(failed(&workspace, &["--to", "oci:../photos"]), @"
     exit code: 1
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
-    packing 3 layers
+    planning layers
+    packing 3 of 3 layers
     writing one image to ../photos
     error: the directory is neither empty nor an OCI image layout: `../photos`
     hint: name another directory, or empty this one
@@ -620,12 +628,13 @@ fn a_destination_with_something_else_in_it() {
 
 #[test]
 fn a_destination_that_is_a_file() {
-    assert_snapshot!(failed(&shop(), &["--to", "oci:package.json"]), @r"
+    assert_snapshot!(failed(&shop(), &["--to", "oci:package.json"]), @"
     exit code: 1
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
-    packing 3 layers
+    planning layers
+    packing 3 of 3 layers
     writing one image to package.json
     error: cannot make the layout: File exists (os error 17): `package.json`
     hint: a file is in the way: name a directory with `--to oci:DIR`
@@ -675,12 +684,13 @@ fn a_registry_that_is_not_there() {
     let begin = Instant::now();
     let run = failed(&shop(), &["--to", &format!("{host}/shop")]);
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
-    assert_snapshot!(run.replaced(&host, "[HOST]"), @r"
+    assert_snapshot!(run.replaced(&host, "[HOST]"), @"
     exit code: 1
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
-    packing 3 layers
+    planning layers
+    packing 3 of 3 layers
     error: cannot talk to the registry (Connection refused (os error 111)): `HEAD http://[HOST]/v2/shop/web/manifests/latest`
     hint: is the registry running, and the port right?
     ");
@@ -701,12 +711,13 @@ fn a_registry_that_denies_the_upload() {
         registry.lines()
     );
     // Several layers are pushed at once, and whichever is denied first is told.
-    assert_snapshot!(run.replaced(&host, "[HOST]"), @r"
+    assert_snapshot!(run.replaced(&host, "[HOST]"), @"
     exit code: 1
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
-    packing 3 layers
+    planning layers
+    packing 3 of 3 layers
     pushing [HOST]/shop/web:latest
     error: the registry denies access, status 403 `DENIED` (pushes are closed for the night): `POST http://[HOST]/v2/shop/web/blobs/uploads/`
     hint: ask for the right to push to (or pull from) this repository
@@ -726,7 +737,7 @@ fn build_on_a_full_disk(workspace: &TestWorkspace, full: &Path, more: &[&str]) -
         harness::skip("`bwrap` cannot mount a small file system");
         return None;
     }
-    let script = r#""$@"; code=$?; find "$FULL" -type f -not -path "*/blobs/*" -not -path "*/facts/*" -not -path "*/pieces/*"; exit $code"#;
+    let script = r#""$@"; code=$?; find "$FULL" -type f -not -path "*/blobs/*" -not -path "*/facts/*" -not -path "*/pieces/*" -not -name lock; exit $code"#;
     let base = base();
     let program = [&["sh", "-c", script, "sh", env!("CARGO_BIN_EXE_pirogue")], &arguments(&base, more)[..]].concat();
     Some(bwrap(&program).env("FULL", full).output().unwrap())
@@ -740,12 +751,13 @@ fn a_full_disk_under_the_cache() {
     let run = workspace.told(&output);
     assert_failed(&run);
     assert_eq!(workspace.paths(), before);
-    assert_snapshot!(run, @r"
+    assert_snapshot!(run, @"
     exit code: 1
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
-    packing 3 layers
+    planning layers
+    packing 3 of 3 layers
     error: cannot write to the cache: No space left on device (os error 28): `[DIR]/cache`
     hint: free some space, or set PIROGUE_CACHE_DIR to a directory on another disk
     ");
@@ -764,10 +776,11 @@ fn a_full_disk_under_the_destination() {
     assert_eq!(workspace.unfinished(), [].into());
     let (text, hint) = run.stderr.split_once("\nhint: ").unwrap();
     let (text, _digest) = text.rsplit_once('/').unwrap();
-    assert_snapshot!(format!("{text}/…\nhint: {hint}"), @r"
+    assert_snapshot!(format!("{text}/…\nhint: {hint}"), @"
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
-    packing 3 layers
+    planning layers
+    packing 3 of 3 layers
     writing one image to ../full/images
     error: cannot write to the layout: No space left on device (os error 28): `../full/images/blobs/sha256/…
     hint: free some space, or write to another disk with `--to oci:DIR`
@@ -805,12 +818,12 @@ fn ctrl_c_while_packing() {
         run.to_string()
     });
     assert_eq!(runs[0], runs[1], "both signals end it alike");
-    assert_snapshot!(runs[0], @r"
+    assert_snapshot!(runs[0], @"
     exit code: 130
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
-    packing 3 layers
+    planning layers
     error: interrupted
     ");
 }
@@ -826,12 +839,13 @@ fn ctrl_c_while_a_registry_does_not_answer() {
     let run = interrupted(&workspace, &["--to", &format!("{}/shop", registry.host())], "packing", "INT");
     assert_eq!(workspace.paths(), before);
     assert_eq!(workspace.unfinished(), [].into());
-    assert_snapshot!(run, @r"
+    assert_snapshot!(run, @"
     exit code: 130
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
-    packing 3 layers
+    planning layers
+    packing 3 of 3 layers
     error: interrupted
     ");
 }
@@ -884,7 +898,7 @@ fn a_build_that_succeeds() {
     let workspace = shop().and(&API);
     let before = workspace.paths();
     let run = workspace.run(&arguments(&base(), &["--to", "oci:../images"]));
-    assert_snapshot!(masked(&run), @r"
+    assert_snapshot!(masked(&run), @"
     exit code: 0
     ----- stdout
     SERVICE  PACKAGES  FILES  UNPACKED  PACKED  packages  workspace     app  DIGEST
@@ -899,7 +913,8 @@ fn a_build_that_succeeds() {
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
-    packing 4 layers
+    planning layers
+    packing 4 of 4 layers
     writing 2 images to ../images
     ");
     let new: Vec<_> = workspace.paths().difference(&before).cloned().collect();
@@ -931,6 +946,7 @@ fn a_build_that_succeeds_as_json() {
           "layers": [
             {
               "role": "user",
+              "services": [],
               "digest": "sha256:[DIGEST]",
               "diff_id": "sha256:[DIGEST]",
               "compressed_bytes": ,
@@ -939,6 +955,9 @@ fn a_build_that_succeeds_as_json() {
             },
             {
               "role": "packages",
+              "services": [
+                "web"
+              ],
               "digest": "sha256:[DIGEST]",
               "diff_id": "sha256:[DIGEST]",
               "compressed_bytes": ,
@@ -947,6 +966,9 @@ fn a_build_that_succeeds_as_json() {
             },
             {
               "role": "application",
+              "services": [
+                "web"
+              ],
               "digest": "sha256:[DIGEST]",
               "diff_id": "sha256:[DIGEST]",
               "compressed_bytes": ,
@@ -976,12 +998,24 @@ fn a_build_that_succeeds_as_json() {
         "whole_tree_bytes": 90,
         "whole_tree_in_each_bytes": 90,
         "closures_bytes": 90
+      },
+      "work": {
+        "layers_written": 3,
+        "fragments_compressed": [
+          "directories",
+          "user",
+          "directories",
+          "left@1.2.0",
+          "directories",
+          "apps/web"
+        ]
       }
     }
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
-    packing 3 layers
+    planning layers
+    packing 3 of 3 layers
     writing one image to ../images
     "#);
 }
