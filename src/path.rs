@@ -135,6 +135,34 @@ impl ImagePath {
         std::iter::successors(self.parent(), Self::parent).take_while(move |path| *path != root)
     }
 
+    /// This path with one name below it, as a directory listing gives it: without a slash or a NUL byte.
+    pub fn child(&self, name: &OsStr) -> Self {
+        let mut bytes = Vec::with_capacity(self.0.len() + 1 + name.len());
+        bytes.extend_from_slice(&self.0);
+        if bytes != b"/" {
+            bytes.push(b'/');
+        }
+        bytes.extend_from_slice(name.as_bytes());
+        Self(bytes)
+    }
+
+    /// The range that holds exactly the paths below this one, in the order of paths.
+    pub fn below(&self) -> std::ops::Range<Self> {
+        let with = |last: u8| {
+            let mut bytes = self.0.clone();
+            if bytes != b"/" {
+                bytes.push(b'/');
+            }
+            // What follows is at least one byte, and greater than none.
+            if let Some(end) = bytes.last_mut() {
+                *end = last;
+            }
+            Self(bytes)
+        };
+        // Right behind a slash in the order of bytes comes `0`.
+        with(b'/')..with(b'0')
+    }
+
     /// Whether this path lies below `other` (or is it).
     pub fn starts_with(&self, other: &Self) -> bool {
         self.as_path().starts_with(other.as_path())
@@ -196,6 +224,19 @@ mod tests {
         for (comment, from, to, expected) in table {
             assert_eq!(image(from).relative_link_to(&image(to)), Path::new(expected), "{comment}");
         }
+    }
+
+    #[test]
+    fn the_range_below_holds_what_lies_below() {
+        let range = image("/app/a").below();
+        let table =
+            [("/app/a/b", true), ("/app/a/b/c", true), ("/app/a", false), ("/app/a-b", false), ("/app/a0", false)];
+        for (path, expected) in table {
+            assert_eq!(range.contains(&image(path)), expected, "{path}");
+        }
+        assert!(ImagePath::root().below().contains(&image("/app")));
+        assert_eq!(image("/app").child(OsStr::new("a")), image("/app/a"));
+        assert_eq!(ImagePath::root().child(OsStr::new("a")), image("/a"));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -18,7 +19,7 @@ use crate::path::HostPath;
 const RACY_NANOSECONDS: i64 = 2_000_000_000;
 
 /// The format's version. An index of another is forgotten.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Remembers the digests of files by their stamps, so that a file which did not change is not opened again; and, for
 /// some, what was read out of them.
@@ -26,8 +27,11 @@ const VERSION: u32 = 1;
 /// Files are known by their paths relative to `root`, so that an index serves a directory that was moved.
 pub struct StatIndex {
     root: HostPath,
-    known: HashMap<String, Known>,
-    seen: Mutex<HashMap<String, Known>>,
+    known: HashMap<Vec<u8>, Known>,
+    /// What was read in this run.
+    fresh: Mutex<HashMap<Vec<u8>, Known>>,
+    /// How many of the known files were asked for in this run.
+    used: AtomicU64,
     /// When the run began, in nanoseconds since 1970.
     began: i64,
     files_read: AtomicU64,
@@ -51,12 +55,13 @@ impl StatIndex {
     /// An index of the files below `root`, from the bytes that [`StatIndex::encode`] gave. Bytes that cannot be read, of
     /// whatever origin, give an empty index. `began` is the time now, in nanoseconds since 1970.
     pub fn decode(root: &HostPath, bytes: Option<&[u8]>, began: i64) -> Self {
-        let known = bytes.and_then(|bytes| postcard::from_bytes::<(u32, HashMap<String, Known>)>(bytes).ok());
+        let known = bytes.and_then(|bytes| postcard::from_bytes::<(u32, HashMap<Vec<u8>, Known>)>(bytes).ok());
         let known = known.filter(|(version, _)| *version == VERSION).map(|(_, known)| known).unwrap_or_default();
         Self {
             root: root.clone(),
             known,
-            seen: Mutex::default(),
+            fresh: Mutex::default(),
+            used: AtomicU64::new(0),
             began,
             files_read: AtomicU64::new(0),
             cancellation: Cancellation::default(),
@@ -74,8 +79,9 @@ impl StatIndex {
         if self.files_read.into_inner() == 0 {
             return Ok(None);
         }
-        let mut all = self.seen.into_inner().unwrap_or_else(PoisonError::into_inner);
-        if self.known.len() < 4 * all.len() + 1000 {
+        let mut all = self.fresh.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let used = self.used.into_inner() + all.len() as u64;
+        if (self.known.len() as u64) < 4 * used + 1000 {
             for (path, known) in self.known {
                 all.entry(path).or_insert(known);
             }
@@ -98,16 +104,15 @@ impl StatIndex {
     /// The digest of a file's content. The file is opened only if its stamp is not the one that is known.
     pub fn digest(&self, path: &HostPath, stamp: &Stamp) -> Result<Digest, HostError> {
         let key = self.key(path);
-        if let Some(known) = self.known.get(&key).filter(|known| known.stamp == *stamp) {
-            let digest = known.digest;
-            self.seen().entry(key).or_insert_with(|| known.clone());
-            return Ok(digest);
+        if let Some(known) = self.known.get(key).filter(|known| known.stamp == *stamp) {
+            self.used.fetch_add(1, Ordering::Relaxed);
+            return Ok(known.digest);
         }
-        if let Some(known) = self.seen().get(&key).filter(|known| known.stamp == *stamp) {
+        if let Some(known) = self.fresh().get(key).filter(|known| known.stamp == *stamp) {
             return Ok(known.digest);
         }
         let digest = self.hash(path)?;
-        self.seen().insert(key, Known { stamp: *stamp, digest, derived: None });
+        self.fresh().insert(key.to_vec(), Known { stamp: *stamp, digest, derived: None });
         Ok(digest)
     }
 
@@ -129,12 +134,12 @@ impl StatIndex {
             }
         }
         let key = self.key(path);
-        if let Some(known) = self.known.get(&key).filter(|known| known.stamp == stamp)
+        if let Some(known) = self.known.get(key).filter(|known| known.stamp == stamp)
             && let Some((name, json)) = &known.derived
             && name == reader
             && let Ok(value) = serde_json::from_str(json)
         {
-            self.seen().insert(key, known.clone());
+            self.used.fetch_add(1, Ordering::Relaxed);
             return Ok(Some(value));
         }
         self.files_read.fetch_add(1, Ordering::Relaxed);
@@ -142,7 +147,7 @@ impl StatIndex {
         let value = read(&bytes);
         if let Ok(json) = serde_json::to_string(&value) {
             let derived = Some((reader.to_owned(), json));
-            self.seen().insert(key, Known { stamp, digest: Digest::of(&bytes), derived });
+            self.fresh().insert(key.to_vec(), Known { stamp, digest: Digest::of(&bytes), derived });
         }
         Ok(Some(value))
     }
@@ -165,14 +170,15 @@ impl StatIndex {
         }
     }
 
-    fn key(&self, path: &HostPath) -> String {
-        let relative = path.relative_to(&self.root).unwrap_or(path.as_path());
-        // Two names that differ only in bytes that are no text would share a key; their stamps differ all the same.
-        relative.to_string_lossy().into_owned()
+    /// The path relative to the root, as bytes; the whole path of a file that lies elsewhere.
+    fn key<'p>(&self, path: &'p HostPath) -> &'p [u8] {
+        let path = path.as_path().as_os_str().as_bytes();
+        let below = path.strip_prefix(self.root.as_path().as_os_str().as_bytes());
+        below.and_then(|below| below.strip_prefix(b"/")).unwrap_or(path)
     }
 
-    fn seen(&self) -> MutexGuard<'_, HashMap<String, Known>> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    fn fresh(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Known>> {
+        self.fresh.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -101,7 +101,10 @@ impl BaseFiles {
     }
 
     fn remove_below(&mut self, dir: &ImagePath) {
-        self.entries.retain(|path, _| path == dir || !path.starts_with(dir));
+        let below: Vec<ImagePath> = self.entries.range(dir.below()).map(|(path, _)| path.clone()).collect();
+        for path in below {
+            self.entries.remove(&path);
+        }
     }
 }
 

@@ -60,11 +60,18 @@ impl Collector<'_> {
     /// All that an installed package holds, without the directory of packages nested in it, and without what node-gyp
     /// wrote about the host.
     pub fn package(&self, dir: &WorkspacePath) -> Result<FileTree, CollectError> {
-        Ok(self.directory(dir, Path::new(""))?.into_iter().collect())
+        let place = self.image_path(dir)?;
+        Ok(self.directory(dir, Path::new(""), &place)?.into_iter().collect())
     }
 
-    /// The entries below a directory of a package. Directories and files are looked at on all cores.
-    fn directory(&self, package: &WorkspacePath, below: &Path) -> Result<Vec<(ImagePath, Entry)>, CollectError> {
+    /// The entries below a directory of a package, which lies at `place` in the image. Directories and files are looked
+    /// at on all cores.
+    fn directory(
+        &self,
+        package: &WorkspacePath,
+        below: &Path,
+        place: &ImagePath,
+    ) -> Result<Vec<(ImagePath, Entry)>, CollectError> {
         let host_dir = self.workspace.on_host(package).join(below);
         let entries = host::read_directory_with_stamps(&host_dir)?;
         let collected: Result<Vec<_>, CollectError> = entries
@@ -74,12 +81,13 @@ impl Collector<'_> {
                 if path == Path::new("node_modules") || is_volatile(&path) {
                     return Ok(Vec::new());
                 }
-                let in_workspace = package.as_path().join(&path);
-                let place = self.image_root.join(&in_workspace)?;
+                let place = place.child(&entry.name);
                 if !entry.stamp.is_dir() {
-                    return Ok(vec![(place, self.entry(&in_workspace, &entry.stamp)?)]);
+                    let in_workspace = package.as_path().join(&path);
+                    let file = self.entry(&in_workspace, host_dir.join(&entry.name), &entry.stamp)?;
+                    return Ok(vec![(place, file)]);
                 }
-                let mut collected = self.directory(package, &path)?;
+                let mut collected = self.directory(package, &path, &place)?;
                 collected.push((place, Entry::directory(self.owner)));
                 Ok(collected)
             })
@@ -179,15 +187,15 @@ impl Collector<'_> {
     }
 
     fn add_at(&self, path: &Path, place: ImagePath, tree: &mut FileTree) -> Result<(), CollectError> {
-        if let Some(stamp) = host::stamp(&self.workspace.root.join(path))? {
-            tree.insert(place, self.entry(path, &stamp)?)?;
+        let on_host = self.workspace.root.join(path);
+        if let Some(stamp) = host::stamp(&on_host)? {
+            tree.insert(place, self.entry(path, on_host, &stamp)?)?;
         }
         Ok(())
     }
 
     /// The file or link at a path relative to the workspace.
-    fn entry(&self, path: &Path, stamp: &Stamp) -> Result<Entry, CollectError> {
-        let on_host = self.workspace.root.join(path);
+    fn entry(&self, path: &Path, on_host: HostPath, stamp: &Stamp) -> Result<Entry, CollectError> {
         if stamp.is_symlink() {
             return Ok(Entry::symlink(self.link_target(path, &on_host)?, self.owner));
         }

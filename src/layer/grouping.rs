@@ -149,7 +149,14 @@ fn with_directories(
 ) -> Result<Vec<Fragment>, TreeError> {
     let mut tree = FileTree::default();
     for fragment in &fragments {
+        let mut last_parent = None;
         for (path, _) in fragment.tree.iter() {
+            // Files of one directory come one after the other.
+            let parent = path.parent();
+            if parent == last_parent {
+                continue;
+            }
+            last_parent = parent;
             for above in path.ancestors() {
                 if tree.get(&above).is_some() || fragment.tree.get(&above).is_some() {
                     break;

@@ -1,6 +1,7 @@
 //! Identical files of one package become hard links to the first of them.
 
-use std::collections::HashMap;
+use std::collections::hash_map::Entry as Slot;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::{Entry, FileTree, Fragment, Kind};
@@ -13,35 +14,38 @@ use crate::path::ImagePath;
 ///
 /// Contents decide, never the host's inodes: a pnpm tree is linked to its store, and a copy of it is not.
 pub(super) fn link(fragments: &mut [Fragment]) {
-    let mut first: HashMap<(String, Digest, u32, u32), ImagePath> = HashMap::new();
+    let names: BTreeSet<String> = fragments.iter().map(|fragment| fragment.name.clone()).collect();
+    let names: BTreeMap<String, usize> = names.into_iter().zip(0..).collect();
+    let mut first: HashMap<(usize, Digest, u32, u32), ImagePath> = HashMap::new();
     for fragment in fragments {
-        let name = fragment.name.clone();
-        let mut links = 0;
-        let linked: FileTree = fragment
-            .tree
-            .iter()
-            .map(|(path, entry)| {
-                let Kind::File(content) = &entry.kind else { return (path.clone(), entry.clone()) };
-                if content.size() == 0 {
-                    return (path.clone(), entry.clone());
-                }
-                let key = (name.clone(), content.digest(), entry.mode, entry.owner.uid);
-                match first.get(&key) {
-                    Some(target) => {
-                        links += 1;
-                        (path.clone(), Entry { kind: Kind::HardLink(target.clone()), ..entry.clone() })
+        let name = names.get(&fragment.name).copied().unwrap_or_default();
+        let mut links: BTreeMap<ImagePath, ImagePath> = BTreeMap::new();
+        for (path, entry) in fragment.tree.iter() {
+            let Kind::File(content) = &entry.kind else { continue };
+            if content.size() > 0 {
+                match first.entry((name, content.digest(), entry.mode, entry.owner.uid)) {
+                    Slot::Occupied(target) => {
+                        links.insert(path.clone(), target.get().clone());
                     }
-                    None => {
-                        first.insert(key, path.clone());
-                        (path.clone(), entry.clone())
+                    Slot::Vacant(slot) => {
+                        slot.insert(path.clone());
                     }
                 }
-            })
-            .collect();
-        if links > 0 {
-            fragment.tree = Arc::new(linked);
+            }
+        }
+        if !links.is_empty() {
+            fragment.tree = Arc::new(linked(&fragment.tree, &links));
         }
     }
+}
+
+/// The tree with these files as hard links to their targets.
+fn linked(tree: &FileTree, links: &BTreeMap<ImagePath, ImagePath>) -> FileTree {
+    let entry = |(path, entry): (&ImagePath, &Entry)| match links.get(path) {
+        Some(target) => (path.clone(), Entry { kind: Kind::HardLink(target.clone()), ..entry.clone() }),
+        None => (path.clone(), entry.clone()),
+    };
+    tree.iter().map(entry).collect()
 }
 
 #[cfg(test)]
