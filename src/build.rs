@@ -108,10 +108,10 @@ async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildEr
     context.progress.step("planning layers");
     let plan = BuildPlan::new(&installed, &settings, services, closures, &bases, request)?;
 
-    let packed = pack::pack(&plan, context)?;
+    let mut packed = pack::pack(&plan, context)?;
     pack::save_index(&workspace, index, context)?;
     let images = pack::assemble_images(&plan, &packed, &bases, context)?;
 
-    let deliveries = deliver::deliver(&plan, &images, &destinations, &bases, request, context).await?;
+    let deliveries = deliver::deliver(&plan, &mut packed, &images, &destinations, &bases, request, context).await?;
     Ok(Built { plan, packed, images, deliveries })
 }
