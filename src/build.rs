@@ -104,11 +104,11 @@ pub async fn plan(request: &BuildRequest, context: &Context) -> Result<BuildPlan
 async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
     let Decided { plan, bases, destinations, index } = decide(request, context).await?;
 
-    let packed = pack::pack(&plan, context)?;
+    let mut packed = pack::pack(&plan, context)?;
     pack::save_index(index, context)?;
     let images = pack::assemble_images(&plan, &packed, &bases, context)?;
 
-    let deliveries = deliver::deliver(&plan, &images, &destinations, &bases, request, context).await?;
+    let deliveries = deliver::deliver(&plan, &mut packed, &images, &destinations, &bases, request, context).await?;
     Ok(Built { plan, packed, images, deliveries })
 }
 

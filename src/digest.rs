@@ -4,6 +4,7 @@
 //! Source: OCI image-spec, `descriptor.md` (digests) and `config.md` (layer diff ID).
 
 use std::fmt::{self, Write as _};
+use std::io;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -137,6 +138,17 @@ impl Hasher {
     /// The digest of everything taken in.
     pub fn finish(self) -> Digest {
         Digest(self.0.finalize().into())
+    }
+}
+
+impl io::Write for Hasher {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

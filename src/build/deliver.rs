@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::future::try_join_all;
 
 use super::base::ResolvedBase;
-use super::{BuildError, BuildPlan, BuildRequest, Context, Destination, ServicePlan, destination};
+use super::{BuildError, BuildPlan, BuildRequest, Context, Destination, PackedLayers, ServicePlan, destination, pack};
 use crate::digest::Digest;
 use crate::image::Image;
 use crate::layout::LayoutWriter;
@@ -30,6 +30,7 @@ pub struct Delivery {
 /// Delivers every image to every destination.
 pub(super) async fn deliver(
     plan: &BuildPlan,
+    packed: &mut PackedLayers,
     images: &BTreeMap<String, Image>,
     destinations: &[Destination],
     bases: &BTreeMap<String, ResolvedBase>,
@@ -50,10 +51,10 @@ pub(super) async fn deliver(
     for destination in destinations {
         match destination {
             Destination::Layout { dir, tag } => {
-                deliveries.extend(to_layout(dir, tag.as_deref(), &shipments, context).await?);
+                deliveries.extend(to_layout(dir, tag.as_deref(), &shipments, plan, packed, context).await?);
             }
             Destination::Registry { repository, tag } => {
-                deliveries.extend(to_registry(repository, tag.as_deref(), &shipments, context).await?);
+                deliveries.extend(to_registry(repository, tag.as_deref(), &shipments, plan, packed, context).await?);
             }
         }
     }
@@ -91,6 +92,8 @@ async fn to_layout(
     dir: &HostPath,
     tag: Option<&str>,
     shipments: &[Shipment<'_>],
+    plan: &BuildPlan,
+    packed: &mut PackedLayers,
     context: &Context,
 ) -> Result<Vec<Delivery>, BuildError> {
     let images = if shipments.len() == 1 { "one image".to_owned() } else { format!("{} images", shipments.len()) };
@@ -104,6 +107,10 @@ async fn to_layout(
                 writer.put_file(layer, &base.fetch(layer, context).await?)?;
             }
         }
+        let missing =
+            |&&index: &&usize| packed.layers.get(index).is_some_and(|layer| !writer.has_blob(layer.descriptor()));
+        let missing: Vec<usize> = shipment.service.layers.iter().filter(missing).copied().collect();
+        pack::mend(plan, packed, &missing, context)?;
         for layer in image.own_layers() {
             context.cancellation.check()?;
             writer.put_file(layer, &shipment.own_blob(layer, context)?)?;
@@ -129,6 +136,8 @@ async fn to_registry(
     repository: &str,
     tag: Option<&str>,
     shipments: &[Shipment<'_>],
+    plan: &BuildPlan,
+    packed: &mut PackedLayers,
     context: &Context,
 ) -> Result<Vec<Delivery>, BuildError> {
     let mut deliveries = Vec::new();
@@ -143,6 +152,7 @@ async fn to_registry(
             let digest = shipment.image.manifest.digest();
             if !is_there(&reference, digest, context).await? {
                 context.progress.step(&format!("pushing {reference}"));
+                pack::mend(plan, packed, &shipment.service.layers, context)?;
                 sent = push_blobs(shipment, reference.repository(), &mut known, context).await?;
                 let manifest = shipment.image.manifest.bytes().to_vec();
                 context.client.push_manifest(&reference, media_type::MANIFEST, manifest).await?;

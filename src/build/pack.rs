@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::io::BufWriter;
 
+use rayon::prelude::*;
 use tokio::task::block_in_place;
 
 use super::base::ResolvedBase;
@@ -12,7 +13,7 @@ use crate::host::StatIndex;
 use crate::image::{Image, assemble};
 use crate::layer::{self, FragmentKey, Layer, LayerKey, LayerPlan, PackError, Packing, PieceCache};
 use crate::path::HostPath;
-use crate::store::KnownPieces;
+use crate::store::{KnownPieces, StoreError};
 use crate::workspace::Workspace;
 
 /// The finished layers of a plan, and how much work they were.
@@ -67,14 +68,7 @@ pub(super) fn pack(plan: &BuildPlan, context: &Context) -> Result<PackedLayers, 
     let pieces = context.store.known_pieces();
     let cache = StoreCache(&pieces);
     let on_bytes = |bytes| task.advance(bytes);
-    let packing = Packing {
-        mtime: context.mtime,
-        compression: plan.compression,
-        threads: context.threads,
-        cache: &cache,
-        cancellation: &context.cancellation,
-        on_bytes: &on_bytes,
-    };
+    let packing = packing(plan, &cache, &on_bytes, context);
     // Packing keeps its own threads busy; the runtime's others go on with what they have.
     block_in_place(|| {
         let mut packed = PackedLayers { written: unknown, ..PackedLayers::default() };
@@ -87,6 +81,55 @@ pub(super) fn pack(plan: &BuildPlan, context: &Context) -> Result<PackedLayers, 
         }
         Ok(packed)
     })
+}
+
+/// Makes sure that the layers at these places of a plan can be delivered: what an earlier build left is read whole, and
+/// packed again where it is damaged.
+pub(super) fn mend(
+    plan: &BuildPlan,
+    packed: &mut PackedLayers,
+    indices: &[usize],
+    context: &Context,
+) -> Result<(), BuildError> {
+    let is_damaged = |&index: &usize| -> Result<Option<usize>, BuildError> {
+        context.cancellation.check()?;
+        let Some(layer) = packed.layers.get(index) else { return Ok(None) };
+        Ok(context.store.intact_blob(layer.descriptor())?.is_none().then_some(index))
+    };
+    block_in_place(|| {
+        let damaged: Vec<Option<usize>> = indices.par_iter().map(is_damaged).collect::<Result<_, _>>()?;
+        let pieces = context.store.known_pieces();
+        let cache = StoreCache(&pieces);
+        let packing = packing(plan, &cache, &|_| (), context);
+        for index in damaged.into_iter().flatten() {
+            let (Some(planned), Some(known)) = (plan.layers.get(index), packed.layers.get(index)) else { continue };
+            let expected = known.descriptor().digest;
+            context.progress.step(&format!("packing {} again, which is damaged in the cache", expected.short()));
+            let layer = write_layer(planned, packing, &pieces, context, &mut packed.compressed)?;
+            packed.written += 1;
+            let actual = layer.descriptor().digest;
+            if actual != expected {
+                return Err(StoreError::Digest { expected, actual }.into());
+            }
+        }
+        Ok(())
+    })
+}
+
+fn packing<'a>(
+    plan: &BuildPlan,
+    cache: &'a dyn PieceCache,
+    on_bytes: &'a (dyn Fn(u64) + Sync),
+    context: &'a Context,
+) -> Packing<'a> {
+    Packing {
+        mtime: context.mtime,
+        compression: plan.compression,
+        threads: context.threads,
+        cache,
+        cancellation: &context.cancellation,
+        on_bytes,
+    }
 }
 
 fn write_layer(
@@ -128,7 +171,7 @@ fn layer_name(planned: &LayerPlan, mtime: u64, packing: Packing<'_>) -> String {
 struct StoreCache<'a>(&'a KnownPieces);
 
 impl PieceCache for StoreCache<'_> {
-    fn find(&self, fragment: &FragmentKey, number: u64) -> Option<Vec<u8>> {
+    fn find(&self, fragment: &FragmentKey, number: u64) -> Option<(Vec<u8>, Digest)> {
         self.0.read(fragment, number)
     }
 }

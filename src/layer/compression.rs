@@ -45,11 +45,10 @@ impl Codec {
         }
     }
 
-    /// The piece of `length` bytes that was compressed; `None` if the bytes are damaged or have another length. Bytes that
-    /// are not compressed carry no checksum, so they are never taken for a piece.
+    /// The piece of `length` bytes that was compressed; `None` if the bytes do not decompress to that.
     pub fn decompress(&mut self, compressed: &[u8], length: usize) -> Option<Vec<u8>> {
         match self {
-            Self::None => None,
+            Self::None => (compressed.len() == length).then(|| compressed.to_vec()),
             Self::Gzip(_, decompressor) => {
                 let mut tar = vec![0; length];
                 let written = decompressor.gzip_decompress(compressed, &mut tar).ok()?;

@@ -10,7 +10,7 @@ use super::piece::{PIECE, Stream};
 use super::tar_entry::BLOCK;
 use super::{Fragment, Layer, LayerPlan};
 use crate::cancel::{Cancellation, Cancelled};
-use crate::digest::{DiffId, Hasher};
+use crate::digest::{DiffId, Digest, Hasher};
 use crate::host::HostError;
 use crate::manifest::Descriptor;
 use crate::manifest::media_type::Compression;
@@ -35,8 +35,9 @@ pub struct Packing<'a> {
 
 /// Finds the compressed bytes of pieces.
 pub trait PieceCache: Sync {
-    /// The compressed bytes of a fragment's piece, if they are at hand. They are verified by whoever asks.
-    fn find(&self, fragment: &FragmentKey, number: u64) -> Option<Vec<u8>>;
+    /// The compressed bytes of a fragment's piece, if they are at hand, and the digest they had when they were packed.
+    /// They are verified by whoever asks.
+    fn find(&self, fragment: &FragmentKey, number: u64) -> Option<(Vec<u8>, Digest)>;
 }
 
 /// A packed layer, and where in it lies what.
@@ -61,6 +62,8 @@ pub struct PackedPiece {
     pub offset: u64,
     /// How many compressed bytes.
     pub length: u64,
+    /// The digest of the compressed bytes.
+    pub digest: Digest,
 }
 
 /// Why a layer cannot be packed.
@@ -127,9 +130,9 @@ pub fn pack<W: Write + Send>(plan: &LayerPlan, packing: Packing<'_>, sink: W) ->
     };
     run_on_threads(packing.threads.clamp(1, pieces.len().max(1)), &work)?;
     let (layer, places) = line.finish(plan)?;
-    let piece = |(&(source, number), (offset, length)): (&(usize, u64), (u64, u64))| {
+    let piece = |(&(source, number), (offset, length, digest)): (&(usize, u64), (u64, u64, Digest))| {
         let fragment = sources[source].key;
-        PackedPiece { fragment, number, offset, length }
+        PackedPiece { fragment, number, offset, length, digest }
     };
     Ok(Packed {
         layer,
@@ -162,6 +165,8 @@ fn run_on_threads(threads: usize, work: &(dyn Fn(u64) -> Result<(), PackError> +
 struct Piece {
     tar: Vec<u8>,
     compressed: Vec<u8>,
+    /// Of the compressed bytes.
+    digest: Digest,
 }
 
 /// A fragment as the source of pieces.
@@ -182,19 +187,21 @@ impl<'p> Source<'p> {
         }
     }
 
-    /// The piece from the cache, or made anew. A piece of the cache that does not decompress to its length counts as none.
+    /// The piece from the cache, or made anew. A damaged piece of the cache counts as none.
     fn piece(&self, number: u64, cache: &dyn PieceCache, codec: &mut Codec) -> Result<Piece, PackError> {
         let length = self.stream.piece_length(number);
-        if let Some(compressed) = cache.find(&self.key, number)
+        // The checksums of gzip and zstd would let pass what is damaged outside of the content, as in a header.
+        if let Some((compressed, digest)) = cache.find(&self.key, number)
+            && Digest::of(&compressed) == digest
             && let Some(tar) = codec.decompress(&compressed, length)
         {
-            return Ok(Piece { tar, compressed });
+            return Ok(Piece { tar, compressed, digest });
         }
         self.pieces_compressed.fetch_add(1, Ordering::Relaxed);
         let mut tar = Vec::with_capacity(PIECE.min(length as u64) as usize + 1);
         self.stream.piece(number, &mut tar)?;
         let compressed = codec.compress(&tar)?;
-        Ok(Piece { tar, compressed })
+        Ok(Piece { digest: Digest::of(&compressed), tar, compressed })
     }
 
     fn compressed(&self) -> bool {
@@ -222,7 +229,7 @@ struct State<W> {
     tar_bytes: u64,
     blob: Hasher,
     blob_bytes: u64,
-    pieces: Vec<(u64, u64)>,
+    pieces: Vec<(u64, u64, Digest)>,
     stopped: bool,
 }
 
@@ -231,7 +238,7 @@ impl<W: Write> State<W> {
         self.tar.update(&piece.tar);
         self.tar_bytes += piece.tar.len() as u64;
         self.blob.update(&piece.compressed);
-        self.pieces.push((self.blob_bytes, piece.compressed.len() as u64));
+        self.pieces.push((self.blob_bytes, piece.compressed.len() as u64, piece.digest));
         self.blob_bytes += piece.compressed.len() as u64;
         self.sink.write_all(&piece.compressed).map_err(PackError::Write)
     }
@@ -291,14 +298,15 @@ impl<'a, W: Write> Line<'a, W> {
         self.moved.notify_all();
     }
 
-    /// Writes tar's end, two blocks of zeros. Gives the finished layer, and offset and length of each piece before the end.
-    fn finish(self, plan: &LayerPlan) -> Result<(Layer, Vec<(u64, u64)>), PackError> {
+    /// Writes tar's end, two blocks of zeros. Gives the finished layer, and offset, length and digest of each piece before
+    /// the end.
+    fn finish(self, plan: &LayerPlan) -> Result<(Layer, Vec<(u64, u64, Digest)>), PackError> {
         let compression = self.packing.compression;
         let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
         let pieces = std::mem::take(&mut state.pieces);
         let tar = vec![0; 2 * BLOCK];
         let compressed = Codec::new(compression).compress(&tar)?;
-        state.write(&Piece { tar, compressed })?;
+        state.write(&Piece { digest: Digest::of(&compressed), tar, compressed })?;
         state.sink.flush().map_err(PackError::Write)?;
         let layer = Layer {
             descriptor: Descriptor::new(compression.media_type(), state.blob.finish(), state.blob_bytes),
@@ -318,7 +326,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::digest::Digest;
     use crate::layer::{Content, Entry, FileTree, Fragment, LayerRole, Owner};
     use crate::path::ImagePath;
 
@@ -327,7 +334,7 @@ mod tests {
     struct NoCache;
 
     impl PieceCache for NoCache {
-        fn find(&self, _: &FragmentKey, _: u64) -> Option<Vec<u8>> {
+        fn find(&self, _: &FragmentKey, _: u64) -> Option<(Vec<u8>, Digest)> {
             None
         }
     }

@@ -10,15 +10,17 @@
 //!
 //! A blob appears under its name whole or not at all: it is written in `tmp` and renamed. Nothing is synchronised to the
 //! disk (no `fsync`), for everything here can be made again; so after a power cut a blob may be shorter than its
-//! descriptor says, which is why [`Store::blob`] looks at the size before it gives one out.
+//! descriptor says or hold zeros, which is why [`Store::blob`] looks at the size, and [`Store::intact_blob`] at every
+//! byte, before it gives one out.
 
 mod pieces;
 mod sweep;
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
 use tempfile::NamedTempFile;
@@ -36,6 +38,8 @@ pub struct Store {
     dir: HostPath,
     /// Held as long as anybody has the store: nothing is swept from under a build.
     _lock: Arc<File>,
+    /// The blobs that were written or read whole since the store was opened.
+    verified: Arc<Mutex<BTreeSet<Digest>>>,
 }
 
 /// Why the store cannot be used.
@@ -92,7 +96,7 @@ impl Store {
         Self::make(dir)?;
         let lock = Self::lock_file(dir)?;
         lock.lock_shared().map_err(|source| StoreError::new("lock", dir, source))?;
-        Ok(Self { dir: dir.clone(), _lock: Arc::new(lock) })
+        Ok(Self { dir: dir.clone(), _lock: Arc::new(lock), verified: Arc::default() })
     }
 
     fn make(dir: &HostPath) -> Result<(), StoreError> {
@@ -128,6 +132,29 @@ impl Store {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(StoreError::new("read", &path, source)),
         }
+    }
+
+    /// The same, for a blob whose bytes are what its digest says. They are looked at once in the life of this store. A
+    /// damaged blob counts as absent, so that it is made again, which replaces it.
+    pub fn intact_blob(&self, descriptor: &Descriptor) -> Result<Option<HostPath>, StoreError> {
+        let Some(path) = self.blob(descriptor)? else { return Ok(None) };
+        if self.verified.lock().unwrap_or_else(PoisonError::into_inner).contains(&descriptor.digest) {
+            return Ok(Some(path));
+        }
+        let mut hasher = Hasher::default();
+        match File::open(&path).and_then(|mut file| io::copy(&mut file, &mut hasher)) {
+            Ok(_) if hasher.finish() == descriptor.digest => {
+                self.is_verified(descriptor.digest);
+                Ok(Some(path))
+            }
+            Ok(_) => Ok(None),
+            Err(source) if source.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(source) => Err(StoreError::new("read", &path, source)),
+        }
+    }
+
+    fn is_verified(&self, digest: Digest) {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner).insert(digest);
     }
 
     /// Starts a blob. Dropped without [`NewBlob::keep`], it leaves nothing behind.
@@ -195,6 +222,7 @@ impl NewBlob {
         }
         let path = self.store.blob_path(expected);
         persist(self.file, &path)?;
+        self.store.is_verified(*expected);
         Ok(path)
     }
 
@@ -243,6 +271,19 @@ mod tests {
         let path = store.blob(&descriptor).unwrap().unwrap();
         fs::write(&path, b"cont").unwrap();
         assert_eq!(store.blob(&descriptor).unwrap(), None, "a blob that lost its end counts as absent");
+    }
+
+    #[test]
+    fn a_damaged_blob_counts_as_absent_until_it_is_put_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let open = || Store::open(&HostPath::new(dir.path())).unwrap();
+        let descriptor = Descriptor::of("text/plain", b"content");
+        let path = open().put(b"content").unwrap();
+        assert_eq!(open().intact_blob(&descriptor).unwrap().as_ref(), Some(&path));
+        fs::write(&path, b"CONTENT").unwrap();
+        assert_eq!(open().intact_blob(&descriptor).unwrap(), None);
+        open().put(b"content").unwrap();
+        assert_eq!(open().intact_blob(&descriptor).unwrap().as_ref(), Some(&path));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //! twice for that: each layer's blob has a table of its pieces beside it.
 //!
 //! ```text
-//! pieces/HEX           the table of the blob with this digest: records of 56 bytes, all numbers little endian
-//!                      key of the fragment (32), number of the piece (8), offset (8), length (8)
+//! pieces/HEX           the table of the blob with this digest: records of 88 bytes, all numbers little endian
+//!                      key of the fragment (32), number of the piece (8), offset (8), length (8),
+//!                      digest of the piece's bytes in the blob (32)
 //! ```
 
 use std::collections::HashMap;
@@ -16,7 +17,7 @@ use crate::digest::Digest;
 use crate::layer::{FragmentKey, PackedPiece};
 use crate::path::HostPath;
 
-const RECORD: usize = 56;
+const RECORD: usize = 88;
 
 /// A piece no table of ours describes as larger: what is larger is damaged.
 const LONGEST_PIECE: u64 = 4 << 20;
@@ -32,6 +33,7 @@ struct Place {
     blob: Digest,
     offset: u64,
     length: u64,
+    digest: Digest,
 }
 
 impl Store {
@@ -43,6 +45,7 @@ impl Store {
             table.extend(piece.number.to_le_bytes());
             table.extend(piece.offset.to_le_bytes());
             table.extend(piece.length.to_le_bytes());
+            table.extend(piece.digest.as_bytes());
         }
         self.write_named(&self.dir.join("pieces").join(blob.hex()), &table)
     }
@@ -65,15 +68,16 @@ impl KnownPieces {
     pub fn add(&self, blob: &Digest, pieces: &[PackedPiece]) {
         if let Some(places) = self.lock().as_mut() {
             for piece in pieces {
-                let place = Place { blob: *blob, offset: piece.offset, length: piece.length };
+                let PackedPiece { offset, length, digest, .. } = *piece;
+                let place = Place { blob: *blob, offset, length, digest };
                 places.insert((piece.fragment, piece.number), place);
             }
         }
     }
 
-    /// The compressed bytes of a piece, not verified. Whatever cannot be read counts as absent: the piece is made anew
-    /// then.
-    pub fn read(&self, fragment: &FragmentKey, number: u64) -> Option<Vec<u8>> {
+    /// The compressed bytes of a piece, not verified, and the digest they should have. Whatever cannot be read counts as
+    /// absent: the piece is made anew then.
+    pub fn read(&self, fragment: &FragmentKey, number: u64) -> Option<(Vec<u8>, Digest)> {
         let place = {
             let mut places = self.lock();
             let places = places.get_or_insert_with(|| self.read_tables());
@@ -82,7 +86,7 @@ impl KnownPieces {
         let file = File::open(self.store.blob_path(&place.blob)).ok()?;
         let mut bytes = vec![0; usize::try_from(place.length).ok()?];
         file.read_exact_at(&mut bytes, place.offset).ok()?;
-        Some(bytes)
+        Some((bytes, place.digest))
     }
 
     fn read_tables(&self) -> HashMap<(FragmentKey, u64), Place> {
@@ -106,7 +110,8 @@ impl KnownPieces {
 fn read_record(blob: Digest, record: &[u8]) -> Option<((FragmentKey, u64), Place)> {
     let (key, numbers) = record.split_first_chunk::<32>()?;
     let number = |at: usize| Some(u64::from_le_bytes(*numbers.get(at..)?.first_chunk::<8>()?));
-    let place = Place { blob, offset: number(8)?, length: number(16)? };
+    let digest = Digest::from_bytes(*numbers.last_chunk()?);
+    let place = Place { blob, offset: number(8)?, length: number(16)?, digest };
     (place.length <= LONGEST_PIECE).then_some(((FragmentKey::from_bytes(*key), number(0)?), place))
 }
 
@@ -121,10 +126,10 @@ mod tests {
         let blob = store.put(b"0123456789").unwrap();
         let digest = Digest::of(b"0123456789");
         let fragment = FragmentKey::from_bytes([7; 32]);
-        let piece = PackedPiece { fragment, number: 1, offset: 2, length: 3 };
+        let piece = PackedPiece { fragment, number: 1, offset: 2, length: 3, digest: Digest::of(b"234") };
         store.put_pieces(&digest, &[piece]).unwrap();
         let known = store.known_pieces();
-        assert_eq!(known.read(&fragment, 1).as_deref(), Some(&b"234"[..]));
+        assert_eq!(known.read(&fragment, 1), Some((b"234".to_vec(), piece.digest)));
         assert_eq!(known.read(&fragment, 0), None);
         fs::write(&blob, "01").unwrap();
         assert_eq!(known.read(&fragment, 1), None, "a blob that lost its end");

@@ -148,7 +148,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let dir = HostPath::new(dir.path());
         let store = Store::open(&dir).unwrap();
-        let piece = PackedPiece { fragment: FragmentKey::from_bytes([1; 32]), number: 0, offset: 0, length: 1 };
+        let piece = PackedPiece {
+            fragment: FragmentKey::from_bytes([1; 32]),
+            number: 0,
+            offset: 0,
+            length: 1,
+            digest: Digest::of(b"x"),
+        };
         let mut now = 0;
         for (content, days) in [("old", 40), ("recent", 2), ("newest", 1)] {
             let path = store.put(content.as_bytes()).unwrap();

@@ -46,7 +46,8 @@ impl Source {
 
     /// The file that holds a blob, verified while it came.
     pub async fn fetch(&self, base: &str, descriptor: &Descriptor, context: &Context) -> Result<HostPath, BuildError> {
-        if let Some(path) = context.store.blob(descriptor)? {
+        let (store, wanted) = (context.store.clone(), descriptor.clone());
+        if let Some(path) = blocking(move || Ok(store.intact_blob(&wanted)?)).await? {
             return Ok(path);
         }
         context.cancellation.check()?;
