@@ -105,6 +105,28 @@ impl Report {
         deliveries.map(|delivery| delivery["sent_bytes"].as_u64().expect("a number")).sum()
     }
 
+    /// How many layers were written.
+    pub fn layers_written(&self) -> u64 {
+        self.0["work"]["layers_written"].as_u64().expect("a number")
+    }
+
+    /// The labels of the fragments that were compressed.
+    pub fn fragments_compressed(&self) -> Vec<String> {
+        let labels = self.0["work"]["fragments_compressed"].as_array().expect("a list").iter();
+        labels.map(|label| label.as_str().expect("a text").to_owned()).collect()
+    }
+
+    /// What the report says of a service.
+    pub fn service(&self, name: &str) -> &Value {
+        self.services().find(|service| service["name"] == name).expect("the service was built")
+    }
+
+    /// The layers of all services above their bases, each once, by their digests.
+    pub fn layers(&self) -> BTreeMap<&str, &Value> {
+        let layers = self.services().flat_map(|service| service["layers"].as_array().expect("a list"));
+        layers.map(|layer| (layer["digest"].as_str().expect("a text"), layer)).collect()
+    }
+
     fn services(&self) -> impl Iterator<Item = &Value> {
         self.0["services"].as_array().expect("a list").iter()
     }

@@ -1,8 +1,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
+
+use super::program;
 
 /// Something on this machine that is no directory.
 #[derive(Debug)]
@@ -57,4 +60,10 @@ pub fn packages(node_modules: &Path) -> BTreeMap<String, Value> {
             Some((name, json))
         })
         .collect()
+}
+
+/// Copies a directory with the times, modes and links it has; with `hard_links`, its files are the same ones.
+pub fn copy(from: &Path, to: &Path, hard_links: bool) {
+    fs::create_dir_all(to.parent().expect("a copy lies in a directory")).expect("a directory can be made");
+    program::run(Command::new("cp").arg(if hard_links { "-al" } else { "-a" }).arg(from).arg(to));
 }
