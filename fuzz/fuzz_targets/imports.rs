@@ -6,6 +6,7 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use pirogue::closure::scan;
+use pirogue::host::StatIndex;
 use pirogue::path::HostPath;
 use pirogue::workspace::WorkspacePath;
 use tempfile::TempDir;
@@ -18,7 +19,8 @@ fuzz_target!(|bytes: &[u8]| {
     let path = HostPath::new(DIR.path().join("code"));
     fs::write(&path, code).expect("a temporary directory can be written");
     let file = WorkspacePath::new(name).expect("a name is a path");
-    let scanned = scan(&[(file, path)]).expect("code that cannot be parsed is no error");
+    let index = StatIndex::decode(&HostPath::new(DIR.path()), None, 0);
+    let scanned = scan(&[(file, path)], &index).expect("code that cannot be parsed is no error");
     let lines = 1 + code.iter().filter(|&&byte| byte == b'\n').count();
     assert!(scanned.imports.iter().all(|import| (1..=lines).contains(&import.line)));
     let _ = scanned.default_port();

@@ -11,6 +11,7 @@ mod foreign;
 mod grouping;
 mod identical_files;
 mod key;
+mod line;
 mod pack;
 mod piece;
 mod tar_entry;
