@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use pirogue::cancel::Cancellation;
 use pirogue::closure::{InstalledPackages, ProductionTree};
+use pirogue::digest::Digest;
 use pirogue::host::StatIndex;
 use pirogue::layer::{
     Collector, Content, Fragment, FragmentKey, Kind, LayerPlan, LayerRole, Owner, Packing, PieceCache, pack,
@@ -92,7 +93,7 @@ pub fn files(plan: &LayerPlan) -> Vec<(PathBuf, u64)> {
 struct NoCache;
 
 impl PieceCache for NoCache {
-    fn find(&self, _: &FragmentKey, _: u64) -> Option<Vec<u8>> {
+    fn find(&self, _: &FragmentKey, _: u64) -> Option<(Vec<u8>, Digest)> {
         None
     }
 }
