@@ -14,9 +14,10 @@ check:
 test *ARGS:
     scripts/test {{ARGS}}
 
-# Accept what the tests print and what the README promises as it is now; then read `git diff`
+# Accept what the tests print and what the README promises as it is now (needs cargo-insta); then read `git diff`
 bless *ARGS:
-    INSTA_UPDATE=always PIROGUE_BLESS=1 scripts/test {{ARGS}}
+    -INSTA_UPDATE=new PIROGUE_BLESS=1 scripts/test --no-fail-fast {{ARGS}}
+    cargo insta accept
 
 # The benchmarks
 bench *ARGS:
