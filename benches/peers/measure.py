@@ -30,6 +30,8 @@ MANIFESTS = ", ".join(
     )
 )
 
+PATIENCE = 300  # seconds for one build
+
 
 class Failed(Exception):
     """A build that did not end well; the text is the last thing it said."""
@@ -104,7 +106,7 @@ class Tool:
 
     def forget(self):
         """Empties the tool's cache and lets it work at an image that is not there: a cold build is next."""
-        for attempt in range(3):
+        for _ in range(3):
             # Storage of containers may hold directories that only their owner may enter, and mounts.
             subprocess.run(["chmod", "-R", "u+rwx", self.state], stderr=subprocess.DEVNULL)
             shutil.rmtree(self.state, ignore_errors=True)
@@ -119,15 +121,20 @@ class Tool:
         """Builds once; wall seconds, processor seconds, peak memory in MiB."""
         registry = registry or self.registry
         environment = dict(os.environ, SRC=tree or self.tree, STATE=self.state, REGISTRY=registry,
-                           BASE=f"{registry}/base:latest", TARGET=f"{registry}/{self.repository()}:latest")
+                           BASE=f"{registry}/base/node:latest", TARGET=f"{registry}/{self.repository()}:latest")
         with open(self.log, "wb") as log:
             begin = time.monotonic()
             process = subprocess.Popen([self.program, "build"], env=environment, stdin=subprocess.DEVNULL, stdout=log,
                                        stderr=subprocess.STDOUT)
+            patience = threading.Timer(PATIENCE, process.kill)
+            patience.start()
             _, status, usage = os.wait4(process.pid, 0)
             wall = time.monotonic() - begin
+            patience.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         subprocess.run([self.program, "clean"], env=environment, check=False)
+        if wall >= PATIENCE:
+            raise Failed(f"one build took more than {PATIENCE} seconds")
         if process.returncode != 0:
             with open(self.log, encoding="utf-8", errors="replace") as log:
                 raise Failed(last_line(log.read()))
