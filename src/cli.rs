@@ -79,11 +79,11 @@ pub struct Build {
     #[arg(short = 'C', long = "directory", value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
 
-    /// The base image: a reference, or oci:DIR[:TAG] [default: node:20-alpine]
+    /// The base image: a reference, or `oci:DIR[:TAG]` [default: node:20-alpine]
     #[arg(long, value_name = "REF")]
     pub base: Option<String>,
 
-    /// Where the images go: HOST[:PORT]/PREFIX or oci:DIR[:TAG]; may be repeated [default: oci:images in the workspace]
+    /// Where the images go: `HOST[:PORT]/PREFIX` or `oci:DIR[:TAG]`; may be repeated [default: oci:images in the workspace]
     #[arg(long = "to", value_name = "DEST")]
     pub destinations: Vec<String>,
 
