@@ -18,6 +18,9 @@ use crate::path::HostPath;
 /// clean"; source: git's documentation, `racy-git`.
 const RACY_NANOSECONDS: i64 = 2_000_000_000;
 
+/// The most bytes that are read at once.
+const LONGEST_READ: usize = 1 << 18;
+
 /// The format's version. An index of another is forgotten.
 const VERSION: u32 = 2;
 
@@ -111,7 +114,7 @@ impl StatIndex {
         if let Some(known) = self.fresh().get(key).filter(|known| known.stamp == *stamp) {
             return Ok(known.digest);
         }
-        let digest = self.hash(path)?;
+        let digest = self.hash(path, stamp.size)?;
         self.fresh().insert(key.to_vec(), Known { stamp: *stamp, digest, derived: None });
         Ok(digest)
     }
@@ -153,17 +156,25 @@ impl StatIndex {
     }
 
     /// Reads a file piece by piece, whatever its size.
-    fn hash(&self, path: &HostPath) -> Result<Digest, HostError> {
+    fn hash(&self, path: &HostPath, size: u64) -> Result<Digest, HostError> {
         self.files_read.fetch_add(1, Ordering::Relaxed);
         let error = |source| HostError::new("read the file", path, source);
         let mut file = File::open(path).map_err(error)?;
         let mut hasher = Hasher::default();
-        let mut buffer = [0; 1 << 16];
+        // Most files are small; a byte more than there is shows their end in one read.
+        let mut buffer = vec![0; usize::try_from(size).unwrap_or(LONGEST_READ).saturating_add(1).min(LONGEST_READ)];
+        let mut total = 0;
         loop {
             self.cancellation.check().map_err(|cancelled| error(std::io::Error::other(cancelled)))?;
             match file.read(&mut buffer) {
-                Ok(0) => return Ok(hasher.finish()),
-                Ok(count) => hasher.update(&buffer[..count]),
+                Ok(count) => {
+                    hasher.update(&buffer[..count]);
+                    total += count as u64;
+                    // Some file systems read less than was asked for before the end, too.
+                    if count == 0 || (count < buffer.len() && total >= size) {
+                        return Ok(hasher.finish());
+                    }
+                }
                 Err(source) if source.kind() == std::io::ErrorKind::Interrupted => {}
                 Err(source) => return Err(error(source)),
             }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use super::tar_entry::{BLOCK, header};
+use super::tar_entry::{BLOCK, header, header_length};
 use super::{Content, Entry, FileTree, Kind, PackError};
 use crate::host::HostError;
 use crate::path::{HostPath, ImagePath};
@@ -25,7 +25,7 @@ impl<'t> Stream<'t> {
         let mut entries = Vec::new();
         for (path, entry) in tree.iter() {
             entries.push((length, path, entry));
-            length += header(path, entry, mtime).len() as u64 + content_size(entry).next_multiple_of(BLOCK as u64);
+            length += header_length(path, entry, mtime) + content_size(entry).next_multiple_of(BLOCK as u64);
         }
         Self { entries, length, mtime }
     }
@@ -112,7 +112,13 @@ fn append_file(path: &HostPath, size: u64, from: u64, to: u64, buffer: &mut Vec<
     while read < asked {
         match file.read_at(&mut buffer[start + read..], from + read as u64) {
             Ok(0) => break,
-            Ok(count) => read += count,
+            Ok(count) => {
+                read += count;
+                // Less than was asked for of a regular file is its end.
+                if read == wanted {
+                    break;
+                }
+            }
             Err(source) if source.kind() == std::io::ErrorKind::Interrupted => {}
             Err(source) => return Err(error(source)),
         }

@@ -1,12 +1,16 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::PathBuf;
 
 use tempfile::NamedTempFile;
 
 use super::{INDEX_FILE, Layout, LayoutError, MARKER, MARKER_CONTENT};
 use crate::manifest::{Descriptor, Index, REF_NAME, Raw};
 use crate::path::HostPath;
+
+/// How the names of files begin that are not finished.
+const WRITING: &str = ".writing-";
 
 /// Writes images into a layout. What the layout holds already stays: an image of the same name is replaced, blobs that
 /// are there are not written again.
@@ -18,6 +22,8 @@ pub struct LayoutWriter {
     /// The locked directory, held until the writer is dropped: one process at a time writes to a layout.
     _lock: File,
     made_dir: bool,
+    /// Whether the directory became a layout by this writer.
+    made_layout: bool,
     written: Vec<HostPath>,
     entries: Vec<Descriptor>,
     finished: bool,
@@ -29,12 +35,26 @@ impl LayoutWriter {
         let io = |action: &'static str| move |source| LayoutError::new(action, dir, source);
         let (lock, made_dir) = lock(dir).map_err(io("make"))?;
         let is_layout = dir.join(MARKER).as_path().is_file();
-        let is_empty = made_dir || fs::read_dir(dir).map_err(io("read"))?.next().is_none();
-        if !is_layout && !is_empty {
+        let unfinished = left_by_a_writer(dir).map_err(io("read"))?;
+        let Some(unfinished) = unfinished.or(is_layout.then(Vec::new)) else {
             return Err(LayoutError::Occupied(dir.clone()));
-        }
+        };
+        let writer = Self {
+            dir: dir.clone(),
+            _lock: lock,
+            made_dir,
+            made_layout: !is_layout,
+            written: Vec::new(),
+            entries: Vec::new(),
+            finished: false,
+        };
+        // Whoever wrote these is gone, for the lock is ours.
+        unfinished.iter().try_for_each(fs::remove_file).map_err(io("write to"))?;
         fs::create_dir_all(dir.join("blobs/sha256")).map_err(io("make"))?;
-        Ok(Self { dir: dir.clone(), _lock: lock, made_dir, written: Vec::new(), entries: Vec::new(), finished: false })
+        if !is_layout {
+            writer.write_atomically(&dir.join(MARKER), |file| file.write_all(MARKER_CONTENT.as_bytes()))?;
+        }
+        Ok(writer)
     }
 
     /// Whether the layout holds a blob, by its name and size.
@@ -92,7 +112,6 @@ impl LayoutWriter {
         let path = self.dir.join(INDEX_FILE);
         let index = Raw::encode("layout index", Index::new(manifests))
             .map_err(|source| LayoutError::Document { path: path.clone(), source })?;
-        self.write_atomically(&self.dir.join(MARKER), |file| file.write_all(MARKER_CONTENT.as_bytes()))?;
         self.write_atomically(&path, |file| file.write_all(index.bytes()))?;
         self.finished = true;
         Ok(())
@@ -109,7 +128,7 @@ impl LayoutWriter {
         write: impl FnOnce(&mut File) -> io::Result<()>,
     ) -> Result<(), LayoutError> {
         let error = |source| LayoutError::new("write to", path, source);
-        let mut file = NamedTempFile::with_prefix_in(".writing-", &self.dir).map_err(error)?;
+        let mut file = NamedTempFile::with_prefix_in(WRITING, &self.dir).map_err(error)?;
         write(file.as_file_mut()).map_err(error)?;
         file.as_file().set_permissions(fs::Permissions::from_mode(0o644)).map_err(error)?;
         file.persist(path).map_err(|failed| error(failed.error))?;
@@ -119,18 +138,38 @@ impl LayoutWriter {
 
 impl Drop for LayoutWriter {
     fn drop(&mut self) {
+        if self.finished {
+            return;
+        }
         // What cannot be taken back here is an unreferenced blob, which no reader looks at.
-        if !self.finished {
-            for path in &self.written {
-                let _ = fs::remove_file(path);
-            }
-            if self.made_dir {
-                for dir in ["blobs/sha256", "blobs", ""] {
-                    let _ = fs::remove_dir(self.dir.join(dir));
-                }
+        for path in &self.written {
+            let _ = fs::remove_file(path);
+        }
+        if self.made_layout {
+            let _ = fs::remove_file(self.dir.join(MARKER));
+            for dir in ["blobs/sha256", "blobs"] {
+                let _ = fs::remove_dir(self.dir.join(dir));
             }
         }
+        if self.made_dir {
+            let _ = fs::remove_dir(&self.dir);
+        }
     }
+}
+
+/// What a writer that was killed left in a directory: nothing but blobs, perhaps the marker, and the unfinished files that
+/// are given. `None` if there is anything else.
+fn left_by_a_writer(dir: &HostPath) -> io::Result<Option<Vec<PathBuf>>> {
+    let mut unfinished = Vec::new();
+    for entry in fs::read_dir(dir)? {
+        let entry = entry?;
+        match entry.file_name().to_str() {
+            Some("blobs" | MARKER | INDEX_FILE) => {}
+            Some(name) if name.starts_with(WRITING) => unfinished.push(entry.path()),
+            _ => return Ok(None),
+        }
+    }
+    Ok(Some(unfinished))
 }
 
 /// Makes the directory if it is not there, and locks it. Says too whether it was made.
@@ -189,6 +228,17 @@ mod tests {
         writer.put_bytes(&Descriptor::of("x", b"x"), b"x").unwrap();
         drop(writer);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_killed_writer_left_is_no_obstacle() {
+        let parent = tempfile::tempdir().unwrap();
+        let dir = HostPath::new(parent.path().join("images"));
+        fs::create_dir_all(dir.join("blobs/sha256")).unwrap();
+        fs::write(dir.join(".writing-x1Y2z3"), "half").unwrap();
+        let written = write(&dir, "a", b"{}");
+        assert_eq!(Layout::open(&dir).unwrap().find(Some("a")).unwrap().digest, written.digest);
+        assert!(!dir.join(".writing-x1Y2z3").as_path().exists());
     }
 
     #[test]
