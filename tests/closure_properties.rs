@@ -12,7 +12,7 @@ use pirogue::closure::{DependencyClosure, InstalledPackages, ProductionTree};
 use pirogue::host::StatIndex;
 use pirogue::path::HostPath;
 use pirogue::platform::Platform;
-use pirogue::workspace::{ShippedFiles, Workspace};
+use pirogue::workspace::{ShippedFiles, Workspace, WorkspacePath};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Map, Value, json};
@@ -171,7 +171,7 @@ fn package_json(name: &str, package: &Package, reversed: bool) -> String {
 /// The closure of the service, computed by pirogue.
 fn closure(workspace: &TestWorkspace) -> DependencyClosure {
     let workspace = Workspace::discover(&HostPath::new(workspace.root())).unwrap();
-    let (services, others) = workspace.services(|_| None, |name| name == "web").unwrap();
+    let (services, others) = workspace.services(|_| None, Some(&[WorkspacePath::new("apps/web").unwrap()])).unwrap();
     let service = services.iter().find(|service| service.name == "web").unwrap_or_else(|| panic!("{others:?}"));
     let member = workspace.member_at(&service.dir).unwrap();
     let dir = workspace.on_host(&service.dir);

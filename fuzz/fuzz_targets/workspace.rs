@@ -34,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
     match Workspace::discover(&HostPath::new(root)) {
         Ok(workspace) => {
             assert!(workspace.members.len() <= 4);
-            let _ = workspace.services(|_| None, |_| false);
+            let _ = workspace.services(|_| None, None);
         }
         Err(error) => drop(error.hint()),
     }

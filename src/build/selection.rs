@@ -74,18 +74,8 @@ pub(super) fn select(
             Some(dirs.collect::<Result<Vec<_>, _>>()?)
         }
     };
-    let is_chosen = |name: &str| {
-        chosen.as_ref().is_some_and(|dirs| dirs.iter().any(|dir| names.get(dir).is_some_and(|known| known == name)))
-    };
-    let candidates = Workspace {
-        members: match &chosen {
-            Some(dirs) => workspace.members.iter().filter(|member| dirs.contains(&member.dir)).cloned().collect(),
-            None => workspace.members.clone(),
-        },
-        ..workspace.clone()
-    };
     let entry_point = |name: &str| settings.of_service(name).entry_point;
-    let (services, others) = candidates.services(entry_point, is_chosen).map_err(|error| {
+    let (services, others) = workspace.services(entry_point, chosen.as_deref()).map_err(|error| {
         SelectionError::EntryPoint { error, build_command: workspace.package_manager.build_command() }
     })?;
     if services.is_empty() {

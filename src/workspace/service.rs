@@ -46,20 +46,21 @@ impl Workspace {
     ///
     /// A service is a member with an entry point that no other member depends on. A library (a member with `types` or
     /// `exports`, and no start script) is none. `configured` gives the entry point that `pirogue.toml` names for a
-    /// service; `chosen` is true for a service that the user named, which then has to be one.
+    /// service. With `chosen`, only the members in these directories count, and each has to be a service.
     pub fn services(
         &self,
         configured: impl Fn(&str) -> Option<String>,
-        chosen: impl Fn(&str) -> bool,
+        chosen: Option<&[WorkspacePath]>,
     ) -> Result<(Vec<Service>, Vec<NotAService>), EntryPointError> {
         let names = self.service_names();
         let depended_on = self.depended_on();
         let mut services = Vec::new();
         let mut others = Vec::new();
-        for member in &self.members {
+        let counts = |member: &&Member| chosen.is_none_or(|dirs| dirs.contains(&member.dir));
+        for member in self.members.iter().filter(counts) {
             let name = names.get(&member.dir).cloned().unwrap_or_default();
             let entry_file = configured(&name);
-            let certain = entry_file.is_some() || chosen(&name);
+            let certain = entry_file.is_some() || chosen.is_some();
             match self.why_not(member, &depended_on).filter(|_| !certain) {
                 Some(reason) => others.push(NotAService { dir: member.dir.clone(), reason }),
                 None => match EntryPoint::find(member, &self.on_host(&member.dir), entry_file.as_deref())? {
@@ -107,5 +108,33 @@ impl Workspace {
         let starts = package_json.scripts.keys().any(|script| script.starts_with("start"));
         (package_json.is_library && !starts)
             .then(|| "it is a library: it has `types` or `exports` and no start script".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::path::HostPath;
+
+    #[test]
+    fn a_service_has_one_name_however_few_are_chosen() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("package.json"), r#"{"workspaces":["*/web"]}"#).unwrap();
+        for dir in ["shop/web", "team/web"] {
+            let package = dir.replace('/', "-");
+            fs::create_dir_all(root.path().join(dir)).unwrap();
+            let package_json = format!(r#"{{"name":"@acme/{package}","main":"main.js"}}"#);
+            fs::write(root.path().join(dir).join("package.json"), package_json).unwrap();
+            fs::write(root.path().join(dir).join("main.js"), "").unwrap();
+        }
+        let workspace = Workspace::discover(&HostPath::new(root.path())).unwrap();
+        let names = |chosen: Option<&[WorkspacePath]>| -> Vec<String> {
+            let (services, _) = workspace.services(|_| None, chosen).unwrap();
+            services.into_iter().map(|service| service.name).collect()
+        };
+        assert_eq!(names(None), ["shop-web", "team-web"]);
+        assert_eq!(names(Some(&[WorkspacePath::new("team/web").unwrap()])), ["team-web"]);
     }
 }
