@@ -16,7 +16,9 @@ use input::limit::{self, Level};
 use input::{Input, OWNER, empty_index, files, packing, tar_of};
 use pirogue::cancel::Cancellation;
 use pirogue::digest::Digest;
-use pirogue::layer::{Entry, FileTree, ImageContents, LayerPlan, ServiceSet, ServiceSets, Unit, group, pack};
+use pirogue::layer::{
+    Entry, FileTree, ImageContents, LayerKeys, LayerPlan, ServiceSet, ServiceSets, Unit, group, pack,
+};
 use pirogue::manifest::media_type::Compression;
 
 /// The contents of an image with these packages, grouped by set of services: a quarter of them each for one service, two,
@@ -112,6 +114,7 @@ fn of_bytes<'c>(criterion: &'c mut Criterion, name: &str, bytes: u64) -> Benchma
 
 /// Packs into nowhere; gives the size of the blob.
 fn packed(plan: &LayerPlan, compression: Compression, threads: usize) -> u64 {
-    let packed = pack(plan, packing(compression, threads, &Cancellation::default()), io::sink());
+    let keys = LayerKeys::of(plan, 1, compression);
+    let packed = pack(plan, &keys, packing(compression, threads, &Cancellation::default()), io::sink());
     packed.expect("the payload packs").layer.descriptor().size
 }

@@ -13,7 +13,10 @@ mod selection;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use tokio::task::block_in_place;
+
 pub use base::BaseReference;
+use contents::Contents;
 pub use deliver::Delivery;
 pub use destination::{Destination, DestinationError};
 pub use error::BuildError;
@@ -130,9 +133,17 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
 
     let index = pack::open_index(&workspace, context)?;
     let installed = InstalledPackages::new(&workspace, &index);
-    let closures = plan::close(&services, &settings, &destinations, &installed, &platform, context)?;
-    let bases = base::resolve(&services, &settings, request, &platform, context).await?;
+    context.progress.step("computing dependency closures");
+    // Networks are slow: while bases come, the workspace is looked at.
+    let resolving = base::start(&services, &settings, request, &platform, context);
+    let (closures, contents) = block_in_place(|| -> Result<_, BuildError> {
+        let closures = plan::close(&services, &settings, &destinations, &installed, &platform, context)?;
+        let mut contents = Contents::new(&installed, &settings)?;
+        contents.look_ahead(&services, &settings, &closures)?;
+        Ok((closures, contents))
+    })?;
+    let bases = resolving.finish().await?;
     context.progress.step("planning layers");
-    let plan = BuildPlan::new(&installed, &settings, services, closures, &bases, request)?;
+    let plan = BuildPlan::new(contents, &settings, services, closures, &bases, request)?;
     Ok(Decided { plan, bases, destinations, index })
 }

@@ -230,10 +230,11 @@ fn a_pnpm_workspace_that_is_no_list() {
 
 #[test]
 fn a_missing_package() {
-    assert_snapshot!(failed(&shop().without("node_modules/left"), &[]), @r"
+    assert_snapshot!(failed(&shop().without("node_modules/left"), &[]), @"
     exit code: 1
     ----- stderr
     computing dependency closures
+    resolving the base oci:[BASE]:20-alpine
     error: a dependency of `web@1.0.0` is not installed: `left@^1.0.0`
     hint: run `npm ci`; if it still fails, the lockfile is out of date with package.json
     ");
@@ -244,10 +245,11 @@ fn a_package_linked_from_outside() {
     let workspace = shop().without("node_modules/left");
     fs::create_dir(workspace.beside("left")).unwrap();
     fs::write(workspace.beside("left/package.json"), r#"{"name": "left"}"#).unwrap();
-    assert_snapshot!(failed(&workspace.linked("node_modules/left", "../../left"), &[]), @r"
+    assert_snapshot!(failed(&workspace.linked("node_modules/left", "../../left"), &[]), @"
     exit code: 1
     ----- stderr
     computing dependency closures
+    resolving the base oci:[BASE]:20-alpine
     error: `left`, needed by `web@1.0.0`, is a link that leads out of the workspace: `[DIR]/left`
     hint: move the package into the workspace, or depend on a published version of it
     ");
@@ -280,7 +282,6 @@ fn neither_file_nor_directory() {
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
-    planning layers
     error: neither a file, a directory nor a link: `[DIR]/workspace/node_modules/left/pipe`
     hint: remove it: an image holds what a running program can make itself
     ");
@@ -499,10 +500,11 @@ fn files_that_do_not_exist() {
 #[test]
 fn a_pattern_that_is_none() {
     let workspace = shop().and(&[("pirogue.toml", "[service.web]\nexclude = [\"{a\"]\n")]);
-    assert_snapshot!(failed(&workspace, &[]), @r"
+    assert_snapshot!(failed(&workspace, &[]), @"
     exit code: 1
     ----- stderr
     computing dependency closures
+    resolving the base oci:[BASE]:20-alpine
     error: not a pattern for files of the workspace (error parsing glob '{a': unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?) (of `apps/web`)): `{a`
     hint: patterns are relative to the workspace, such as `apps/*`
     ");
@@ -812,7 +814,7 @@ fn ctrl_c_while_packing() {
     let workspace = shop().with_zeros("node_modules/left/model.bin", 20 << 30);
     let before = workspace.paths();
     let runs = ["INT", "TERM"].map(|signal| {
-        let run = interrupted(&workspace, &[], "planning", signal);
+        let run = interrupted(&workspace, &[], "resolving", signal);
         assert_eq!(workspace.paths(), before);
         assert_eq!(workspace.unfinished(), [].into());
         run.to_string()
@@ -823,7 +825,6 @@ fn ctrl_c_while_packing() {
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
-    planning layers
     error: interrupted
     ");
 }

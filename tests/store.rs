@@ -71,7 +71,11 @@ fn assert_sound(cache: &Path) {
         assert!(has_blob(&table), "pieces of a blob that is not there: {table}");
     }
     for fact in names("facts").iter().filter(|name| name.starts_with("layer-") && !name.starts_with("layer-listing")) {
-        let layer: Value = serde_json::from_slice(&fs::read(cache.join("facts").join(fact)).unwrap()).unwrap();
+        let bytes = fs::read(cache.join("facts").join(fact)).unwrap();
+        let (bytes, digest) = bytes.split_last_chunk::<32>().unwrap();
+        let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(sha256(bytes), format!("sha256:{digest}"), "a fact is damaged: {fact}");
+        let layer: Value = serde_json::from_slice(bytes).unwrap();
         let digest = layer["descriptor"]["digest"].as_str().unwrap();
         assert!(has_blob(digest.trim_start_matches("sha256:")), "a layer whose blob is not there: {digest}");
     }

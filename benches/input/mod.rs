@@ -10,7 +10,7 @@ use pirogue::closure::{InstalledPackages, ProductionTree};
 use pirogue::digest::Digest;
 use pirogue::host::StatIndex;
 use pirogue::layer::{
-    Collector, Content, Fragment, FragmentKey, Kind, LayerPlan, LayerRole, Owner, Packing, PieceCache, pack,
+    Collector, Content, Fragment, FragmentKey, Kind, LayerKeys, LayerPlan, LayerRole, Owner, Packing, PieceCache, pack,
 };
 use pirogue::manifest::media_type::Compression;
 use pirogue::path::{HostPath, ImagePath};
@@ -52,7 +52,7 @@ impl Input {
         let index = empty_index(&self.workspace);
         self.collect(&index);
         let bytes = index.encode().expect("an index can be written");
-        StatIndex::decode(&self.workspace.root, bytes.as_deref(), i64::MAX)
+        StatIndex::decode(&self.workspace.root, bytes, i64::MAX)
     }
 
     /// The library's walk: each package looked at on all cores, files that `index` does not know read and hashed.
@@ -83,7 +83,7 @@ pub fn empty_index(workspace: &Workspace) -> StatIndex {
 pub fn files(plan: &LayerPlan) -> Vec<(PathBuf, u64)> {
     let entries = plan.fragments.iter().flat_map(|fragment| fragment.tree.iter());
     let files = entries.filter_map(|(_, entry)| match &entry.kind {
-        Kind::File(Content::Host { path, size, .. }) => Some((path.as_path().to_owned(), *size)),
+        Kind::File(Content::Host { file, size, .. }) => Some((file.path().as_path().to_owned(), *size)),
         _ => None,
     });
     files.collect()
@@ -93,7 +93,7 @@ pub fn files(plan: &LayerPlan) -> Vec<(PathBuf, u64)> {
 struct NoCache;
 
 impl PieceCache for NoCache {
-    fn find(&self, _: &FragmentKey, _: u64) -> Option<(Vec<u8>, Digest)> {
+    fn find(&self, _: &FragmentKey, _: u64, _: &mut Vec<u8>) -> Option<Digest> {
         None
     }
 }
@@ -106,6 +106,8 @@ pub fn packing<'a>(compression: Compression, threads: usize, cancellation: &'a C
 /// The layer's uncompressed tar.
 pub fn tar_of(plan: &LayerPlan, threads: usize) -> Vec<u8> {
     let mut tar = Vec::new();
-    pack(plan, packing(Compression::None, threads, &Cancellation::default()), &mut tar).expect("the payload packs");
+    let keys = LayerKeys::of(plan, 1, Compression::None);
+    pack(plan, &keys, packing(Compression::None, threads, &Cancellation::default()), &mut tar)
+        .expect("the payload packs");
     tar
 }

@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io;
 
+use futures_util::future::try_join_all;
 use source::{Source, pull};
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::destination::split_layout;
 use super::{BuildError, BuildRequest, Context};
@@ -164,27 +165,51 @@ impl ResolvedBase {
     }
 }
 
-/// Resolves the base of each service; services that name the same one share it.
-pub(super) async fn resolve(
+/// Bases that are being resolved while other work goes on. Dropped, it ends that.
+pub(super) struct Resolving {
+    tasks: Vec<(String, JoinHandle<Result<ResolvedBase, BuildError>>)>,
+}
+
+impl Drop for Resolving {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(|(_, task)| task.abort());
+    }
+}
+
+impl Resolving {
+    /// The bases by the names the user gave them.
+    pub async fn finish(mut self) -> Result<BTreeMap<String, ResolvedBase>, BuildError> {
+        let mut by_name = BTreeMap::new();
+        for (name, task) in &mut self.tasks {
+            let resolved = task.await.unwrap_or_else(|error| Err(BuildError::Task(error.into())))?;
+            by_name.insert(name.clone(), resolved);
+        }
+        Ok(by_name)
+    }
+}
+
+/// Starts to resolve the base of each service; services that name the same one share it.
+pub(super) fn start(
     services: &[Service],
     settings: &Settings,
     request: &BuildRequest,
     platform: &Platform,
     context: &Context,
-) -> Result<BTreeMap<String, ResolvedBase>, BuildError> {
-    let mut by_name: BTreeMap<String, ResolvedBase> = BTreeMap::new();
+) -> Resolving {
+    let mut resolving = Resolving { tasks: Vec::new() };
     for service in services {
         let name = base_name(service, settings, request);
-        if by_name.contains_key(&name) {
+        if resolving.tasks.iter().any(|(known, _)| *known == name) {
             continue;
         }
         // Typed by the user: relative to where it was typed. From pirogue.toml: relative to the workspace.
         let dir = if request.base.is_some() { HostPath::new("") } else { request.dir.clone() };
         context.progress.step(&format!("resolving the base {name}"));
-        let resolved = resolve_one(&name, &dir, platform, context).await?;
-        by_name.insert(name, resolved);
+        let (base, platform, context) = (name.clone(), platform.clone(), context.clone());
+        let task = tokio::spawn(async move { resolve(&base, &dir, &platform, &context).await });
+        resolving.tasks.push((name, task));
     }
-    Ok(by_name)
+    resolving
 }
 
 /// The base of a service, as the user names it.
@@ -193,7 +218,7 @@ pub(super) fn base_name(service: &Service, settings: &Settings, request: &BuildR
     request.base.clone().or_else(configured).unwrap_or_else(|| DEFAULT_BASE.to_owned())
 }
 
-async fn resolve_one(
+async fn resolve(
     name: &str,
     dir: &HostPath,
     platform: &Platform,
@@ -273,10 +298,8 @@ async fn resolved_image(
         layers.push(Descriptor::new(media_type, layer.digest, layer.size));
     }
     let image = BaseImage { name: name.to_owned(), platform: offered, manifest, config, layers };
-    let mut listings = Vec::new();
-    for layer in &image.layers {
-        listings.push(listing(name, layer, &source, context).await?);
-    }
+    let listings = image.layers.iter().map(|layer| listing(name, layer, &source, context));
+    let listings = try_join_all(listings).await?;
     Ok(ResolvedBase { image, files: BaseFiles::merge(&listings), source })
 }
 

@@ -8,9 +8,9 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use rayon::prelude::*;
 
 use super::BuildError;
-use super::plan::Weight;
-use crate::closure::DependencyClosure;
-use crate::config::ServiceSettings;
+use super::plan::{Closures, Weight};
+use crate::closure::{DependencyClosure, InstalledPackages};
+use crate::config::{ServiceSettings, Settings};
 use crate::host::{self, StatIndex};
 use crate::image::{BaseFiles, UserEntries};
 use crate::layer::{
@@ -19,6 +19,9 @@ use crate::layer::{
 };
 use crate::path::ImagePath;
 use crate::workspace::{Service, ShippedFiles, Workspace, WorkspacePath};
+
+/// The directory that stands for the workspace's root in images, where nobody names one.
+const DEFAULT_ROOT: &str = "/app";
 
 /// Collects the contents of images. A package that several services need is looked at once.
 pub(super) struct Contents<'a> {
@@ -42,14 +45,31 @@ pub(super) struct Ingredients<'a> {
 }
 
 impl<'a> Contents<'a> {
-    /// `root` is the directory that stands for the workspace's root.
-    pub fn new(workspace: &'a Workspace, index: &'a StatIndex, root: ImagePath) -> Self {
-        Self { workspace, index, root, packages: BTreeMap::new() }
+    /// The contents of images of the workspace in which packages are `installed`.
+    pub fn new(installed: &InstalledPackages<'a>, settings: &Settings) -> Result<Self, BuildError> {
+        let root = ImagePath::new(settings.root.as_deref().unwrap_or(DEFAULT_ROOT))?;
+        Ok(Self { workspace: installed.workspace(), index: installed.index(), root, packages: BTreeMap::new() })
     }
 
     /// The directory that stands for the workspace's root.
     pub fn root(&self) -> &ImagePath {
         &self.root
+    }
+
+    /// Looks at the packages of those services of which it is known without the base who will own them.
+    pub fn look_ahead(
+        &mut self,
+        services: &[Service],
+        settings: &Settings,
+        closures: &Closures,
+    ) -> Result<(), BuildError> {
+        for service in services {
+            let user = settings.of_service(&service.name).user.unwrap_or_default();
+            if let (Some(owner), Some((closure, _))) = (user.own_owner(), closures.services.get(&service.name)) {
+                self.collect(closure.packages.keys(), owner)?;
+            }
+        }
+        Ok(())
     }
 
     fn collector(&self, owner: Owner) -> Collector<'_> {

@@ -11,7 +11,7 @@ use super::{BuildError, BuildPlan, Context};
 use crate::digest::Digest;
 use crate::host::StatIndex;
 use crate::image::{Image, assemble};
-use crate::layer::{self, FragmentKey, Layer, LayerKey, LayerPlan, PackError, Packing, PieceCache};
+use crate::layer::{self, FragmentKey, Layer, LayerKeys, LayerPlan, PackError, Packing, PieceCache};
 use crate::path::HostPath;
 use crate::store::{KnownPieces, StoreError};
 use crate::workspace::Workspace;
@@ -30,7 +30,7 @@ pub struct PackedLayers {
 /// What is known of the workspace's files from earlier builds.
 pub(super) fn open_index(workspace: &Workspace, context: &Context) -> Result<StatIndex, BuildError> {
     let bytes = context.store.fact(&index_name(&workspace.root))?;
-    let index = StatIndex::decode(&workspace.root, bytes.as_deref(), context.began);
+    let index = StatIndex::decode(&workspace.root, bytes, context.began);
     Ok(index.cancelled_by(&context.cancellation))
 }
 
@@ -50,17 +50,15 @@ fn index_name(root: &HostPath) -> String {
 
 /// Has every planned layer in the store: those that are known from earlier are not even read.
 pub(super) fn pack(plan: &BuildPlan, context: &Context) -> Result<PackedLayers, BuildError> {
-    let mut known = BTreeMap::new();
+    let mut found = Vec::new();
     let mut bytes = 0;
-    for (index, planned) in plan.layers.iter().enumerate() {
-        match known_layer(plan, planned, context)? {
-            Some(layer) => {
-                known.insert(index, layer);
-            }
-            None => bytes += planned.content_bytes(),
-        }
+    for planned in &plan.layers {
+        let keys = LayerKeys::of(planned, context.mtime, plan.compression);
+        let known = known_layer(&keys, context)?;
+        bytes += if known.is_some() { 0 } else { planned.content_bytes() };
+        found.push((planned, keys, known));
     }
-    let unknown = plan.layers.len() - known.len();
+    let unknown = found.iter().filter(|(.., known)| known.is_none()).count();
     if unknown > 0 {
         context.progress.step(&format!("packing {unknown} of {} layers", plan.layers.len()));
     }
@@ -72,10 +70,10 @@ pub(super) fn pack(plan: &BuildPlan, context: &Context) -> Result<PackedLayers, 
     // Packing keeps its own threads busy; the runtime's others go on with what they have.
     block_in_place(|| {
         let mut packed = PackedLayers { written: unknown, ..PackedLayers::default() };
-        for (index, planned) in plan.layers.iter().enumerate() {
-            let layer = match known.remove(&index) {
+        for (planned, keys, known) in found {
+            let layer = match known {
                 Some(layer) => layer,
-                None => write_layer(planned, packing, &pieces, context, &mut packed.compressed)?,
+                None => write_layer(planned, &keys, packing, &pieces, context, &mut packed.compressed)?,
             };
             packed.layers.push(layer);
         }
@@ -105,7 +103,8 @@ pub(super) fn mend(
             let (Some(planned), Some(known)) = (plan.layers.get(index), packed.layers.get(index)) else { continue };
             let expected = known.descriptor().digest;
             context.progress.step(&format!("packing {} again, which is damaged in the cache", expected.short()));
-            let layer = write_layer(planned, packing, &pieces, context, &mut packed.compressed)?;
+            let keys = LayerKeys::of(planned, context.mtime, plan.compression);
+            let layer = write_layer(planned, &keys, packing, &pieces, context, &mut packed.compressed)?;
             packed.written += 1;
             let actual = layer.descriptor().digest;
             if actual != expected {
@@ -134,13 +133,14 @@ fn packing<'a>(
 
 fn write_layer(
     planned: &LayerPlan,
+    keys: &LayerKeys,
     packing: Packing<'_>,
     pieces: &KnownPieces,
     context: &Context,
     compressed: &mut Vec<String>,
 ) -> Result<Layer, BuildError> {
-    let mut blob = context.store.new_blob()?;
-    let packed = layer::pack(planned, packing, BufWriter::with_capacity(1 << 20, &mut blob));
+    let mut blob = context.store.new_blob_of_known_digest()?;
+    let packed = layer::pack(planned, keys, packing, BufWriter::with_capacity(1 << 20, &mut blob));
     let packed = packed.map_err(|error| match error {
         PackError::Write(source) => context.store.write_error(source).into(),
         error => BuildError::from(error),
@@ -150,29 +150,28 @@ fn write_layer(
     context.store.put_pieces(&digest, &packed.pieces)?;
     pieces.add(&digest, &packed.pieces);
     let fact = serde_json::to_vec(&packed.layer).unwrap_or_default();
-    context.store.put_fact(&layer_name(planned, packing.mtime, packing), &fact)?;
+    context.store.put_fact(&layer_name(keys), &fact)?;
     compressed.extend(packed.compressed);
     Ok(packed.layer)
 }
 
 /// A layer that was packed before and whose blob is there.
-fn known_layer(plan: &BuildPlan, planned: &LayerPlan, context: &Context) -> Result<Option<Layer>, BuildError> {
-    let key = LayerKey::of(planned, context.mtime, plan.compression);
-    let Some(bytes) = context.store.fact(&format!("layer-{key}"))? else { return Ok(None) };
+fn known_layer(keys: &LayerKeys, context: &Context) -> Result<Option<Layer>, BuildError> {
+    let Some(bytes) = context.store.fact(&layer_name(keys))? else { return Ok(None) };
     let Ok(layer) = serde_json::from_slice::<Layer>(&bytes) else { return Ok(None) };
     Ok(context.store.blob(layer.descriptor())?.map(|_| layer))
 }
 
-fn layer_name(planned: &LayerPlan, mtime: u64, packing: Packing<'_>) -> String {
-    format!("layer-{}", LayerKey::of(planned, mtime, packing.compression))
+fn layer_name(keys: &LayerKeys) -> String {
+    format!("layer-{}", keys.layer)
 }
 
 /// Finds pieces in the blobs of the store.
 struct StoreCache<'a>(&'a KnownPieces);
 
 impl PieceCache for StoreCache<'_> {
-    fn find(&self, fragment: &FragmentKey, number: u64) -> Option<(Vec<u8>, Digest)> {
-        self.0.read(fragment, number)
+    fn find(&self, fragment: &FragmentKey, number: u64, compressed: &mut Vec<u8>) -> Option<Digest> {
+        self.0.read(fragment, number, compressed)
     }
 }
 

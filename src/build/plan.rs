@@ -17,9 +17,6 @@ use crate::path::ImagePath;
 use crate::platform::Platform;
 use crate::workspace::{Service, ShippedFiles, WorkspacePath};
 
-/// The directory that stands for the workspace's root in images, where nobody names one.
-const DEFAULT_ROOT: &str = "/app";
-
 /// How many layers an image has above its base at most, where nobody says.
 const DEFAULT_LAYERS: usize = 12;
 /// Layers that hold no packages: the user, workspace packages, the application.
@@ -44,7 +41,6 @@ pub(super) fn close(
     platform: &Platform,
     context: &Context,
 ) -> Result<Closures, BuildError> {
-    context.progress.step("computing dependency closures");
     let production = ProductionTree::of(installed, platform)?;
     let mut closures = BTreeMap::new();
     for service in services {
@@ -146,15 +142,13 @@ impl Weight {
 impl BuildPlan {
     /// Decides everything. `bases` are by the name the user gave them.
     pub(super) fn new(
-        installed: &InstalledPackages<'_>,
+        mut contents: Contents<'_>,
         settings: &Settings,
         services: Vec<Service>,
         closures: Closures,
         bases: &BTreeMap<String, ResolvedBase>,
         request: &BuildRequest,
     ) -> Result<Self, BuildError> {
-        let root = ImagePath::new(settings.root.as_deref().unwrap_or(DEFAULT_ROOT))?;
-        let mut contents = Contents::new(installed.workspace(), installed.index(), root);
         let mut drafts = Vec::new();
         for service in services {
             let Some((closure, shipped)) = closures.services.get(&service.name) else { continue };

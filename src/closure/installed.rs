@@ -1,4 +1,5 @@
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::ClosureError;
@@ -13,7 +14,16 @@ pub struct InstalledPackages<'a> {
     workspace: &'a Workspace,
     index: &'a StatIndex,
     package_jsons: Mutex<BTreeMap<WorkspacePath, Option<PackageJson>>>,
-    resolved: Mutex<BTreeMap<(WorkspacePath, String), Option<ResolvedPackage>>>,
+    resolved: Mutex<HashMap<(WorkspacePath, String), Option<ResolvedPackage>>>,
+    folders: Mutex<HashMap<PathBuf, Folder>>,
+}
+
+/// What lies where a folder of packages may be: a `node_modules`, or a scope in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Folder {
+    Missing,
+    Real,
+    Link,
 }
 
 /// Where a package was found.
@@ -28,7 +38,13 @@ pub struct ResolvedPackage {
 impl<'a> InstalledPackages<'a> {
     /// The packages installed in `workspace`, whose files `index` knows.
     pub fn new(workspace: &'a Workspace, index: &'a StatIndex) -> Self {
-        Self { workspace, index, package_jsons: Mutex::default(), resolved: Mutex::default() }
+        Self {
+            workspace,
+            index,
+            package_jsons: Mutex::default(),
+            resolved: Mutex::default(),
+            folders: Mutex::default(),
+        }
     }
 
     /// The workspace they are installed in.
@@ -61,7 +77,11 @@ impl<'a> InstalledPackages<'a> {
             if dir.file_name().is_some_and(|last| last == "node_modules") {
                 continue;
             }
-            let Some(place) = WorkspacePath::new(dir.join("node_modules").join(name)) else { break };
+            let folder = dir.join("node_modules");
+            if self.folder(&folder)? == Folder::Missing {
+                continue;
+            }
+            let Some(place) = WorkspacePath::new(folder.join(name)) else { break };
             found = self.look_at(place, name, from)?;
             if found.is_some() {
                 break;
@@ -73,6 +93,10 @@ impl<'a> InstalledPackages<'a> {
 
     fn look_at(&self, place: WorkspacePath, name: &str, from: &str) -> Result<Option<ResolvedPackage>, ClosureError> {
         let on_host = self.workspace.on_host(&place);
+        let Some(stamp) = host::stamp(&on_host)? else { return Ok(None) };
+        if stamp.is_dir() && self.is_reached_without_links(&place)? {
+            return Ok(Some(ResolvedPackage { dir: place.clone(), found_at: place }));
+        }
         let Some(metadata) = host::metadata(&on_host)? else { return Ok(None) };
         if !metadata.is_dir() {
             return Ok(None);
@@ -84,6 +108,33 @@ impl<'a> InstalledPackages<'a> {
             target: real.to_string(),
         })?;
         Ok(Some(ResolvedPackage { found_at: place, dir }))
+    }
+
+    /// Whether neither the scope nor the `node_modules` that the package at `place` lies in is a link. What is above them
+    /// is a real directory.
+    fn is_reached_without_links(&self, place: &WorkspacePath) -> Result<bool, ClosureError> {
+        for folder in place.as_path().ancestors().skip(1) {
+            if self.folder(folder)? != Folder::Real {
+                return Ok(false);
+            }
+            if folder.file_name().is_some_and(|name| name == "node_modules") {
+                break;
+            }
+        }
+        Ok(true)
+    }
+
+    fn folder(&self, path: &Path) -> Result<Folder, ClosureError> {
+        if let Some(known) = lock(&self.folders).get(path) {
+            return Ok(*known);
+        }
+        let folder = match host::stamp(&self.workspace.root.join(path))? {
+            Some(stamp) if stamp.is_dir() => Folder::Real,
+            Some(stamp) if stamp.is_symlink() => Folder::Link,
+            _ => Folder::Missing,
+        };
+        lock(&self.folders).insert(path.to_owned(), folder);
+        Ok(folder)
     }
 
     /// The package.json of the package in `dir`; an empty one where it has none, as Node allows.

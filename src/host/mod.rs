@@ -1,5 +1,6 @@
 //! Reading the disk of the machine that builds: the standard library's calls, with the path in every error.
 
+mod directory;
 mod stamp;
 mod stat_index;
 
@@ -8,8 +9,9 @@ use std::fs::{self, FileType, Metadata};
 use std::io;
 use std::path::PathBuf;
 
-pub use stamp::{Stamp, StampedEntry, read_directory_with_stamps, stamp};
-pub use stat_index::{StatIndex, StatIndexError};
+pub use directory::{Directory, StampedEntry};
+pub use stamp::{Stamp, stamp};
+pub use stat_index::{FileContent, StatIndex, StatIndexError};
 
 use crate::path::HostPath;
 

@@ -1,8 +1,4 @@
-use std::ffi::{OsStr, OsString};
-use std::io;
-use std::os::unix::ffi::OsStrExt as _;
-
-use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, Stat};
+use rustix::fs::{AtFlags, CWD, FileType, Stat};
 use serde::{Deserialize, Serialize};
 
 use super::HostError;
@@ -25,7 +21,7 @@ pub struct Stamp {
 }
 
 impl Stamp {
-    fn of(stat: &Stat) -> Self {
+    pub(super) fn of(stat: &Stat) -> Self {
         let nanoseconds = |seconds: i64, rest: i64| seconds.saturating_mul(1_000_000_000).saturating_add(rest);
         Self {
             size: u64::try_from(stat.st_size).unwrap_or(0),
@@ -57,15 +53,6 @@ impl Stamp {
     }
 }
 
-/// One name in a directory, with its stamp.
-#[derive(Clone, Debug)]
-pub struct StampedEntry {
-    /// The name, without the directory.
-    pub name: OsString,
-    /// What it is; links are not followed.
-    pub stamp: Stamp,
-}
-
 /// The stamp of what lies at a path, links not followed; `None` where there is nothing.
 pub fn stamp(path: &HostPath) -> Result<Option<Stamp>, HostError> {
     match rustix::fs::statat(CWD, path.as_path(), AtFlags::SYMLINK_NOFOLLOW) {
@@ -73,31 +60,4 @@ pub fn stamp(path: &HostPath) -> Result<Option<Stamp>, HostError> {
         Err(rustix::io::Errno::NOENT | rustix::io::Errno::NOTDIR) => Ok(None),
         Err(errno) => Err(HostError::new("look at", path, errno.into())),
     }
-}
-
-/// The names in a directory, sorted by their bytes, each with its stamp: one look at each name, relative to the open
-/// directory, which spares the kernel the way there.
-pub fn read_directory_with_stamps(path: &HostPath) -> Result<Vec<StampedEntry>, HostError> {
-    let error = |source: io::Error| HostError::new("read the directory", path, source);
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let dir = rustix::fs::open(path.as_path(), flags, Mode::empty()).map_err(|errno| error(errno.into()))?;
-    let mut buffer = Vec::with_capacity(1 << 15);
-    let mut names = Vec::new();
-    let mut entries = rustix::fs::RawDir::new(&dir, buffer.spare_capacity_mut());
-    while let Some(entry) = entries.next() {
-        let entry = entry.map_err(|errno| error(errno.into()))?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            names.push(OsStr::from_bytes(name).to_owned());
-        }
-    }
-    names.sort();
-    let mut stamped = Vec::with_capacity(names.len());
-    for name in names {
-        match rustix::fs::statat(&dir, name.as_os_str(), AtFlags::SYMLINK_NOFOLLOW) {
-            Ok(stat) => stamped.push(StampedEntry { name, stamp: Stamp::of(&stat) }),
-            Err(errno) => return Err(HostError::new("look at", &path.join(&name), errno.into())),
-        }
-    }
-    Ok(stamped)
 }

@@ -124,6 +124,15 @@ fn lines(text: &str) -> impl Iterator<Item = Line<'_>> {
 }
 
 impl ImageUser {
+    /// The owner of the image's files, if it does not depend on the base.
+    pub fn own_owner(&self) -> Option<Owner> {
+        match self {
+            Self::Existing(_) => None,
+            Self::Number(owner) => Some(*owner),
+            Self::New(user) => Some(Owner { uid: user.uid, gid: user.gid }),
+        }
+    }
+
     /// Finds the user in the base, or adds it: the base's own bytes are kept, its lines are appended.
     pub fn entries(&self, base: &BaseFiles) -> Result<UserEntries, UserError> {
         match self {

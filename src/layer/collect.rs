@@ -1,10 +1,12 @@
 use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
 
 use rayon::prelude::*;
 
 use super::volatile_files::is_volatile;
-use super::{Content, Entry, FileTree, Owner, TreeError};
-use crate::host::{self, HostError, Stamp, StatIndex};
+use super::{Content, Entry, FileTree, HostFile, Owner, TreeError};
+use crate::digest::Digest;
+use crate::host::{self, Directory, FileContent, HostError, Stamp, StatIndex};
 use crate::path::{HostPath, ImagePath, ImagePathError};
 use crate::workspace::{Workspace, WorkspacePath};
 
@@ -60,39 +62,54 @@ impl Collector<'_> {
     /// All that an installed package holds, without the directory of packages nested in it, and without what node-gyp
     /// wrote about the host.
     pub fn package(&self, dir: &WorkspacePath) -> Result<FileTree, CollectError> {
-        let place = self.image_path(dir)?;
-        Ok(self.directory(dir, Path::new(""), &place)?.into_iter().collect())
+        let mut entries = Vec::new();
+        self.directory(dir, Path::new(""), &self.image_path(dir)?, &mut entries)?;
+        Ok(FileTree::of(entries)?)
     }
 
-    /// The entries below a directory of a package, which lies at `place` in the image. Directories and files are looked
-    /// at on all cores.
+    /// The entries below a directory of a package, which lies at `place` in the image. Directories are looked at on all
+    /// cores.
     fn directory(
         &self,
         package: &WorkspacePath,
         below: &Path,
         place: &ImagePath,
-    ) -> Result<Vec<(ImagePath, Entry)>, CollectError> {
-        let host_dir = self.workspace.on_host(package).join(below);
-        let entries = host::read_directory_with_stamps(&host_dir)?;
-        let collected: Result<Vec<_>, CollectError> = entries
-            .into_par_iter()
-            .map(|entry| {
-                let path = below.join(&entry.name);
-                if path == Path::new("node_modules") || is_volatile(&path) {
-                    return Ok(Vec::new());
-                }
-                let place = place.child(&entry.name);
-                if !entry.stamp.is_dir() {
-                    let in_workspace = package.as_path().join(&path);
-                    let file = self.entry(&in_workspace, host_dir.join(&entry.name), &entry.stamp)?;
-                    return Ok(vec![(place, file)]);
-                }
-                let mut collected = self.directory(package, &path, &place)?;
+        collected: &mut Vec<(ImagePath, Entry)>,
+    ) -> Result<(), CollectError> {
+        let directory = Directory::open(self.workspace.on_host(package).join(below))?;
+        let is_left_out = |path: &Path| path == Path::new("node_modules") || is_volatile(path);
+        let mut entries = directory.entries()?;
+        entries.retain(|entry| !is_left_out(&below.join(&entry.name)));
+        let contents = self.index.contents(&directory, &entries)?;
+        let mut directories = Vec::new();
+        for (entry, content) in entries.iter().zip(contents) {
+            let place = place.child(&entry.name);
+            if entry.stamp.is_dir() {
+                directories.push((below.join(&entry.name), place.clone()));
                 collected.push((place, Entry::directory(self.owner)));
-                Ok(collected)
-            })
-            .collect();
-        Ok(collected?.into_iter().flatten().collect())
+            } else if let Some(FileContent { digest, kept }) = content {
+                let file = HostFile::new(directory.path(), &entry.name, kept);
+                collected.push((place, self.file(file, &entry.stamp, digest)));
+            } else {
+                let on_host = directory.path().join(&entry.name);
+                let path = package.as_path().join(below).join(&entry.name);
+                collected.push((place, self.link_or_refuse(&path, on_host, &entry.stamp)?));
+            }
+        }
+        drop(directory);
+        let look = |(path, place): &(PathBuf, ImagePath)| {
+            let mut below = Vec::new();
+            self.directory(package, path, place, &mut below).map(|()| below)
+        };
+        match &directories[..] {
+            [] => {}
+            [(path, place)] => self.directory(package, path, place, collected)?,
+            several => {
+                let looked_at: Vec<_> = several.par_iter().map(look).collect::<Result<_, CollectError>>()?;
+                collected.extend(looked_at.into_iter().flatten());
+            }
+        }
+        Ok(())
     }
 
     /// How many files a package has, and how many bytes, found out without opening one.
@@ -102,7 +119,7 @@ impl Collector<'_> {
 
     fn weigh_directory(&self, package: &WorkspacePath, below: &Path) -> Result<(usize, u64), CollectError> {
         let mut sum = (0, 0);
-        for entry in host::read_directory_with_stamps(&self.workspace.on_host(package).join(below))? {
+        for entry in Directory::open(self.workspace.on_host(package).join(below))?.entries()? {
             let path = below.join(&entry.name);
             if path == Path::new("node_modules") || is_volatile(&path) {
                 continue;
@@ -118,34 +135,39 @@ impl Collector<'_> {
 
     /// These files, given relative to `dir`, with the directories between.
     pub fn files(&self, dir: &WorkspacePath, files: &[PathBuf]) -> Result<FileTree, CollectError> {
-        let mut tree = FileTree::default();
+        let mut entries = Vec::new();
+        let mut last_parent = None;
         for file in files {
-            for parent in file.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()) {
-                let path = self.image_root.join(dir.as_path().join(parent))?;
-                tree.insert(path, Entry::directory(self.owner))?;
+            if file.parent() != last_parent {
+                last_parent = file.parent();
+                for parent in file.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty()) {
+                    let path = self.image_root.join(dir.as_path().join(parent))?;
+                    entries.push((path, Entry::directory(self.owner)));
+                }
             }
-            self.add(&dir.as_path().join(file), &mut tree)?;
+            entries.extend(self.placed(&dir.as_path().join(file))?);
         }
-        Ok(tree)
+        Ok(FileTree::of(entries)?)
     }
 
     /// A file, link or directory with all it holds, from anywhere in the workspace to anywhere in the image.
     pub fn copied(&self, from: &WorkspacePath, to: &ImagePath) -> Result<FileTree, CollectError> {
-        let mut tree = FileTree::default();
-        self.copy(from.as_path(), to, &mut tree)?;
-        Ok(tree)
+        let mut entries = Vec::new();
+        self.copy(from.as_path(), to, &mut entries)?;
+        Ok(FileTree::of(entries)?)
     }
 
-    fn copy(&self, from: &Path, to: &ImagePath, tree: &mut FileTree) -> Result<(), CollectError> {
+    fn copy(&self, from: &Path, to: &ImagePath, entries: &mut Vec<(ImagePath, Entry)>) -> Result<(), CollectError> {
         let on_host = self.workspace.root.join(from);
         if host::stamp(&on_host)?.is_some_and(|stamp| stamp.is_dir()) {
-            tree.insert(to.clone(), Entry::directory(self.owner))?;
+            entries.push((to.clone(), Entry::directory(self.owner)));
             for entry in host::read_directory(&on_host)? {
-                self.copy(&from.join(&entry.name), &to.join(&entry.name)?, tree)?;
+                self.copy(&from.join(&entry.name), &to.join(&entry.name)?, entries)?;
             }
-            return Ok(());
+        } else if let Some(entry) = self.entry(from)? {
+            entries.push((to.clone(), entry));
         }
-        self.add_at(from, to.clone(), tree)
+        Ok(())
     }
 
     /// The links of `DIR/node_modules/.bin` to commands of packages and members that `is_kept`. Links to others, and the
@@ -155,19 +177,19 @@ impl Collector<'_> {
         node_modules: &WorkspacePath,
         is_kept: impl Fn(&Path) -> bool,
     ) -> Result<FileTree, CollectError> {
-        let mut tree = FileTree::default();
+        let mut links = Vec::new();
         let bin = node_modules.as_path().join(".bin");
         let on_host = self.workspace.root.join(&bin);
         if !host::stamp(&on_host)?.is_some_and(|stamp| stamp.is_dir()) {
-            return Ok(tree);
+            return Ok(FileTree::default());
         }
         for entry in host::read_directory(&on_host)?.into_iter().filter(|entry| entry.kind.is_symlink()) {
             let target = host::read_link(&on_host.join(&entry.name))?;
             if lexically_joined(&bin, &target).is_some_and(|target| is_kept(&target)) {
-                self.add(&bin.join(&entry.name), &mut tree)?;
+                links.extend(self.placed(&bin.join(&entry.name))?);
             }
         }
-        Ok(tree)
+        Ok(FileTree::of(links)?)
     }
 
     /// A link under `node_modules` to the directory in which a package really lies; relative, wherever the image's root
@@ -181,30 +203,33 @@ impl Collector<'_> {
         Ok(tree)
     }
 
-    /// Adds the file or link at a path relative to the workspace.
-    fn add(&self, path: &Path, tree: &mut FileTree) -> Result<(), CollectError> {
-        self.add_at(path, self.image_root.join(path)?, tree)
+    /// The file or link at a path relative to the workspace, and its place in the image; `None` where there is nothing.
+    fn placed(&self, path: &Path) -> Result<Option<(ImagePath, Entry)>, CollectError> {
+        let place = self.image_root.join(path)?;
+        Ok(self.entry(path)?.map(|entry| (place, entry)))
     }
 
-    fn add_at(&self, path: &Path, place: ImagePath, tree: &mut FileTree) -> Result<(), CollectError> {
+    /// The file or link at a path relative to the workspace; `None` where there is nothing.
+    fn entry(&self, path: &Path) -> Result<Option<Entry>, CollectError> {
         let on_host = self.workspace.root.join(path);
-        if let Some(stamp) = host::stamp(&on_host)? {
-            tree.insert(place, self.entry(path, on_host, &stamp)?)?;
+        let Some(stamp) = host::stamp(&on_host)? else { return Ok(None) };
+        if let (true, Some(dir), Some(name)) = (stamp.is_file(), on_host.parent(), path.file_name()) {
+            let digest = self.index.digest(&on_host, &stamp)?;
+            return Ok(Some(self.file(HostFile::new(&Arc::new(dir), name, None), &stamp, digest)));
         }
-        Ok(())
+        self.link_or_refuse(path, on_host, &stamp).map(Some)
     }
 
-    /// The file or link at a path relative to the workspace.
-    fn entry(&self, path: &Path, on_host: HostPath, stamp: &Stamp) -> Result<Entry, CollectError> {
-        if stamp.is_symlink() {
-            return Ok(Entry::symlink(self.link_target(path, &on_host)?, self.owner));
+    fn file(&self, file: HostFile, stamp: &Stamp, digest: Digest) -> Entry {
+        Entry::file(Content::Host { file, size: stamp.size, digest }, stamp.is_executable(), self.owner)
+    }
+
+    /// The link at a path relative to the workspace. What else is no file, an image cannot hold.
+    fn link_or_refuse(&self, path: &Path, on_host: HostPath, stamp: &Stamp) -> Result<Entry, CollectError> {
+        match stamp.is_symlink() {
+            true => Ok(Entry::symlink(self.link_target(path, &on_host)?, self.owner)),
+            false => Err(CollectError::SpecialFile(on_host)),
         }
-        if !stamp.is_file() {
-            return Err(CollectError::SpecialFile(on_host));
-        }
-        let digest = self.index.digest(&on_host, stamp)?;
-        let content = Content::Host { path: on_host, size: stamp.size, digest };
-        Ok(Entry::file(content, stamp.is_executable(), self.owner))
     }
 
     /// What a link of the workspace holds in the image: the same if it is relative and stays in the workspace; a relative

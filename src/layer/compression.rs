@@ -1,3 +1,5 @@
+use std::io;
+
 use libdeflater::{CompressionLvl, Compressor, Decompressor};
 
 use super::PackError;
@@ -12,49 +14,68 @@ const ZSTD_LEVEL: i32 = 3;
 pub(super) enum Codec {
     None,
     Gzip(Compressor, Decompressor),
-    Zstd,
+    Zstd(zstd::bulk::Compressor<'static>, zstd::bulk::Decompressor<'static>),
 }
 
 impl Codec {
-    pub fn new(compression: Compression) -> Self {
-        match compression {
+    pub fn new(compression: Compression) -> Result<Self, PackError> {
+        Ok(match compression {
             Compression::None => Self::None,
             Compression::Gzip => {
                 // A level that libdeflate does not know is impossible here; its default is the same level.
                 let level = CompressionLvl::new(GZIP_LEVEL).unwrap_or_default();
                 Self::Gzip(Compressor::new(level), Decompressor::new())
             }
-            Compression::Zstd => Self::Zstd,
-        }
+            Compression::Zstd => {
+                let compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(refused)?;
+                Self::Zstd(compressor, zstd::bulk::Decompressor::new().map_err(refused)?)
+            }
+        })
     }
 
     /// One gzip member (no time, no name, and "unknown" as the operating system, as libdeflate writes it) or one zstd
-    /// frame.
-    pub fn compress(&mut self, tar: &[u8]) -> Result<Vec<u8>, PackError> {
+    /// frame, in `compressed` instead of what was there.
+    pub fn compress(&mut self, tar: &[u8], compressed: &mut Vec<u8>) -> Result<(), PackError> {
         match self {
-            Self::None => Ok(tar.to_vec()),
+            Self::None => {
+                compressed.clear();
+                compressed.extend_from_slice(tar);
+            }
             Self::Gzip(compressor, _) => {
-                let mut compressed = vec![0; compressor.gzip_compress_bound(tar.len())];
+                compressed.resize(compressor.gzip_compress_bound(tar.len()), 0);
                 let length = compressor
-                    .gzip_compress(tar, &mut compressed)
+                    .gzip_compress(tar, compressed)
                     .map_err(|error| PackError::Compress(error.to_string()))?;
                 compressed.truncate(length);
-                Ok(compressed)
             }
-            Self::Zstd => zstd::bulk::compress(tar, ZSTD_LEVEL).map_err(|error| PackError::Compress(error.to_string())),
+            Self::Zstd(compressor, _) => {
+                compressed.resize(zstd::zstd_safe::compress_bound(tar.len()), 0);
+                let length = compressor.compress_to_buffer(tar, compressed.as_mut_slice()).map_err(refused)?;
+                compressed.truncate(length);
+            }
         }
+        Ok(())
     }
 
-    /// The piece of `length` bytes that was compressed; `None` if the bytes do not decompress to that.
-    pub fn decompress(&mut self, compressed: &[u8], length: usize) -> Option<Vec<u8>> {
+    /// Whether the bytes decompress to a piece of `length` bytes, which is in `tar` then.
+    pub fn decompress(&mut self, compressed: &[u8], length: usize, tar: &mut Vec<u8>) -> bool {
+        tar.resize(length, 0);
         match self {
-            Self::None => (compressed.len() == length).then(|| compressed.to_vec()),
-            Self::Gzip(_, decompressor) => {
-                let mut tar = vec![0; length];
-                let written = decompressor.gzip_decompress(compressed, &mut tar).ok()?;
-                (written == length).then_some(tar)
+            Self::None => {
+                let same = compressed.len() == length;
+                if same {
+                    tar.copy_from_slice(compressed);
+                }
+                same
             }
-            Self::Zstd => zstd::bulk::decompress(compressed, length).ok().filter(|tar| tar.len() == length),
+            Self::Gzip(_, decompressor) => decompressor.gzip_decompress(compressed, tar) == Ok(length),
+            Self::Zstd(_, decompressor) => {
+                decompressor.decompress_to_buffer(compressed, tar.as_mut_slice()).is_ok_and(|written| written == length)
+            }
         }
     }
+}
+
+fn refused(error: io::Error) -> PackError {
+    PackError::Compress(error.to_string())
 }

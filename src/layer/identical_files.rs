@@ -1,10 +1,12 @@
 //! Identical files of one package become hard links to the first of them.
 
 use std::collections::hash_map::Entry as Slot;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use super::{Entry, FileTree, Fragment, Kind};
+use rayon::prelude::*;
+
+use super::{Entry, Fragment, Kind};
 use crate::digest::Digest;
 use crate::path::ImagePath;
 
@@ -14,44 +16,45 @@ use crate::path::ImagePath;
 ///
 /// Contents decide, never the host's inodes: a pnpm tree is linked to its store, and a copy of it is not.
 pub(super) fn link(fragments: &mut [Fragment]) {
-    let names: BTreeSet<String> = fragments.iter().map(|fragment| fragment.name.clone()).collect();
-    let names: BTreeMap<String, usize> = names.into_iter().zip(0..).collect();
-    let mut first: HashMap<(usize, Digest, u32, u32), ImagePath> = HashMap::new();
+    let mut copies: BTreeMap<String, Vec<&mut Fragment>> = BTreeMap::new();
     for fragment in fragments {
-        let name = names.get(&fragment.name).copied().unwrap_or_default();
-        let mut links: BTreeMap<ImagePath, ImagePath> = BTreeMap::new();
-        for (path, entry) in fragment.tree.iter() {
+        copies.entry(fragment.name.clone()).or_default().push(fragment);
+    }
+    copies.into_values().collect::<Vec<_>>().into_par_iter().for_each(link_copies);
+}
+
+fn link_copies(mut fragments: Vec<&mut Fragment>) {
+    let mut first: HashMap<(Digest, u32, u32), &ImagePath> = HashMap::new();
+    let mut links: Vec<BTreeMap<usize, ImagePath>> = Vec::new();
+    for fragment in &fragments {
+        let mut of_fragment = BTreeMap::new();
+        for (position, (path, entry)) in fragment.tree.iter().enumerate() {
             let Kind::File(content) = &entry.kind else { continue };
             if content.size() > 0 {
-                match first.entry((name, content.digest(), entry.mode, entry.owner.uid)) {
+                match first.entry((content.digest(), entry.mode, entry.owner.uid)) {
                     Slot::Occupied(target) => {
-                        links.insert(path.clone(), target.get().clone());
+                        of_fragment.insert(position, (*target.get()).clone());
                     }
                     Slot::Vacant(slot) => {
-                        slot.insert(path.clone());
+                        slot.insert(path);
                     }
                 }
             }
         }
-        if !links.is_empty() {
-            fragment.tree = Arc::new(linked(&fragment.tree, &links));
-        }
+        links.push(of_fragment);
     }
-}
-
-/// The tree with these files as hard links to their targets.
-fn linked(tree: &FileTree, links: &BTreeMap<ImagePath, ImagePath>) -> FileTree {
-    let entry = |(path, entry): (&ImagePath, &Entry)| match links.get(path) {
-        Some(target) => (path.clone(), Entry { kind: Kind::HardLink(target.clone()), ..entry.clone() }),
-        None => (path.clone(), entry.clone()),
-    };
-    tree.iter().map(entry).collect()
+    for (fragment, mut links) in fragments.iter_mut().zip(links).filter(|(_, links)| !links.is_empty()) {
+        let link = |position: usize, entry: &Entry| {
+            links.remove(&position).map(|target| Entry { kind: Kind::HardLink(target), ..*entry })
+        };
+        fragment.tree = Arc::new(fragment.tree.map(link));
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layer::{Content, Owner};
+    use crate::layer::{Content, FileTree, Owner};
 
     const OWNER: Owner = Owner { uid: 1, gid: 1 };
 
@@ -60,7 +63,7 @@ mod tests {
             let content = Content::Bytes(content.as_bytes().to_vec());
             (ImagePath::new(path).unwrap(), Entry::file(content, *executable, OWNER))
         };
-        Fragment::new(name, files.iter().map(entry).collect())
+        Fragment::new(name, FileTree::of(files.iter().map(entry).collect()).unwrap())
     }
 
     #[test]

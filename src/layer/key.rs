@@ -1,5 +1,7 @@
 use std::fmt;
 
+use rayon::prelude::*;
+
 use super::{Fragment, Kind, LayerPlan, RECIPE};
 use crate::digest::{Digest, Hasher};
 use crate::manifest::media_type::Compression;
@@ -52,15 +54,26 @@ impl FragmentKey {
     }
 }
 
-impl LayerKey {
-    /// The key of `layer` packed with this time and compression.
-    pub fn of(layer: &LayerPlan, mtime: u64, compression: Compression) -> Self {
+/// The keys of a layer and of its fragments, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerKeys {
+    /// The layer's.
+    pub layer: LayerKey,
+    /// The fragments'.
+    pub fragments: Vec<FragmentKey>,
+}
+
+impl LayerKeys {
+    /// The keys of `plan` packed with this time and compression.
+    pub fn of(plan: &LayerPlan, mtime: u64, compression: Compression) -> Self {
+        let fragments: Vec<FragmentKey> =
+            plan.fragments.par_iter().map(|fragment| FragmentKey::of(fragment, mtime, compression)).collect();
         let mut hasher = KeyHasher::new(mtime, compression);
-        hasher.bytes(layer.role.to_string().as_bytes());
-        for fragment in &layer.fragments {
-            hasher.bytes(FragmentKey::of(fragment, mtime, compression).as_bytes());
+        hasher.bytes(plan.role.to_string().as_bytes());
+        for fragment in &fragments {
+            hasher.bytes(fragment.as_bytes());
         }
-        Self(hasher.finish())
+        Self { layer: LayerKey(hasher.finish()), fragments }
     }
 }
 

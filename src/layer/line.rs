@@ -13,10 +13,16 @@ use crate::manifest::Descriptor;
 
 /// A piece of the tar, and the same compressed.
 pub(super) struct Piece {
-    pub tar: Vec<u8>,
-    pub compressed: Vec<u8>,
+    pub buffers: Buffers,
     /// Of the compressed bytes.
     pub digest: Digest,
+}
+
+/// What a piece is made in. Taken from the line and given back to it, so that no memory is asked for twice.
+#[derive(Default)]
+pub(super) struct Buffers {
+    pub tar: Vec<u8>,
+    pub compressed: Vec<u8>,
 }
 
 /// Where pieces made in any order are hashed and written in theirs.
@@ -27,42 +33,49 @@ pub(super) struct Line<'a, W> {
 }
 
 struct State<W> {
-    sink: W,
     /// The number of the piece to be written next.
     turn: u64,
     waiting: BTreeMap<u64, Piece>,
+    spare: Vec<Buffers>,
+    stopped: bool,
+    /// Where pieces are written; away while somebody writes.
+    output: Option<Output<W>>,
+}
+
+/// What comes out of the line.
+struct Output<W> {
+    sink: W,
     tar: Hasher,
     tar_bytes: u64,
     blob: Hasher,
     blob_bytes: u64,
     pieces: Vec<(u64, u64, Digest)>,
-    stopped: bool,
 }
 
-impl<W: Write> State<W> {
+impl<W: Write> Output<W> {
     fn write(&mut self, piece: &Piece) -> Result<(), PackError> {
-        self.tar.update(&piece.tar);
-        self.tar_bytes += piece.tar.len() as u64;
-        self.blob.update(&piece.compressed);
-        self.pieces.push((self.blob_bytes, piece.compressed.len() as u64, piece.digest));
-        self.blob_bytes += piece.compressed.len() as u64;
-        self.sink.write_all(&piece.compressed).map_err(PackError::Write)
+        let Buffers { tar, compressed } = &piece.buffers;
+        self.tar.update(tar);
+        self.tar_bytes += tar.len() as u64;
+        self.blob.update(compressed);
+        self.pieces.push((self.blob_bytes, compressed.len() as u64, piece.digest));
+        self.blob_bytes += compressed.len() as u64;
+        self.sink.write_all(compressed).map_err(PackError::Write)
     }
 }
 
 impl<'a, W: Write> Line<'a, W> {
     pub fn new(sink: W, packing: Packing<'a>) -> Self {
-        let state = State {
+        let output = Output {
             sink,
-            turn: 0,
-            waiting: BTreeMap::new(),
             tar: Hasher::default(),
             tar_bytes: 0,
             blob: Hasher::default(),
             blob_bytes: 0,
             pieces: Vec::new(),
-            stopped: false,
         };
+        let (waiting, spare) = (BTreeMap::new(), Vec::new());
+        let state = State { turn: 0, waiting, spare, stopped: false, output: Some(output) };
         Self { state: Mutex::new(state), moved: Condvar::new(), packing }
     }
 
@@ -70,31 +83,34 @@ impl<'a, W: Write> Line<'a, W> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until piece `number` is at most `ahead` pieces before its turn.
-    pub fn wait_for_turn(&self, number: u64, ahead: u64) -> Result<(), PackError> {
+    /// Waits until piece `number` is at most `ahead` pieces before its turn. Gives buffers to make it in.
+    pub fn wait_for_turn(&self, number: u64, ahead: u64) -> Result<Buffers, PackError> {
         self.packing.cancellation.check()?;
         let mut state = self.lock();
         while !state.stopped && number > state.turn + ahead {
             state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.stopped { Err(Cancelled.into()) } else { Ok(()) }
+        if state.stopped { Err(Cancelled.into()) } else { Ok(state.spare.pop().unwrap_or_default()) }
     }
 
-    /// Takes a piece, and writes all whose turn has come.
+    /// Takes a piece, and writes all whose turn has come, unless another thread is at that already, which will not end
+    /// before it has written this one too.
     pub fn put(&self, number: u64, piece: Piece) -> Result<(), PackError> {
         let mut state = self.lock();
         state.waiting.insert(number, piece);
-        let mut written = 0;
+        let Some(mut output) = state.output.take() else { return Ok(()) };
         loop {
             let turn = state.turn;
             let Some(piece) = state.waiting.remove(&turn) else { break };
-            state.write(&piece)?;
+            drop(state);
+            output.write(&piece)?;
+            (self.packing.on_bytes)(piece.buffers.tar.len() as u64);
+            state = self.lock();
             state.turn += 1;
-            written += piece.tar.len() as u64;
+            state.spare.push(piece.buffers);
+            self.moved.notify_all();
         }
-        drop(state);
-        self.moved.notify_all();
-        (self.packing.on_bytes)(written);
+        state.output = Some(output);
         Ok(())
     }
 
@@ -108,17 +124,19 @@ impl<'a, W: Write> Line<'a, W> {
     /// the end.
     pub fn finish(self, plan: &LayerPlan) -> Result<(Layer, Vec<(u64, u64, Digest)>), PackError> {
         let compression = self.packing.compression;
-        let mut state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
-        let pieces = std::mem::take(&mut state.pieces);
-        let tar = vec![0; 2 * BLOCK];
-        let compressed = Codec::new(compression).compress(&tar)?;
-        state.write(&Piece { digest: Digest::of(&compressed), tar, compressed })?;
-        state.sink.flush().map_err(PackError::Write)?;
+        let state = self.state.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // It is away only after a failure.
+        let Some(mut output) = state.output else { return Err(Cancelled.into()) };
+        let pieces = std::mem::take(&mut output.pieces);
+        let mut buffers = Buffers { tar: vec![0; 2 * BLOCK], ..Buffers::default() };
+        Codec::new(compression)?.compress(&buffers.tar, &mut buffers.compressed)?;
+        output.write(&Piece { digest: Digest::of(&buffers.compressed), buffers })?;
+        output.sink.flush().map_err(PackError::Write)?;
         let layer = Layer {
-            descriptor: Descriptor::new(compression.media_type(), state.blob.finish(), state.blob_bytes),
-            diff_id: DiffId::of_tar(state.tar.finish()),
+            descriptor: Descriptor::new(compression.media_type(), output.blob.finish(), output.blob_bytes),
+            diff_id: DiffId::of_tar(output.tar.finish()),
             role: plan.role,
-            tar_bytes: state.tar_bytes,
+            tar_bytes: output.tar_bytes,
         };
         Ok((layer, pieces))
     }

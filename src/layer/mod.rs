@@ -21,9 +21,9 @@ mod volatile_files;
 pub use collect::{CollectError, Collector};
 pub use foreign::{ForeignEntry, ForeignKind, LayerListing, ListingError, list};
 pub use grouping::{ImageContents, ServiceSet, ServiceSets, Unit, group};
-pub use key::{FragmentKey, LayerKey};
+pub use key::{FragmentKey, LayerKey, LayerKeys};
 pub use pack::{PackError, Packed, PackedPiece, Packing, PieceCache, pack};
-pub use tree::{Content, Entry, FileTree, Kind, Owner, TreeError};
+pub use tree::{Content, Entry, FileTree, HostFile, Kind, Owner, TreeError};
 
 use std::fmt;
 use std::sync::Arc;

@@ -3,9 +3,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
 use super::compression::Codec;
-use super::key::FragmentKey;
-use super::line::{Line, Piece};
-use super::piece::{PIECE, Stream};
+use super::key::{FragmentKey, LayerKeys};
+use super::line::{Buffers, Line, Piece};
+use super::piece::Stream;
 use super::{Fragment, Layer, LayerPlan};
 use crate::cancel::{Cancellation, Cancelled};
 use crate::digest::Digest;
@@ -32,9 +32,9 @@ pub struct Packing<'a> {
 
 /// Finds the compressed bytes of pieces.
 pub trait PieceCache: Sync {
-    /// The compressed bytes of a fragment's piece, if they are at hand, and the digest they had when they were packed.
-    /// They are verified by whoever asks.
-    fn find(&self, fragment: &FragmentKey, number: u64) -> Option<(Vec<u8>, Digest)>;
+    /// Puts the compressed bytes of a fragment's piece, if they are at hand, into `compressed`. Gives the digest they had
+    /// when they were packed; they are verified by whoever asks.
+    fn find(&self, fragment: &FragmentKey, number: u64, compressed: &mut Vec<u8>) -> Option<Digest>;
 }
 
 /// A packed layer, and where in it lies what.
@@ -98,8 +98,14 @@ impl PackError {
 
 /// Packs a layer into `sink`. Memory stays below a few mebibytes for each thread, whatever the size of the layer or of a
 /// file.
-pub fn pack<W: Write + Send>(plan: &LayerPlan, packing: Packing<'_>, sink: W) -> Result<Packed, PackError> {
-    let sources: Vec<Source<'_>> = plan.fragments.iter().map(|fragment| Source::of(fragment, packing)).collect();
+pub fn pack<W: Write + Send>(
+    plan: &LayerPlan,
+    keys: &LayerKeys,
+    packing: Packing<'_>,
+    sink: W,
+) -> Result<Packed, PackError> {
+    let fragments = plan.fragments.iter().zip(&keys.fragments);
+    let sources: Vec<Source<'_>> = fragments.map(|(fragment, key)| Source::of(fragment, *key, packing)).collect();
     let pieces: Vec<(usize, u64)> = sources
         .iter()
         .enumerate()
@@ -108,7 +114,7 @@ pub fn pack<W: Write + Send>(plan: &LayerPlan, packing: Packing<'_>, sink: W) ->
     let line = Line::new(sink, packing);
     let next = AtomicU64::new(0);
     let work = |number_of_threads: u64| -> Result<(), PackError> {
-        let mut codec = Codec::new(packing.compression);
+        let mut codec = Codec::new(packing.compression)?;
         // A thread runs ahead of the slowest by a few pieces at most, which bounds the memory.
         let ahead = number_of_threads * 4;
         loop {
@@ -116,7 +122,7 @@ pub fn pack<W: Write + Send>(plan: &LayerPlan, packing: Packing<'_>, sink: W) ->
             let Some(&(source, number)) = pieces.get(turn as usize) else { return Ok(()) };
             let done = line
                 .wait_for_turn(turn, ahead)
-                .and_then(|()| sources[source].piece(number, packing.cache, &mut codec))
+                .and_then(|buffers| sources[source].piece(number, packing.cache, &mut codec, buffers))
                 .and_then(|piece| line.put(turn, piece));
             if let Err(error) = done {
                 // Nobody may wait for a piece that never comes.
@@ -167,30 +173,31 @@ struct Source<'p> {
 }
 
 impl<'p> Source<'p> {
-    fn of(fragment: &'p Fragment, packing: Packing<'_>) -> Self {
-        Self {
-            fragment,
-            key: FragmentKey::of(fragment, packing.mtime, packing.compression),
-            stream: Stream::of(&fragment.tree, packing.mtime),
-            pieces_compressed: AtomicU64::new(0),
-        }
+    fn of(fragment: &'p Fragment, key: FragmentKey, packing: Packing<'_>) -> Self {
+        let stream = Stream::of(&fragment.tree, packing.mtime);
+        Self { fragment, key, stream, pieces_compressed: AtomicU64::new(0) }
     }
 
-    /// The piece from the cache, or made anew. A damaged piece of the cache counts as none.
-    fn piece(&self, number: u64, cache: &dyn PieceCache, codec: &mut Codec) -> Result<Piece, PackError> {
+    /// The piece from the cache, or made anew, in `buffers`. A damaged piece of the cache counts as none.
+    fn piece(
+        &self,
+        number: u64,
+        cache: &dyn PieceCache,
+        codec: &mut Codec,
+        mut buffers: Buffers,
+    ) -> Result<Piece, PackError> {
         let length = self.stream.piece_length(number);
         // The checksums of gzip and zstd would let pass what is damaged outside of the content, as in a header.
-        if let Some((compressed, digest)) = cache.find(&self.key, number)
-            && Digest::of(&compressed) == digest
-            && let Some(tar) = codec.decompress(&compressed, length)
+        if let Some(digest) = cache.find(&self.key, number, &mut buffers.compressed)
+            && Digest::of(&buffers.compressed) == digest
+            && codec.decompress(&buffers.compressed, length, &mut buffers.tar)
         {
-            return Ok(Piece { tar, compressed, digest });
+            return Ok(Piece { buffers, digest });
         }
         self.pieces_compressed.fetch_add(1, Ordering::Relaxed);
-        let mut tar = Vec::with_capacity(PIECE.min(length as u64) as usize + 1);
-        self.stream.piece(number, &mut tar)?;
-        let compressed = codec.compress(&tar)?;
-        Ok(Piece { digest: Digest::of(&compressed), tar, compressed })
+        self.stream.piece(number, &mut buffers.tar)?;
+        codec.compress(&buffers.tar, &mut buffers.compressed)?;
+        Ok(Piece { digest: Digest::of(&buffers.compressed), buffers })
     }
 
     fn compressed(&self) -> bool {
@@ -206,12 +213,13 @@ impl<'p> Source<'p> {
 mod tests {
     use std::fs;
     use std::io::Read as _;
+    use std::sync::Arc;
 
     use proptest::prelude::*;
 
     use super::*;
     use crate::digest::DiffId;
-    use crate::layer::{Content, Entry, FileTree, Fragment, LayerRole, Owner};
+    use crate::layer::{Content, Entry, FileTree, Fragment, HostFile, LayerRole, Owner};
     use crate::path::ImagePath;
 
     const OWNER: Owner = Owner { uid: 1001, gid: 1001 };
@@ -219,7 +227,7 @@ mod tests {
     struct NoCache;
 
     impl PieceCache for NoCache {
-        fn find(&self, _: &FragmentKey, _: u64) -> Option<(Vec<u8>, Digest)> {
+        fn find(&self, _: &FragmentKey, _: u64, _: &mut Vec<u8>) -> Option<Digest> {
             None
         }
     }
@@ -229,10 +237,14 @@ mod tests {
         Packing { mtime, compression, threads, cache: &NoCache, cancellation, on_bytes: &|_| () }
     }
 
+    fn keys(plan: &LayerPlan) -> LayerKeys {
+        LayerKeys::of(plan, 1, Compression::Gzip)
+    }
+
     fn packed(plan: &LayerPlan, threads: usize) -> (Layer, Vec<u8>) {
         let mut blob = Vec::new();
         let cancellation = Cancellation::default();
-        let packed = pack(plan, packing(threads, &cancellation), &mut blob);
+        let packed = pack(plan, &keys(plan), packing(threads, &cancellation), &mut blob);
         (packed.unwrap().layer, blob)
     }
 
@@ -315,17 +327,18 @@ mod tests {
     #[test]
     fn a_file_that_changes_is_an_error() {
         let dir = tempfile::tempdir().unwrap();
-        let path = HostPath::new(dir.path().join("a"));
+        let path = dir.path().join("a");
+        let host = HostFile::new(&Arc::new(HostPath::new(dir.path())), "a".as_ref(), None);
         for (comment, content) in [("shorter", "1234"), ("longer", "123456")] {
             fs::write(&path, content).unwrap();
             let mut tree = FileTree::default();
-            let content = Content::Host { path: path.clone(), size: 5, digest: Digest::of(b"12345") };
+            let content = Content::Host { file: host.clone(), size: 5, digest: Digest::of(b"12345") };
             let file = Entry::file(content, false, OWNER);
             tree.insert(ImagePath::new("/a").unwrap(), file).unwrap();
             let fragments = vec![Fragment::new("a", tree)];
             let plan = LayerPlan { role: LayerRole::Packages, services: Vec::new(), fragments };
             let cancellation = Cancellation::default();
-            let result = pack(&plan, packing(2, &cancellation), io::sink());
+            let result = pack(&plan, &keys(&plan), packing(2, &cancellation), io::sink());
             assert!(matches!(result, Err(PackError::Changed(_))), "{comment}");
         }
     }
@@ -346,10 +359,10 @@ mod tests {
         for threads in [1, 2, 8] {
             let cancellation = Cancellation::default();
             let packing = packing(threads, &cancellation);
-            assert!(matches!(pack(&plan, packing, Full), Err(PackError::Write(_))));
+            assert!(matches!(pack(&plan, &keys(&plan), packing, Full), Err(PackError::Write(_))));
             let on_bytes = |_| cancellation.cancel();
             let packing = Packing { on_bytes: &on_bytes, ..packing };
-            assert!(matches!(pack(&plan, packing, io::sink()), Err(PackError::Cancelled(_))));
+            assert!(matches!(pack(&plan, &keys(&plan), packing, io::sink()), Err(PackError::Cancelled(_))));
         }
     }
 }

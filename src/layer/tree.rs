@@ -1,8 +1,10 @@
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry as Slot;
+use std::ffi::OsStr;
+use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::digest::Digest;
+use crate::host::HostError;
 use crate::path::{HostPath, ImagePath};
 
 /// The owner of an entry, by number.
@@ -14,13 +16,52 @@ pub struct Owner {
     pub gid: u32,
 }
 
+/// A file of this disk. Those of one directory share its path.
+#[derive(Clone, Debug)]
+pub struct HostFile {
+    dir: Arc<HostPath>,
+    name: Box<OsStr>,
+    kept: Option<Arc<[u8]>>,
+}
+
+impl PartialEq for HostFile {
+    fn eq(&self, other: &Self) -> bool {
+        self.dir == other.dir && self.name == other.name
+    }
+}
+
+impl Eq for HostFile {}
+
+impl HostFile {
+    /// The file `name` in `dir`; `kept` is its content if it was read just now and is small.
+    pub fn new(dir: &Arc<HostPath>, name: &OsStr, kept: Option<Arc<[u8]>>) -> Self {
+        Self { dir: dir.clone(), name: name.into(), kept }
+    }
+
+    /// The content, if it was kept.
+    pub fn kept(&self) -> Option<&[u8]> {
+        self.kept.as_deref()
+    }
+
+    /// Its path.
+    pub fn path(&self) -> HostPath {
+        self.dir.join(&*self.name)
+    }
+
+    /// Opens it to read it.
+    pub fn open(&self) -> Result<File, HostError> {
+        let path = self.path();
+        File::open(&path).map_err(|source| HostError::new("read the file", &path, source))
+    }
+}
+
 /// Where the bytes of a file come from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Content {
     /// A file of this disk.
     Host {
-        /// Its path.
-        path: HostPath,
+        /// The file.
+        file: HostFile,
         /// Its size in bytes when it was looked at. If it has another when it is read, packing fails.
         size: u64,
         /// The digest of its content when it was looked at.
@@ -98,47 +139,60 @@ pub struct TreeError(pub ImagePath);
 /// Entries sorted by the bytes of their paths, which puts parents before children and makes duplicates impossible.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileTree {
-    entries: BTreeMap<ImagePath, Entry>,
-}
-
-impl FromIterator<(ImagePath, Entry)> for FileTree {
-    /// Entries whose paths are known to differ.
-    fn from_iter<I: IntoIterator<Item = (ImagePath, Entry)>>(entries: I) -> Self {
-        Self { entries: entries.into_iter().collect() }
-    }
+    entries: Vec<(ImagePath, Entry)>,
 }
 
 impl FileTree {
+    /// The tree of these entries. The same entry twice is no error.
+    pub fn of(mut entries: Vec<(ImagePath, Entry)>) -> Result<Self, TreeError> {
+        entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+        entries.dedup_by(|next, first| next == first);
+        match entries.windows(2).find(|pair| pair[0].0 == pair[1].0) {
+            Some(pair) => Err(TreeError(pair[0].0.clone())),
+            None => Ok(Self { entries }),
+        }
+    }
+
     /// Adds an entry. The same entry twice is no error.
     pub fn insert(&mut self, path: ImagePath, entry: Entry) -> Result<(), TreeError> {
-        match self.entries.entry(path) {
-            Slot::Vacant(slot) => {
-                slot.insert(entry);
-                Ok(())
-            }
-            Slot::Occupied(slot) if *slot.get() == entry => Ok(()),
-            Slot::Occupied(slot) => Err(TreeError(slot.key().clone())),
+        match self.place(&path) {
+            Err(place) => self.entries.insert(place, (path, entry)),
+            Ok(place) if self.entries[place].1 == entry => {}
+            Ok(_) => return Err(TreeError(path)),
         }
+        Ok(())
     }
 
     /// Adds all entries of `other`.
     pub fn extend(&mut self, other: Self) -> Result<(), TreeError> {
-        other.entries.into_iter().try_for_each(|(path, entry)| self.insert(path, entry))
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.extend(other.entries);
+        *self = Self::of(entries)?;
+        Ok(())
     }
 
     /// Leaves out the entries for which `keep` is false.
     pub fn retain(&mut self, keep: impl Fn(&ImagePath) -> bool) {
-        self.entries.retain(|path, _| keep(path));
+        self.entries.retain(|(path, _)| keep(path));
     }
 
     /// The entry at a path.
     pub fn get(&self, path: &ImagePath) -> Option<&Entry> {
-        self.entries.get(path)
+        self.place(path).ok().map(|place| &self.entries[place].1)
     }
 
     /// The entries in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&ImagePath, &Entry)> {
-        self.entries.iter()
+        self.entries.iter().map(|(path, entry)| (path, entry))
+    }
+
+    /// The tree with other entries at the same paths: what `change` gives for the position and the entry; `None` leaves an
+    /// entry as it is.
+    pub fn map(&self, mut change: impl FnMut(usize, &Entry) -> Option<Entry>) -> Self {
+        let changed = |(position, (path, entry)): (usize, &(ImagePath, Entry))| {
+            (path.clone(), change(position, entry).unwrap_or_else(|| entry.clone()))
+        };
+        Self { entries: self.entries.iter().enumerate().map(changed).collect() }
     }
 
     /// Whether there is no entry.
@@ -148,15 +202,20 @@ impl FileTree {
 
     /// The number of files, by whatever names.
     pub fn files(&self) -> usize {
-        self.entries.values().filter(|entry| matches!(entry.kind, Kind::File(_) | Kind::HardLink(_))).count()
+        let is_file = |(_, entry): &&(ImagePath, Entry)| matches!(entry.kind, Kind::File(_) | Kind::HardLink(_));
+        self.entries.iter().filter(is_file).count()
     }
 
     /// The bytes of the files' contents; a hard link has none of its own.
     pub fn content_bytes(&self) -> u64 {
-        let sizes = self.entries.values().map(|entry| match &entry.kind {
+        let sizes = self.entries.iter().map(|(_, entry)| match &entry.kind {
             Kind::File(content) => content.size(),
             _ => 0,
         });
         sizes.sum()
+    }
+
+    fn place(&self, path: &ImagePath) -> Result<usize, usize> {
+        self.entries.binary_search_by(|(known, _)| known.cmp(path))
     }
 }

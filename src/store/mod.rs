@@ -3,7 +3,7 @@
 //! ```text
 //! blobs/sha256/HEX     a blob, named by its digest
 //! pieces/HEX           which pieces of fragments a layer's blob holds
-//! facts/NAME           what was learned about a blob or a workspace, and can be learned again
+//! facts/NAME           what was learned about a blob or a workspace, and can be learned again; its digest at the end
 //! tmp/                 files that are being written
 //! lock                 held shared by whoever uses the store, alone by whoever sweeps it
 //! ```
@@ -31,6 +31,9 @@ pub use sweep::{Bounds, Sweep, Usage};
 use crate::digest::{Digest, Hasher};
 use crate::manifest::Descriptor;
 use crate::path::HostPath;
+
+/// How long the digest at the end of a fact is.
+const DIGEST_BYTES: usize = 32;
 
 /// A store in a directory of this disk. Several processes may use one at the same time.
 #[derive(Clone, Debug)]
@@ -161,7 +164,12 @@ impl Store {
     pub fn new_blob(&self) -> Result<NewBlob, StoreError> {
         let tmp = self.dir.join("tmp");
         let file = NamedTempFile::new_in(&tmp).map_err(|source| StoreError::new("write to", &tmp, source))?;
-        Ok(NewBlob { store: self.clone(), file, hasher: Hasher::default() })
+        Ok(NewBlob { store: self.clone(), file, hasher: Some(Hasher::default()) })
+    }
+
+    /// Starts a blob whose writer computes the digest itself, of every byte it writes: it is not computed a second time.
+    pub fn new_blob_of_known_digest(&self) -> Result<NewBlob, StoreError> {
+        Ok(NewBlob { hasher: None, ..self.new_blob()? })
     }
 
     /// The error of a blob whose writing failed.
@@ -176,11 +184,15 @@ impl Store {
         blob.keep(&Digest::of(bytes))
     }
 
-    /// A remembered document; `None` if there is none.
+    /// A remembered document; `None` if there is none, or if its bytes are not those that were remembered.
     pub fn fact(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
         let path = self.dir.join("facts").join(name);
         match fs::read(&path) {
-            Ok(bytes) => Ok(Some(bytes)),
+            Ok(mut bytes) => {
+                let Some(start) = bytes.len().checked_sub(DIGEST_BYTES) else { return Ok(None) };
+                let digest = bytes.split_off(start);
+                Ok((Digest::of(&bytes).as_bytes()[..] == digest[..]).then_some(bytes))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(source) => Err(StoreError::new("read", &path, source)),
         }
@@ -188,7 +200,8 @@ impl Store {
 
     /// Remembers a document.
     pub fn put_fact(&self, name: &str, bytes: &[u8]) -> Result<(), StoreError> {
-        self.write_named(&self.dir.join("facts").join(name), bytes)
+        let digest = Digest::of(bytes);
+        self.write_named(&self.dir.join("facts").join(name), &[bytes, digest.as_bytes()])
     }
 
     fn blob_path(&self, digest: &Digest) -> HostPath {
@@ -206,17 +219,17 @@ fn persist(file: NamedTempFile, path: &HostPath) -> Result<(), StoreError> {
     }
 }
 
-/// A blob that is being written. Hashes what passes.
+/// A blob that is being written. Hashes what passes, unless its writer does.
 pub struct NewBlob {
     store: Store,
     file: NamedTempFile,
-    hasher: Hasher,
+    hasher: Option<Hasher>,
 }
 
 impl NewBlob {
-    /// Ends the blob and gives it its name, if its digest is the one `expected`.
+    /// Ends the blob and gives it its name, if its digest is the one `expected`, or if that is what its writer computed.
     pub fn keep(self, expected: &Digest) -> Result<HostPath, StoreError> {
-        let actual = self.hasher.finish();
+        let actual = self.hasher.map_or(*expected, Hasher::finish);
         if actual != *expected {
             return Err(StoreError::Digest { expected: *expected, actual });
         }
@@ -236,7 +249,9 @@ impl Write for NewBlob {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Through the file itself: the wrapper would put the name of a temporary file into every error.
         let written = self.file.as_file_mut().write(bytes)?;
-        self.hasher.update(&bytes[..written]);
+        if let Some(hasher) = &mut self.hasher {
+            hasher.update(&bytes[..written]);
+        }
         Ok(written)
     }
 
@@ -294,5 +309,13 @@ mod tests {
         store.put_fact("a", b"1").unwrap();
         store.put_fact("a", b"2").unwrap();
         assert_eq!(store.fact("a").unwrap().as_deref(), Some(&b"2"[..]));
+        let path = dir.path().join("facts/a");
+        let bytes = fs::read(&path).unwrap();
+        for damaged in (0..bytes.len()).map(|at| [&bytes[..at], &[bytes[at] ^ 1], &bytes[at + 1..]].concat()) {
+            fs::write(&path, damaged).unwrap();
+            assert_eq!(store.fact("a").unwrap(), None, "a bit is another");
+        }
+        fs::write(&path, b"").unwrap();
+        assert_eq!(store.fact("a").unwrap(), None);
     }
 }

@@ -47,7 +47,7 @@ impl Store {
             table.extend(piece.length.to_le_bytes());
             table.extend(piece.digest.as_bytes());
         }
-        self.write_named(&self.dir.join("pieces").join(blob.hex()), &table)
+        self.write_named(&self.dir.join("pieces").join(blob.hex()), &[&table])
     }
 
     /// The pieces that the store's blobs hold.
@@ -55,10 +55,12 @@ impl Store {
         KnownPieces { store: self.clone(), places: Mutex::new(None) }
     }
 
-    pub(super) fn write_named(&self, path: &HostPath, bytes: &[u8]) -> Result<(), StoreError> {
+    pub(super) fn write_named(&self, path: &HostPath, parts: &[&[u8]]) -> Result<(), StoreError> {
         use std::io::Write as _;
-        let mut blob = self.new_blob()?;
-        blob.write_all(bytes).map_err(|source| StoreError::new("write to", path, source))?;
+        let mut blob = self.new_blob_of_known_digest()?;
+        for part in parts {
+            blob.write_all(part).map_err(|source| StoreError::new("write to", path, source))?;
+        }
         persist(blob.file, path)
     }
 }
@@ -75,18 +77,18 @@ impl KnownPieces {
         }
     }
 
-    /// The compressed bytes of a piece, not verified, and the digest they should have. Whatever cannot be read counts as
-    /// absent: the piece is made anew then.
-    pub fn read(&self, fragment: &FragmentKey, number: u64) -> Option<(Vec<u8>, Digest)> {
+    /// Puts the compressed bytes of a piece, not verified, into `bytes`, and gives the digest they should have. Whatever
+    /// cannot be read counts as absent: the piece is made anew then.
+    pub fn read(&self, fragment: &FragmentKey, number: u64, bytes: &mut Vec<u8>) -> Option<Digest> {
         let place = {
             let mut places = self.lock();
             let places = places.get_or_insert_with(|| self.read_tables());
             *places.get(&(*fragment, number))?
         };
         let file = File::open(self.store.blob_path(&place.blob)).ok()?;
-        let mut bytes = vec![0; usize::try_from(place.length).ok()?];
-        file.read_exact_at(&mut bytes, place.offset).ok()?;
-        Some((bytes, place.digest))
+        bytes.resize(usize::try_from(place.length).ok()?, 0);
+        file.read_exact_at(bytes, place.offset).ok()?;
+        Some(place.digest)
     }
 
     fn read_tables(&self) -> HashMap<(FragmentKey, u64), Place> {
@@ -129,11 +131,13 @@ mod tests {
         let piece = PackedPiece { fragment, number: 1, offset: 2, length: 3, digest: Digest::of(b"234") };
         store.put_pieces(&digest, &[piece]).unwrap();
         let known = store.known_pieces();
-        assert_eq!(known.read(&fragment, 1), Some((b"234".to_vec(), piece.digest)));
-        assert_eq!(known.read(&fragment, 0), None);
+        let mut bytes = Vec::new();
+        assert_eq!(known.read(&fragment, 1, &mut bytes), Some(piece.digest));
+        assert_eq!(bytes, b"234");
+        assert_eq!(known.read(&fragment, 0, &mut bytes), None);
         fs::write(&blob, "01").unwrap();
-        assert_eq!(known.read(&fragment, 1), None, "a blob that lost its end");
+        assert_eq!(known.read(&fragment, 1, &mut bytes), None, "a blob that lost its end");
         fs::remove_file(&blob).unwrap();
-        assert_eq!(known.read(&fragment, 1), None, "a blob that is gone");
+        assert_eq!(known.read(&fragment, 1, &mut bytes), None, "a blob that is gone");
     }
 }

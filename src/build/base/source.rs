@@ -74,7 +74,7 @@ async fn download(
     context: &Context,
 ) -> Result<HostPath, BuildError> {
     let task = context.progress.task(&format!("fetching {} of the base", descriptor.digest.short()), descriptor.size);
-    let mut blob = StoreSink(context.store.new_blob()?);
+    let mut blob = StoreSink(context.store.new_blob_of_known_digest()?);
     let result = client.blob(repository, descriptor, &mut blob, &|bytes| task.advance(bytes)).await;
     match result {
         Ok(()) => Ok(blob.0.keep(&descriptor.digest)?),
