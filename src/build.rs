@@ -108,10 +108,13 @@ async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildEr
     let Decided { plan, bases, destinations, index } = decide(request, context).await?;
 
     let mut packed = pack::pack(&plan, context)?;
-    pack::save_index(index, context)?;
+    let saving = pack::save_index_meanwhile(index, context);
     let images = pack::assemble_images(&plan, &packed, &bases, context)?;
 
-    let deliveries = deliver::deliver(&plan, &mut packed, &images, &destinations, &bases, request, context).await?;
+    let delivered = deliver::deliver(&plan, &mut packed, &images, &destinations, &bases, request, context).await;
+    // Whatever comes of the delivery, what was learned is kept.
+    saving.await.unwrap_or_else(|error| Err(BuildError::Task(error.into())))?;
+    let deliveries = delivered?;
     Ok(Built { plan, packed, images, deliveries })
 }
 

@@ -146,6 +146,15 @@ impl ImagePath {
         Self(bytes)
     }
 
+    /// Whether this path is one of the names in the directory `dir`.
+    pub fn lies_in(&self, dir: &Self) -> bool {
+        let inside = self.0.strip_prefix(dir.0.as_slice()).and_then(|inside| match dir.0.as_slice() {
+            b"/" => Some(inside),
+            _ => inside.strip_prefix(b"/"),
+        });
+        inside.is_some_and(|name| !name.is_empty() && !name.contains(&b'/'))
+    }
+
     /// The range that holds exactly the paths below this one, in the order of paths.
     pub fn below(&self) -> std::ops::Range<Self> {
         let with = |last: u8| {

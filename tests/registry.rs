@@ -12,7 +12,7 @@ use harness::registry::Registry;
 use pirogue::digest::Digest;
 use pirogue::manifest::{Descriptor, media_type};
 use pirogue::registry::{
-    Client, ClientOptions, CredentialFiles, Failure, Pushed, Reference, RegistryError, Repository, RetryPolicy,
+    Client, ClientOptions, CredentialFiles, Failure, Offer, Reference, RegistryError, Repository, RetryPolicy,
 };
 use tempfile::TempDir;
 
@@ -46,6 +46,14 @@ fn movable<T: Send>(call: T) -> T {
     call
 }
 
+/// How a blob came to be in a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pushed {
+    AlreadyThere,
+    Mounted,
+    Uploaded,
+}
+
 /// Bytes that no short pattern repeats, in a file, with their descriptor.
 struct Blob {
     bytes: Vec<u8>,
@@ -69,7 +77,14 @@ impl Blob {
         let on_bytes = |bytes| {
             told.fetch_add(bytes, Ordering::Relaxed);
         };
-        let pushed = movable(client.push_blob(to, &self.descriptor, &self.path, from, &on_bytes)).await?;
+        let pushed = match movable(client.offer_blob(to, &self.descriptor, from)).await? {
+            Offer::AlreadyThere => Pushed::AlreadyThere,
+            Offer::Mounted => Pushed::Mounted,
+            Offer::Wanted(session) => {
+                movable(client.send_blob(to, &self.descriptor, &self.path, session, &on_bytes)).await?;
+                Pushed::Uploaded
+            }
+        };
         let expected = if pushed == Pushed::Uploaded { self.descriptor.size } else { 0 };
         assert_eq!(told.into_inner(), expected, "what is told adds up");
         Ok(pushed)

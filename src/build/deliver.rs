@@ -1,6 +1,6 @@
 //! The step that brings images to their destinations: blobs, then configs, then manifests, then names.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::try_join_all;
 
@@ -11,7 +11,7 @@ use crate::image::Image;
 use crate::layout::LayoutWriter;
 use crate::manifest::{Descriptor, media_type};
 use crate::path::HostPath;
-use crate::registry::{Pushed, Reference, Repository};
+use crate::registry::{Offer, Reference, Repository, Session};
 use crate::store::StoreError;
 
 /// An image that has arrived.
@@ -47,16 +47,15 @@ pub(super) async fn deliver(
             Some(Shipment { service, image, base, tags })
         })
         .collect();
+    let mut courier = Courier { plan, packed, context };
     let mut deliveries = Vec::new();
     for destination in destinations {
-        match destination {
-            Destination::Layout { dir, tag } => {
-                deliveries.extend(to_layout(dir, tag.as_deref(), &shipments, plan, packed, context).await?);
-            }
+        deliveries.extend(match destination {
+            Destination::Layout { dir, tag } => courier.to_layout(dir, tag.as_deref(), &shipments).await?,
             Destination::Registry { repository, tag } => {
-                deliveries.extend(to_registry(repository, tag.as_deref(), &shipments, plan, packed, context).await?);
+                courier.to_registry(repository, tag.as_deref(), &shipments).await?
             }
-        }
+        });
     }
     Ok(deliveries)
 }
@@ -78,6 +77,20 @@ impl Shipment<'_> {
         self.image.manifest.parsed().config.clone()
     }
 
+    /// The layers, bottom first, each with whether it is the base's.
+    fn layers(&self) -> impl Iterator<Item = (&Descriptor, bool)> {
+        let layers = self.image.manifest.parsed().layers.iter().enumerate();
+        layers.map(|(position, layer)| (layer, position < self.image.base_layers))
+    }
+
+    /// The places in the plan of the own layers that are among `wanted`.
+    fn planned(&self, wanted: &BTreeSet<Digest>, packed: &PackedLayers) -> Vec<usize> {
+        let is_wanted = |&&index: &&usize| {
+            packed.layers.get(index).is_some_and(|layer| wanted.contains(&layer.descriptor().digest))
+        };
+        self.service.layers.iter().filter(is_wanted).copied().collect()
+    }
+
     /// The file of a blob that pirogue made.
     fn own_blob(&self, descriptor: &Descriptor, context: &Context) -> Result<HostPath, BuildError> {
         context.store.blob(descriptor)?.ok_or_else(|| {
@@ -88,80 +101,130 @@ impl Shipment<'_> {
     }
 }
 
-async fn to_layout(
-    dir: &HostPath,
-    tag: Option<&str>,
-    shipments: &[Shipment<'_>],
-    plan: &BuildPlan,
-    packed: &mut PackedLayers,
-    context: &Context,
-) -> Result<Vec<Delivery>, BuildError> {
-    let images = if shipments.len() == 1 { "one image".to_owned() } else { format!("{} images", shipments.len()) };
-    context.progress.step(&format!("writing {images} to {dir}"));
-    let mut writer = LayoutWriter::open(dir)?;
-    let mut deliveries = Vec::new();
-    for shipment in shipments {
-        let Shipment { image, base, tags, .. } = shipment;
-        for layer in image.base_layers() {
-            if !writer.has_blob(layer) {
-                writer.put_file(layer, &base.fetch(layer, context).await?)?;
-            }
-        }
-        let missing =
-            |&&index: &&usize| packed.layers.get(index).is_some_and(|layer| !writer.has_blob(layer.descriptor()));
-        let missing: Vec<usize> = shipment.service.layers.iter().filter(missing).copied().collect();
-        pack::mend(plan, packed, &missing, context)?;
-        for layer in image.own_layers() {
-            context.cancellation.check()?;
-            writer.put_file(layer, &shipment.own_blob(layer, context)?)?;
-        }
-        writer.put_bytes(&shipment.config(), image.config.bytes())?;
-        let manifest = image.descriptor();
-        writer.put_bytes(&manifest, image.manifest.bytes())?;
-        for name in Destination::layout_names(tag, shipment.name(), tags) {
-            writer.name(&name, manifest.clone());
-            deliveries.push(Delivery {
-                service: shipment.name().to_owned(),
-                name: format!("oci:{dir}:{name}"),
-                digest: manifest.digest,
-                sent_bytes: 0,
-            });
-        }
-    }
-    writer.finish()?;
-    Ok(deliveries)
+/// Brings shipments to destinations. What a destination has already is not read, whether the store has it or not.
+struct Courier<'a> {
+    plan: &'a BuildPlan,
+    packed: &'a mut PackedLayers,
+    context: &'a Context,
 }
 
-async fn to_registry(
-    repository: &str,
-    tag: Option<&str>,
-    shipments: &[Shipment<'_>],
-    plan: &BuildPlan,
-    packed: &mut PackedLayers,
-    context: &Context,
-) -> Result<Vec<Delivery>, BuildError> {
-    let mut deliveries = Vec::new();
-    // Where in the registry each blob is already, so that the others' repositories can mount it from there.
-    let mut known: BTreeMap<Digest, Repository> = BTreeMap::new();
-    for shipment in shipments {
-        let settings = &shipment.service.settings;
-        let references = Destination::references(repository, tag, shipment.name(), settings, shipment.tags)
-            .map_err(BuildError::Destination)?;
-        for reference in references {
-            let mut sent = 0;
-            let digest = shipment.image.manifest.digest();
-            if !is_there(&reference, digest, context).await? {
-                context.progress.step(&format!("pushing {reference}"));
-                pack::mend(plan, packed, &shipment.service.layers, context)?;
-                sent = push_blobs(shipment, reference.repository(), &mut known, context).await?;
-                let manifest = shipment.image.manifest.bytes().to_vec();
-                context.client.push_manifest(&reference, media_type::MANIFEST, manifest).await?;
+impl Courier<'_> {
+    async fn to_layout(
+        &mut self,
+        dir: &HostPath,
+        tag: Option<&str>,
+        shipments: &[Shipment<'_>],
+    ) -> Result<Vec<Delivery>, BuildError> {
+        let images = if shipments.len() == 1 { "one image".to_owned() } else { format!("{} images", shipments.len()) };
+        self.context.progress.step(&format!("writing {images} to {dir}"));
+        let mut writer = LayoutWriter::open(dir)?;
+        let mut deliveries = Vec::new();
+        for shipment in shipments {
+            self.layers_to_layout(&mut writer, shipment).await?;
+            let Shipment { image, tags, .. } = shipment;
+            writer.put_bytes(&shipment.config(), image.config.bytes())?;
+            let manifest = image.descriptor();
+            writer.put_bytes(&manifest, image.manifest.bytes())?;
+            for name in Destination::layout_names(tag, shipment.name(), tags) {
+                writer.name(&name, manifest.clone());
+                deliveries.push(Delivery {
+                    service: shipment.name().to_owned(),
+                    name: format!("oci:{dir}:{name}"),
+                    digest: manifest.digest,
+                    sent_bytes: 0,
+                });
             }
-            let name = reference.to_string();
-            deliveries.push(Delivery { service: shipment.name().to_owned(), name, digest, sent_bytes: sent });
         }
+        writer.finish()?;
+        Ok(deliveries)
     }
-    Ok(deliveries)
+
+    async fn layers_to_layout(&mut self, writer: &mut LayoutWriter, shipment: &Shipment<'_>) -> Result<(), BuildError> {
+        let missing: Vec<(&Descriptor, bool)> =
+            shipment.layers().filter(|(layer, _)| !writer.has_blob(layer)).collect();
+        let wanted = missing.iter().map(|(layer, _)| layer.digest).collect();
+        pack::mend(self.plan, self.packed, &shipment.planned(&wanted, self.packed), self.context)?;
+        for (layer, is_base) in missing {
+            self.context.cancellation.check()?;
+            let path = match is_base {
+                true => shipment.base.fetch(layer, self.context).await?,
+                false => shipment.own_blob(layer, self.context)?,
+            };
+            writer.put_file(layer, &path)?;
+        }
+        Ok(())
+    }
+
+    async fn to_registry(
+        &mut self,
+        repository: &str,
+        tag: Option<&str>,
+        shipments: &[Shipment<'_>],
+    ) -> Result<Vec<Delivery>, BuildError> {
+        let mut deliveries = Vec::new();
+        // Where in the registry each blob is already, so that the others' repositories can mount it from there.
+        let mut known: BTreeMap<Digest, Repository> = BTreeMap::new();
+        for shipment in shipments {
+            let settings = &shipment.service.settings;
+            let references = Destination::references(repository, tag, shipment.name(), settings, shipment.tags)
+                .map_err(BuildError::Destination)?;
+            for reference in references {
+                let mut sent = 0;
+                let digest = shipment.image.manifest.digest();
+                if !is_there(&reference, digest, self.context).await? {
+                    self.context.progress.step(&format!("pushing {reference}"));
+                    sent = self.push_blobs(shipment, reference.repository(), &mut known).await?;
+                    let manifest = shipment.image.manifest.bytes().to_vec();
+                    self.context.client.push_manifest(&reference, media_type::MANIFEST, manifest).await?;
+                }
+                let name = reference.to_string();
+                deliveries.push(Delivery { service: shipment.name().to_owned(), name, digest, sent_bytes: sent });
+            }
+        }
+        Ok(deliveries)
+    }
+
+    /// Pushes the layers, then the config. Gives the number of bytes sent.
+    async fn push_blobs(
+        &mut self,
+        shipment: &Shipment<'_>,
+        repository: &Repository,
+        known: &mut BTreeMap<Digest, Repository>,
+    ) -> Result<u64, BuildError> {
+        let client = &self.context.client;
+        let base_repository = shipment.base.repository().filter(|base| base.registry() == repository.registry());
+        let offers = shipment.layers().map(async |(layer, is_base)| {
+            let mount_from = known.get(&layer.digest).or(base_repository.filter(|_| is_base));
+            Ok::<_, BuildError>((layer, is_base, client.offer_blob(repository, layer, mount_from).await?))
+        });
+        let wanted: Vec<(&Descriptor, bool, Session)> = try_join_all(offers)
+            .await?
+            .into_iter()
+            .filter_map(|(layer, is_base, offer)| match offer {
+                Offer::Wanted(session) => Some((layer, is_base, session)),
+                Offer::AlreadyThere | Offer::Mounted => None,
+            })
+            .collect();
+        let digests = wanted.iter().map(|(layer, ..)| layer.digest).collect();
+        pack::mend(self.plan, self.packed, &shipment.planned(&digests, self.packed), self.context)?;
+        let context = self.context;
+        let sendings = wanted.into_iter().map(async |(layer, is_base, session)| {
+            let path = match is_base {
+                true => shipment.base.fetch(layer, context).await?,
+                false => shipment.own_blob(layer, context)?,
+            };
+            send(repository, layer, &path, session, context).await
+        });
+        let mut sent: u64 = try_join_all(sendings).await?.into_iter().sum();
+        let config = shipment.config();
+        if let Offer::Wanted(session) = client.offer_blob(repository, &config, None).await? {
+            sent += send(repository, &config, &shipment.own_blob(&config, context)?, session, context).await?;
+        }
+        for (layer, _) in shipment.layers() {
+            known.entry(layer.digest).or_insert_with(|| repository.clone());
+        }
+        Ok(sent)
+    }
 }
 
 /// Whether the tag names exactly this manifest already.
@@ -170,48 +233,17 @@ async fn is_there(reference: &Reference, digest: Digest, context: &Context) -> R
     Ok(found.is_some_and(|descriptor| descriptor.digest == digest))
 }
 
-/// Pushes the layers, then the config. Gives the number of bytes sent.
-async fn push_blobs(
-    shipment: &Shipment<'_>,
-    repository: &Repository,
-    known: &mut BTreeMap<Digest, Repository>,
-    context: &Context,
-) -> Result<u64, BuildError> {
-    let base_repository = shipment.base.repository().filter(|base| base.registry() == repository.registry());
-    let pushes = shipment.image.manifest.parsed().layers.iter().enumerate().map(|(index, layer)| {
-        let is_base = index < shipment.image.base_layers;
-        let mount_from = known.get(&layer.digest).or(base_repository.filter(|_| is_base));
-        push_blob(shipment, repository, layer, is_base, mount_from, context)
-    });
-    let mut sent: u64 = try_join_all(pushes).await?.into_iter().sum();
-    sent += push_blob(shipment, repository, &shipment.config(), false, None, context).await?;
-    for layer in &shipment.image.manifest.parsed().layers {
-        known.entry(layer.digest).or_insert_with(|| repository.clone());
-    }
-    Ok(sent)
-}
-
-async fn push_blob(
-    shipment: &Shipment<'_>,
+/// Sends a blob. Gives the number of its bytes.
+async fn send(
     repository: &Repository,
     blob: &Descriptor,
-    is_base: bool,
-    mount_from: Option<&Repository>,
+    path: &HostPath,
+    session: Session,
     context: &Context,
 ) -> Result<u64, BuildError> {
     context.cancellation.check()?;
-    // A layer of the base is fetched only if the registry lacks it.
-    if is_base && context.store.blob(blob)?.is_none() && context.client.has_blob(repository, blob).await? {
-        return Ok(0);
-    }
-    let path = match is_base {
-        true => shipment.base.fetch(blob, context).await?,
-        false => shipment.own_blob(blob, context)?,
-    };
     let task = context.progress.task(&format!("pushing {}", blob.digest.short()), blob.size);
     let on_bytes = |bytes| task.advance(bytes);
-    match context.client.push_blob(repository, blob, path.as_path(), mount_from, &on_bytes).await? {
-        Pushed::Uploaded => Ok(blob.size),
-        Pushed::AlreadyThere | Pushed::Mounted => Ok(0),
-    }
+    context.client.send_blob(repository, blob, path.as_path(), session, &on_bytes).await?;
+    Ok(blob.size)
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::BufWriter;
 
 use rayon::prelude::*;
-use tokio::task::block_in_place;
+use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 
 use super::base::ResolvedBase;
 use super::{BuildError, BuildPlan, Context};
@@ -41,6 +41,12 @@ pub(super) fn save_index(index: StatIndex, context: &Context) -> Result<(), Buil
         context.store.put_fact(&name, &bytes)?;
     }
     Ok(())
+}
+
+/// Does that on another thread.
+pub(super) fn save_index_meanwhile(index: StatIndex, context: &Context) -> JoinHandle<Result<(), BuildError>> {
+    let context = context.clone();
+    spawn_blocking(move || save_index(index, &context))
 }
 
 fn index_name(root: &HostPath) -> String {
@@ -82,7 +88,7 @@ pub(super) fn pack(plan: &BuildPlan, context: &Context) -> Result<PackedLayers, 
 }
 
 /// Makes sure that the layers at these places of a plan can be delivered: what an earlier build left is read whole, and
-/// packed again where it is damaged.
+/// packed again where it is damaged or gone.
 pub(super) fn mend(
     plan: &BuildPlan,
     packed: &mut PackedLayers,
@@ -102,7 +108,8 @@ pub(super) fn mend(
         for index in damaged.into_iter().flatten() {
             let (Some(planned), Some(known)) = (plan.layers.get(index), packed.layers.get(index)) else { continue };
             let expected = known.descriptor().digest;
-            context.progress.step(&format!("packing {} again, which is damaged in the cache", expected.short()));
+            let what = if context.store.blob(known.descriptor())?.is_some() { "damaged in" } else { "missing from" };
+            context.progress.step(&format!("packing {} again, which is {what} the cache", expected.short()));
             let keys = LayerKeys::of(planned, context.mtime, plan.compression);
             let layer = write_layer(planned, &keys, packing, &pieces, context, &mut packed.compressed)?;
             packed.written += 1;
@@ -155,11 +162,13 @@ fn write_layer(
     Ok(packed.layer)
 }
 
-/// A layer that was packed before and whose blob is there.
+/// A layer that was packed before. Its blob may be gone: it is made again if a destination wants it.
 fn known_layer(keys: &LayerKeys, context: &Context) -> Result<Option<Layer>, BuildError> {
     let Some(bytes) = context.store.fact(&layer_name(keys))? else { return Ok(None) };
     let Ok(layer) = serde_json::from_slice::<Layer>(&bytes) else { return Ok(None) };
-    Ok(context.store.blob(layer.descriptor())?.map(|_| layer))
+    // What is asked for is swept last.
+    context.store.blob(layer.descriptor())?;
+    Ok(Some(layer))
 }
 
 fn layer_name(keys: &LayerKeys) -> String {

@@ -1,6 +1,6 @@
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use super::ClosureError;
 use crate::host::{self, StatIndex};
@@ -13,7 +13,7 @@ const READER: &str = "package.json 1";
 pub struct InstalledPackages<'a> {
     workspace: &'a Workspace,
     index: &'a StatIndex,
-    package_jsons: Mutex<BTreeMap<WorkspacePath, Option<PackageJson>>>,
+    package_jsons: Mutex<HashMap<WorkspacePath, Arc<PackageJson>>>,
     resolved: Mutex<HashMap<(WorkspacePath, String), Option<ResolvedPackage>>>,
     folders: Mutex<HashMap<PathBuf, Folder>>,
 }
@@ -138,15 +138,16 @@ impl<'a> InstalledPackages<'a> {
     }
 
     /// The package.json of the package in `dir`; an empty one where it has none, as Node allows.
-    pub fn package_json(&self, dir: &WorkspacePath) -> Result<PackageJson, ClosureError> {
+    pub fn package_json(&self, dir: &WorkspacePath) -> Result<Arc<PackageJson>, ClosureError> {
         if let Some(known) = lock(&self.package_jsons).get(dir) {
-            return Ok(known.clone().unwrap_or_default());
+            return Ok(known.clone());
         }
         let path = self.workspace.on_host(dir).join("package.json");
         let read = self.index.derived(&path, READER, PackageJson::parse)?.transpose();
         let read = read.map_err(|reason| WorkspaceError::InvalidPackageJson { path, reason })?;
-        lock(&self.package_jsons).insert(dir.clone(), read.clone());
-        Ok(read.unwrap_or_default())
+        let package_json = Arc::new(read.unwrap_or_default());
+        lock(&self.package_jsons).insert(dir.clone(), package_json.clone());
+        Ok(package_json)
     }
 }
 

@@ -9,6 +9,7 @@ mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 
 pub use imports::{Import, ScanError, Scanned, scan};
 pub use installed::{InstalledPackages, ResolvedPackage};
@@ -38,7 +39,7 @@ pub struct DependencyClosure {
 #[derive(Clone, Debug)]
 pub struct ClosurePackage {
     /// What its package.json says.
-    pub package_json: PackageJson,
+    pub package_json: Arc<PackageJson>,
     /// Why it is there; where several edges lead to it, the first one met walking breadth first.
     pub reason: Reason,
 }

@@ -106,7 +106,7 @@ fn add_undeclared(
     member: &WorkspacePath,
     imports: &[Import],
 ) -> Result<(), ClosureError> {
-    let own_name = walk.installed.package_json(member)?.name;
+    let own_name = walk.installed.package_json(member)?.name.clone();
     for import in imports {
         if Some(&import.package) == own_name.as_ref() {
             continue;

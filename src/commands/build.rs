@@ -10,5 +10,7 @@ pub(super) fn run(arguments: &Build, environment: &Environment) -> Result<(), Co
     let built = session.run(build::build(&arguments.request(), &session.context))?;
     let report = BuildReport::new(&built);
     let text = if arguments.json { terminal::json(&report) } else { table(&report) };
+    // The program ends here, and the system takes back memory faster than it can be given back tree by tree.
+    std::mem::forget(built);
     terminal::output(&text).map_err(CommandError::Output)
 }

@@ -12,7 +12,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Entry, FileTree, Fragment, LayerPlan, LayerRole, TreeError, identical_files};
+use super::{Entry, FileTree, Fragment, Kind, LayerPlan, LayerRole, TreeError, identical_files};
 use crate::path::ImagePath;
 
 /// A set of services, by their names.
@@ -149,14 +149,17 @@ fn with_directories(
 ) -> Result<Vec<Fragment>, TreeError> {
     let mut tree = FileTree::default();
     for fragment in &fragments {
-        let mut last_parent = None;
-        for (path, _) in fragment.tree.iter() {
-            // Files of one directory come one after the other.
-            let parent = path.parent();
-            if parent == last_parent {
+        // The directories of the tree that the last entry lies in, as far as they come one after the other.
+        let mut inside: Vec<&ImagePath> = Vec::new();
+        for (path, entry) in fragment.tree.iter() {
+            while inside.pop_if(|dir| !path.lies_in(dir)).is_some() {}
+            let has_parent = !inside.is_empty();
+            if entry.kind == Kind::Directory {
+                inside.push(path);
+            }
+            if has_parent {
                 continue;
             }
-            last_parent = parent;
             for above in path.ancestors() {
                 if tree.get(&above).is_some() || fragment.tree.get(&above).is_some() {
                     break;

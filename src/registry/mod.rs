@@ -37,7 +37,7 @@ pub use error::{Failure, RegistryError};
 pub use exchange::Exchange;
 pub use host::RegistryHost;
 pub use pull::PulledManifest;
-pub use push::Pushed;
+pub use push::{Offer, Session};
 pub use reference::{Reference, ReferenceError, Repository};
 pub use retry::RetryPolicy;
 

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode};
 use tokio::time::sleep;
+use url::Url;
 
 use super::auth::Access;
 use super::body::{Body, Meter};
@@ -19,44 +20,58 @@ use super::{Client, Reference, RegistryError, Repository};
 use crate::digest::Digest;
 use crate::manifest::{Descriptor, MANIFEST_LIMIT};
 
-/// How a blob came to be in a repository.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Pushed {
-    /// It was there before.
+/// What a repository said to a blob it was offered.
+#[derive(Debug)]
+pub enum Offer {
+    /// It has it.
     AlreadyThere,
-    /// The registry took it from another of its repositories.
+    /// It took it from another repository of the registry.
     Mounted,
-    /// Its bytes were sent.
-    Uploaded,
+    /// It wants the bytes.
+    Wanted(Session),
 }
 
+/// The upload that a registry opened of its own accord, if it did.
+#[derive(Debug)]
+pub struct Session(Option<Url>);
+
 impl Client {
-    /// Puts a blob into `repository`: looks whether it is there, else has it mounted from `mount_from`, else sends the
-    /// file `source`. `on_bytes` is told of what is sent, never of more than the blob's size in all.
-    pub async fn push_blob(
+    /// Offers a blob to `repository`: looks whether it is there, else has it mounted from `mount_from`. No byte of it is
+    /// sent.
+    pub async fn offer_blob(
+        &self,
+        repository: &Repository,
+        descriptor: &Descriptor,
+        mount_from: Option<&Repository>,
+    ) -> Result<Offer, RegistryError> {
+        if self.seems_there(repository, descriptor).await? {
+            return Ok(Offer::AlreadyThere);
+        }
+        match mount_from {
+            None => Ok(Offer::Wanted(Session(None))),
+            Some(from) => Ok(match self.mount(repository, descriptor.digest, from).await? {
+                Mount::Done => Offer::Mounted,
+                Mount::Session(opened) => Offer::Wanted(Session(Some(opened))),
+                Mount::Refused => Offer::Wanted(Session(None)),
+            }),
+        }
+    }
+
+    /// Sends a blob that `repository` wants from the file `source`. `on_bytes` is told of what is sent, never of more than
+    /// the blob's size in all.
+    pub async fn send_blob(
         &self,
         repository: &Repository,
         descriptor: &Descriptor,
         source: &Path,
-        mount_from: Option<&Repository>,
+        session: Session,
         on_bytes: &(dyn Fn(u64) + Sync),
-    ) -> Result<Pushed, RegistryError> {
-        if self.seems_there(repository, descriptor).await? {
-            return Ok(Pushed::AlreadyThere);
-        }
-        let mut session = None;
-        if let Some(from) = mount_from {
-            match self.mount(repository, descriptor.digest, from).await? {
-                Mount::Done => return Ok(Pushed::Mounted),
-                Mount::Session(opened) => session = Some(opened),
-                Mount::Refused => {}
-            }
-        }
+    ) -> Result<(), RegistryError> {
         let meter = Meter::new(on_bytes);
         let body = Body::File { path: Arc::from(source), size: descriptor.size };
-        self.upload(repository, descriptor, &body, session, &meter).await?;
+        self.upload(repository, descriptor, &body, session.0, &meter).await?;
         meter.reach(descriptor.size);
-        Ok(Pushed::Uploaded)
+        Ok(())
     }
 
     /// Puts a manifest or index under the reference's tag, or under its digest alone if it has no tag, and makes sure
