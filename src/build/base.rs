@@ -1,10 +1,10 @@
 //! The step that resolves bases: from what the user wrote to a manifest, a config and the merged file system.
 
+mod download;
 mod source;
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io;
+use std::io::{BufReader, Read};
 
 use futures_util::future::try_join_all;
 use source::{Source, pull};
@@ -317,16 +317,14 @@ async fn listing(
             return Ok(listing);
         }
     }
-    let path = source.fetch(name, layer, context).await?;
     let base = name.to_owned();
     // Only layers get here.
     let compression = media_type::compression(&layer.media_type).unwrap_or(media_type::Compression::None);
-    let listing = blocking(move || {
-        let damaged = |source| BaseError::Listing { base: base.clone(), source };
-        let file = File::open(&path).map_err(|error| damaged(error.into()))?;
-        Ok(list(io::BufReader::with_capacity(1 << 16, file), compression, &TEXTS).map_err(damaged)?)
-    })
-    .await?;
+    let read = move |blob: Box<dyn Read + Send>| {
+        let damaged = |source| BaseError::Listing { base, source };
+        Ok(list(BufReader::with_capacity(1 << 16, blob), compression, &TEXTS).map_err(damaged)?)
+    };
+    let listing = source.read(name, layer, context, read).await?;
     let bytes = serde_json::to_vec(&listing).unwrap_or_default();
     context.store.put_fact(&fact, &bytes)?;
     Ok(listing)

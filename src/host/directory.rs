@@ -10,6 +10,9 @@ use rustix::fs::{AtFlags, Mode, OFlags, RawDir};
 use super::{HostError, Stamp};
 use crate::path::HostPath;
 
+/// How directories are opened.
+const DIRECTORY: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
 /// An open directory. What is looked at or opened relative to it spares the kernel the way there.
 pub struct Directory {
     path: Arc<HostPath>,
@@ -28,8 +31,16 @@ pub struct StampedEntry {
 impl Directory {
     /// Opens the directory at `path`.
     pub fn open(path: HostPath) -> Result<Self, HostError> {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        match rustix::fs::open(path.as_path(), flags, Mode::empty()) {
+        match rustix::fs::open(path.as_path(), DIRECTORY, Mode::empty()) {
+            Ok(fd) => Ok(Self { path: Arc::new(path), fd }),
+            Err(errno) => Err(HostError::new("read the directory", &path, errno.into())),
+        }
+    }
+
+    /// Opens a directory in it.
+    pub fn open_directory(&self, name: &OsStr) -> Result<Self, HostError> {
+        let path = self.path.join(name);
+        match rustix::fs::openat(&self.fd, name, DIRECTORY, Mode::empty()) {
             Ok(fd) => Ok(Self { path: Arc::new(path), fd }),
             Err(errno) => Err(HostError::new("read the directory", &path, errno.into())),
         }

@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
@@ -9,6 +10,10 @@ use crate::digest::Digest;
 use crate::host::{self, Directory, FileContent, HostError, Stamp, StatIndex};
 use crate::path::{HostPath, ImagePath, ImagePathError};
 use crate::workspace::{Workspace, WorkspacePath};
+
+/// Down to this depth below a package's root, directories are looked at on several cores; below it there are too many and
+/// each is too small.
+const SHARED_DEPTH: usize = 1;
 
 /// Collects files of a workspace into trees, at the places they have in the image.
 pub struct Collector<'a> {
@@ -63,29 +68,31 @@ impl Collector<'_> {
     /// wrote about the host.
     pub fn package(&self, dir: &WorkspacePath) -> Result<FileTree, CollectError> {
         let mut entries = Vec::new();
-        self.directory(dir, Path::new(""), &self.image_path(dir)?, &mut entries)?;
+        let directory = Directory::open(self.workspace.on_host(dir))?;
+        self.directory(dir, Path::new(""), &directory, &self.image_path(dir)?, &mut entries)?;
         Ok(FileTree::of(entries)?)
     }
 
-    /// The entries below a directory of a package, which lies at `place` in the image. Directories are looked at on all
-    /// cores.
+    /// The entries below a directory of a package, which lies at `place` in the image. Directories near the package's root
+    /// are looked at on all cores.
     fn directory(
         &self,
         package: &WorkspacePath,
         below: &Path,
+        directory: &Directory,
         place: &ImagePath,
         collected: &mut Vec<(ImagePath, Entry)>,
     ) -> Result<(), CollectError> {
-        let directory = Directory::open(self.workspace.on_host(package).join(below))?;
-        let is_left_out = |path: &Path| path == Path::new("node_modules") || is_volatile(path);
         let mut entries = directory.entries()?;
-        entries.retain(|entry| !is_left_out(&below.join(&entry.name)));
-        let contents = self.index.contents(&directory, &entries)?;
+        if may_be_left_out(below) {
+            entries.retain(|entry| !is_left_out(&below.join(&entry.name)));
+        }
+        let contents = self.index.contents(directory, &entries)?;
         let mut directories = Vec::new();
         for (entry, content) in entries.iter().zip(contents) {
             let place = place.child(&entry.name);
             if entry.stamp.is_dir() {
-                directories.push((below.join(&entry.name), place.clone()));
+                directories.push((&entry.name, place.clone()));
                 collected.push((place, Entry::directory(self.owner)));
             } else if let Some(FileContent { digest, kept }) = content {
                 let file = HostFile::new(directory.path(), &entry.name, kept);
@@ -96,19 +103,19 @@ impl Collector<'_> {
                 collected.push((place, self.link_or_refuse(&path, on_host, &entry.stamp)?));
             }
         }
-        drop(directory);
-        let look = |(path, place): &(PathBuf, ImagePath)| {
-            let mut below = Vec::new();
-            self.directory(package, path, place, &mut below).map(|()| below)
+        let look = |(name, place): &(&OsString, ImagePath), collected: &mut Vec<_>| {
+            let inside = directory.open_directory(name)?;
+            self.directory(package, &below.join(name), &inside, place, collected)
         };
-        match &directories[..] {
-            [] => {}
-            [(path, place)] => self.directory(package, path, place, collected)?,
-            several => {
-                let looked_at: Vec<_> = several.par_iter().map(look).collect::<Result<_, CollectError>>()?;
-                collected.extend(looked_at.into_iter().flatten());
-            }
+        if directories.len() < 2 || below.components().count() > SHARED_DEPTH {
+            return directories.iter().try_for_each(|directory| look(directory, collected));
         }
+        let look_apart = |directory| {
+            let mut collected = Vec::new();
+            look(directory, &mut collected).map(|()| collected)
+        };
+        let looked_at: Vec<_> = directories.par_iter().map(look_apart).collect::<Result<_, CollectError>>()?;
+        collected.extend(looked_at.into_iter().flatten());
         Ok(())
     }
 
@@ -121,7 +128,7 @@ impl Collector<'_> {
         let mut sum = (0, 0);
         for entry in Directory::open(self.workspace.on_host(package).join(below))?.entries()? {
             let path = below.join(&entry.name);
-            if path == Path::new("node_modules") || is_volatile(&path) {
+            if is_left_out(&path) {
                 continue;
             }
             let (files, bytes) = match entry.stamp.is_dir() {
@@ -247,6 +254,16 @@ impl Collector<'_> {
         lexically_joined(parent, &target).ok_or_else(leaves)?;
         Ok(target)
     }
+}
+
+/// Whether a path, relative to the root of a package, is no part of the package.
+fn is_left_out(path: &Path) -> bool {
+    path == Path::new("node_modules") || is_volatile(path)
+}
+
+/// Whether a directory of a package can hold such paths; most cannot, and need not be asked name by name.
+fn may_be_left_out(dir: &Path) -> bool {
+    dir.as_os_str().is_empty() || dir.starts_with("build")
 }
 
 /// `dir/target` without `..`; `None` if it is absolute or leads above the root that `dir` is relative to.

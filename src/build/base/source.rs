@@ -1,7 +1,9 @@
 //! Where the blobs of a base lie, and how they are fetched.
 
-use std::io::{self, Write};
+use std::fs::File;
+use std::io::Read;
 
+use super::download::{download, download_and_read};
 use super::{BaseError, blocking};
 use crate::build::{BuildError, Context};
 use crate::layout::Layout;
@@ -44,6 +46,27 @@ impl Source {
         Ok(std::fs::read(&path).map_err(|source| StoreError::Io { action: "read", path, source })?)
     }
 
+    /// What `read` makes of a blob. One that has to be downloaded is read while it comes.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        base: &str,
+        descriptor: &Descriptor,
+        context: &Context,
+        read: impl FnOnce(Box<dyn Read + Send>) -> Result<T, BuildError> + Send + 'static,
+    ) -> Result<T, BuildError> {
+        if let Self::Registry(client, repository) = self
+            && context.store.blob(descriptor)?.is_none()
+        {
+            return download_and_read(base, client, repository, descriptor, context, read).await;
+        }
+        let path = self.fetch(base, descriptor, context).await?;
+        blocking(move || match File::open(&path) {
+            Ok(file) => read(Box::new(file)),
+            Err(source) => Err(StoreError::Io { action: "read", path, source }.into()),
+        })
+        .await
+    }
+
     /// The file that holds a blob, verified while it came.
     pub async fn fetch(&self, base: &str, descriptor: &Descriptor, context: &Context) -> Result<HostPath, BuildError> {
         let (store, wanted) = (context.store.clone(), descriptor.clone());
@@ -63,49 +86,5 @@ impl Source {
             }
             Self::Registry(client, repository) => download(base, client, repository, descriptor, context).await,
         }
-    }
-}
-
-async fn download(
-    base: &str,
-    client: &Client,
-    repository: &Repository,
-    descriptor: &Descriptor,
-    context: &Context,
-) -> Result<HostPath, BuildError> {
-    let task = context.progress.task(&format!("fetching {} of the base", descriptor.digest.short()), descriptor.size);
-    let mut blob = StoreSink(context.store.new_blob_of_known_digest()?);
-    let result = client.blob(repository, descriptor, &mut blob, &|bytes| task.advance(bytes)).await;
-    match result {
-        Ok(()) => Ok(blob.0.keep(&descriptor.digest)?),
-        Err(source) => Err(BaseError::Registry { base: base.to_owned(), source }.into()),
-    }
-}
-
-/// A blob of the store as the asynchronous sink of a download. Writes to a local file block for too short a time to
-/// matter.
-struct StoreSink(crate::store::NewBlob);
-
-impl tokio::io::AsyncWrite for StoreSink {
-    fn poll_write(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-        bytes: &[u8],
-    ) -> std::task::Poll<io::Result<usize>> {
-        std::task::Poll::Ready(self.0.write(bytes))
-    }
-
-    fn poll_flush(
-        mut self: std::pin::Pin<&mut Self>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        std::task::Poll::Ready(self.0.flush())
-    }
-
-    fn poll_shutdown(
-        self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<io::Result<()>> {
-        self.poll_flush(context)
     }
 }
