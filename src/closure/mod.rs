@@ -4,6 +4,7 @@
 mod builtin_modules;
 mod imports;
 mod installed;
+mod locked;
 mod production;
 mod walk;
 
@@ -12,6 +13,7 @@ use std::fmt;
 
 pub use imports::{Import, ScanError, Scanned, scan};
 pub use installed::{InstalledPackages, ResolvedPackage};
+pub use locked::{LockedClosure, NodePlatform};
 pub use production::ProductionTree;
 
 use crate::host::HostError;
