@@ -208,3 +208,95 @@ fn source(reference: &str, address: Option<&str>) -> Source {
         Some(_) => Source::Unknown(reference.to_owned()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::described::{all_edges, manifests, package};
+    use super::*;
+
+    #[test]
+    fn edges_are_found_by_path() {
+        let table: [(&str, &[(&str, &str)], &str, &str, &[&str]); 4] = [
+            (
+                "nearest first",
+                &[("", "{}")],
+                r#""":{"dependencies":{"a":"1","@s/b":"1"}},"#,
+                r#""a":["a@1.0.0","",{"dependencies":{"@s/b":"2"}},"sha512-x"],"@s/b":["@s/b@1.0.0","",{},""],
+                   "a/@s/b":["@s/b@2.0.0","",{"dependencies":{"a":"1"}},""],"#,
+                &[
+                    ". Production @s/b: @s/b",
+                    ". Production a: a",
+                    "a Production @s/b: a/@s/b",
+                    "a/@s/b Production a: a",
+                ],
+            ),
+            (
+                "members, and what only a member finds",
+                &[("", "{}"), ("x", "{}"), ("y", "{}")],
+                r#""x":{"name":"@m/x","dependencies":{"@m/y":"workspace:*","a":"2"}},"y":{"name":"@m/y"},"#,
+                r#""@m/x":["@m/x@workspace:x"],"@m/y":["@m/y@workspace:y"],"a":["a@1.0.0","",{},""],
+                   "@m/x/a":["a@2.0.0","",{},""],"#,
+                &["x Production @m/y: member y", "x Production a: @m/x/a"],
+            ),
+            (
+                "optional peers",
+                &[("", "{}")],
+                r#""":{"dependencies":{"a":"1"}},"#,
+                r#""a":["a@1.0.0","",{"peerDependencies":{"p":"*","q":"*"},"optionalPeers":["q"]},""],"#,
+                &[". Production a: a", "a Peer p: nothing", "a OptionalPeer q: nothing"],
+            ),
+            ("nothing", &[("", "{}")], "", "", &[]),
+        ];
+        for (comment, files, workspaces, packages, expected) in table {
+            let text = format!(
+                "{{\n  // bun\n  \"lockfileVersion\": 1,\n  \"workspaces\":{{{workspaces}}},\"packages\":{{{packages}}},\n}}"
+            );
+            let lockfile = parse(&text, &manifests(files)).unwrap();
+            assert_eq!(all_edges(&lockfile), expected, "{comment}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_packages() {
+        let commit = "0123456789";
+        let git = |repository: &str| Source::Git {
+            repository: repository.to_owned(),
+            commit: Some(commit.to_owned()),
+            directory: None,
+        };
+        let table = [
+            ("the registry", r#"["a@1.0.0","",{},"sha512-x"]"#.to_owned(), Source::Registry { tarball: None }),
+            (
+                "at its own address",
+                r#"["a@1.0.0","https://r/a/-/a-1.0.0.tgz",{},"sha512-x"]"#.to_owned(),
+                Source::Registry { tarball: Some("https://r/a/-/a-1.0.0.tgz".into()) },
+            ),
+            ("github", format!(r#"["a@github:o/a#{commit}",{{}},"o-a-{commit}"]"#), git("https://github.com/o/a.git")),
+            ("git", format!(r#"["a@git+https://h/a.git#{commit}",{{}},"{commit}"]"#), git("git+https://h/a.git")),
+            ("a tarball", r#"["a@https://h/a.tgz",{}]"#.to_owned(), Source::Tarball { url: "https://h/a.tgz".into() }),
+            (
+                "a directory",
+                r#"["a@file:libs/a",{}]"#.to_owned(),
+                Source::Directory(WorkspacePath::new("libs/a").unwrap()),
+            ),
+            ("a link", r#"["a@link:libs/a",{}]"#.to_owned(), Source::Link(WorkspacePath::new("libs/a").unwrap())),
+        ];
+        for (comment, entry, expected) in table {
+            let text = format!(r#"{{"lockfileVersion":0,"packages":{{"a":{entry}}}}}"#);
+            let lockfile = parse(&text, &manifests(&[])).unwrap();
+            assert_eq!(package(&lockfile, "a").source, expected, "{comment}");
+        }
+    }
+
+    #[test]
+    fn other_versions_are_refused() {
+        for version in ["3", "\"1\"", "null"] {
+            let result = parse(&format!(r#"{{"lockfileVersion":{version}}}"#), &manifests(&[]));
+            assert!(matches!(result, Err(LockfileProblem::UnknownVersion { .. })), "{version}: {result:?}");
+        }
+        assert!(matches!(
+            parse(r#"{"lockfileVersion":1,"packages":{"a":[]}}"#, &manifests(&[])),
+            Err(LockfileProblem::Syntax(_))
+        ));
+    }
+}

@@ -202,3 +202,43 @@ impl Lockfile {
         Target::Package(id)
     }
 }
+
+#[cfg(test)]
+mod described {
+    use super::*;
+    use crate::workspace::{Member, PackageJson};
+
+    /// The workspace of a root and members: `(directory, package.json)`, the root's directory empty.
+    pub fn manifests(files: &[(&str, &str)]) -> Manifests {
+        let root = files.iter().find(|(dir, _)| dir.is_empty()).map_or("{}", |(_, text)| text);
+        let members = files.iter().filter(|(dir, _)| !dir.is_empty()).map(|(dir, text)| Member {
+            dir: WorkspacePath::new(dir).unwrap(),
+            package_json: PackageJson::parse(text.as_bytes()).unwrap(),
+        });
+        Manifests::new(root.as_bytes(), &members.collect::<Vec<_>>())
+    }
+
+    fn edges(from: &str, dependencies: &BTreeMap<String, Edge>, lines: &mut Vec<String>) {
+        for (name, edge) in dependencies {
+            let target = match &edge.target {
+                Target::Package(id) => id.to_string(),
+                Target::Member(dir) => format!("member {dir}"),
+                Target::Absent => "nothing".to_owned(),
+            };
+            lines.push(format!("{from} {:?} {name}: {target}", edge.kind));
+        }
+    }
+
+    /// Every edge as `FROM KIND NAME: TARGET`, importers first.
+    pub fn all_edges(lockfile: &Lockfile) -> Vec<String> {
+        let mut lines = Vec::new();
+        lockfile.importers.iter().for_each(|(dir, it)| edges(&dir.to_string(), &it.dependencies, &mut lines));
+        lockfile.packages.iter().for_each(|(id, it)| edges(id.as_str(), &it.dependencies, &mut lines));
+        lines
+    }
+
+    /// The package with this id.
+    pub fn package<'a>(lockfile: &'a Lockfile, id: &str) -> &'a LockedPackage {
+        lockfile.packages.get(&PackageId::new(id)).unwrap_or_else(|| panic!("{id}: {:?}", lockfile.packages.keys()))
+    }
+}

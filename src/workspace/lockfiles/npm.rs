@@ -182,3 +182,93 @@ impl Reader<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::described::{all_edges, manifests, package};
+    use super::*;
+
+    #[test]
+    fn edges_are_found_by_place() {
+        let table: [(&str, &[(&str, &str)], &str, &[&str]); 6] = [
+            (
+                "nearest first",
+                &[("", "{}")],
+                r#""":{"dependencies":{"a":"1","b":"1"}},"node_modules/a":{"dependencies":{"b":"2"}},
+                   "node_modules/a/node_modules/b":{},"node_modules/b":{}"#,
+                &[
+                    ". Production a: node_modules/a",
+                    ". Production b: node_modules/b",
+                    "node_modules/a Production b: node_modules/a/node_modules/b",
+                ],
+            ),
+            (
+                "members are links",
+                &[("", "{}"), ("apps/x", "{}"), ("libs/y", "{}")],
+                r#""apps/x":{"dependencies":{"y":"*","a":"1"}},"apps/x/node_modules/a":{},"libs/y":{},
+                   "node_modules/y":{"resolved":"libs/y","link":true}"#,
+                &["apps/x Production a: apps/x/node_modules/a", "apps/x Production y: member libs/y"],
+            ),
+            (
+                "a linked directory that is no member",
+                &[("", "{}")],
+                r#""":{"dependencies":{"y":"file:y"}},"y":{"dependencies":{"a":"1"}},"node_modules/a":{},
+                   "node_modules/y":{"resolved":"y","link":true}"#,
+                &[". Production y: y", "y Production a: node_modules/a"],
+            ),
+            (
+                "optional wins, peers may be missing, development only of members",
+                &[("", "{}")],
+                r#""":{"dependencies":{"a":"1"}},"node_modules/a":{"dependencies":{"o":"1"},"optionalDependencies":{"o":"1"},
+                   "devDependencies":{"d":"1"},"peerDependencies":{"p":"1","q":"1"},
+                   "peerDependenciesMeta":{"q":{"optional":true},"r":{"optional":true}}}"#,
+                &[
+                    ". Production a: node_modules/a",
+                    "node_modules/a Optional o: nothing",
+                    "node_modules/a Peer p: nothing",
+                    "node_modules/a OptionalPeer q: nothing",
+                    "node_modules/a OptionalPeer r: nothing",
+                ],
+            ),
+            (
+                "a link that leads to a link leads nowhere",
+                &[("", "{}")],
+                r#""":{"dependencies":{"a":"1"}},"node_modules/a":{"resolved":"node_modules/a","link":true}"#,
+                &[". Production a: nothing"],
+            ),
+            ("nothing", &[("", "{}")], "", &[]),
+        ];
+        for (comment, files, packages, expected) in table {
+            let text = format!(r#"{{"lockfileVersion":3,"packages":{{{packages}}}}}"#);
+            let lockfile = parse(&text, &manifests(files)).unwrap();
+            assert_eq!(all_edges(&lockfile), expected, "{comment}");
+        }
+    }
+
+    #[test]
+    fn what_an_entry_says() {
+        let text = r#"{"lockfileVersion":2,"packages":{
+            "node_modules/old":{"name":"@s/new","version":"1.0.0","resolved":"https://r/@s/new/-/new-1.0.0.tgz",
+              "bin":"cli.js","hasInstallScript":true,"os":["linux"],"cpu":"x64","libc":["musl"]},
+            "node_modules/b":{"version":"2.0.0","inBundle":true,"bin":{"b":"b.js"}}}}"#;
+        let lockfile = parse(text, &manifests(&[("", "{}")])).unwrap();
+        let old = package(&lockfile, "node_modules/old");
+        assert_eq!(old.label(), "@s/new@1.0.0");
+        assert_eq!(old.bins.as_ref().unwrap()["new"], "cli.js");
+        assert_eq!((old.has_install_script, old.bundled), (Some(true), false));
+        assert_eq!(old.places, [WorkspacePath::new("node_modules/old").unwrap()]);
+        assert!(!old.limits.as_ref().unwrap().allow("linux", "arm64", None));
+        let bundled = package(&lockfile, "node_modules/b");
+        assert_eq!((bundled.has_install_script, bundled.bundled), (Some(false), true));
+    }
+
+    #[test]
+    fn other_versions_are_refused() {
+        for version in ["1", "4", "\"3\"", "null", "{}"] {
+            let result = parse(&format!(r#"{{"lockfileVersion":{version}}}"#), &manifests(&[]));
+            assert!(matches!(result, Err(LockfileProblem::UnknownVersion { .. })), "{version}: {result:?}");
+        }
+        let deep = format!(r#"{{"lockfileVersion":3,"x":{}"#, "[".repeat(100_000));
+        assert!(matches!(parse(&deep, &manifests(&[])), Err(LockfileProblem::Syntax(_))));
+    }
+}

@@ -294,3 +294,125 @@ impl Resolution {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::described::{all_edges, manifests, package};
+    use super::*;
+
+    #[test]
+    fn edges_of_both_versions() {
+        let table: [(&str, &[(&str, &str)], &str, &[&str]); 6] = [
+            (
+                "9: peers, aliases, links",
+                &[("", "{}"), ("apps/x", "{}"), ("libs/y", "{}")],
+                "lockfileVersion: '9.0'\nimporters:\n  apps/x:\n    dependencies:\n      y:\n        specifier: workspace:*\n        version: link:../../libs/y\n      old:\n        specifier: npm:a@1\n        version: a@1.0.0(p@2.0.0)\n    devDependencies:\n      p:\n        specifier: '2'\n        version: 2.0.0\npackages:\n  a@1.0.0:\n    resolution: {integrity: sha512-x}\n    peerDependencies:\n      p: '*'\n  p@2.0.0:\n    resolution: {integrity: sha512-x}\nsnapshots:\n  a@1.0.0(p@2.0.0):\n    dependencies:\n      p: 2.0.0\n  p@2.0.0: {}\n",
+                &[
+                    "apps/x Production old: a@1.0.0(p@2.0.0)",
+                    "apps/x Development p: p@2.0.0",
+                    "apps/x Production y: member libs/y",
+                    "a@1.0.0(p@2.0.0) Peer p: p@2.0.0",
+                ],
+            ),
+            (
+                "6: peers, aliases",
+                &[("", "{}")],
+                "lockfileVersion: '6.0'\ndependencies:\n  old:\n    specifier: npm:@s/a@1\n    version: /@s/a@1.0.0(p@2.0.0)\npackages:\n  /@s/a@1.0.0(p@2.0.0):\n    resolution: {integrity: sha512-x}\n    peerDependencies:\n      p: '*'\n    peerDependenciesMeta:\n      p:\n        optional: true\n    dependencies:\n      p: 2.0.0\n  /p@2.0.0:\n    resolution: {integrity: sha512-x}\n",
+                &[". Production old: /@s/a@1.0.0(p@2.0.0)", "/@s/a@1.0.0(p@2.0.0) OptionalPeer p: /p@2.0.0"],
+            ),
+            (
+                "injected members are packages",
+                &[("", "{}"), ("x", "{}"), ("y", "{}")],
+                "lockfileVersion: '9.0'\nimporters:\n  x:\n    dependencies:\n      y:\n        specifier: workspace:*\n        version: file:y(p@1.0.0)\npackages:\n  y@file:y:\n    resolution: {directory: y, type: directory}\nsnapshots:\n  y@file:y(p@1.0.0):\n    dependencies:\n      z: link:y/z\n",
+                &["x Production y: y@file:y(p@1.0.0)", "y@file:y(p@1.0.0) Production z: link:y/y/z"],
+            ),
+            (
+                "optional dependencies that were left out",
+                &[("", "{}")],
+                "lockfileVersion: '9.0'\nimporters:\n  .:\n    optionalDependencies:\n      a:\n        specifier: '1'\n        version: 1.0.0\n",
+                &[". Optional a: nothing"],
+            ),
+            (
+                "a document about pnpm itself comes first",
+                &[("", "{}")],
+                "---\nlockfileVersion: '9.0'\nimporters:\n  .:\n    packageManagerDependencies:\n      pnpm:\n        specifier: '12'\n        version: 12.0.0\n---\nlockfileVersion: '9.0'\nimporters:\n  .:\n    dependencies:\n      a:\n        specifier: '1'\n        version: 1.0.0\nsnapshots:\n  a@1.0.0: {}\n",
+                &[". Production a: a@1.0.0"],
+            ),
+            ("nothing", &[("", "{}")], "lockfileVersion: '9.0'\n", &[]),
+        ];
+        for (comment, files, text, expected) in table {
+            let lockfile = parse(text, &manifests(files)).unwrap();
+            assert_eq!(all_edges(&lockfile), expected, "{comment}");
+        }
+    }
+
+    #[test]
+    fn kinds_of_packages() {
+        let path = |text: &str| WorkspacePath::new(text).unwrap();
+        let table = [
+            ("the registry", "a@1.0.0", "{integrity: sha512-x}", Source::Registry { tarball: None }),
+            (
+                "a tarball",
+                "a@https://h/a.tgz",
+                "{tarball: https://h/a.tgz}",
+                Source::Tarball { url: "https://h/a.tgz".into() },
+            ),
+            (
+                "git",
+                "a@git+https://h/a.git#0123",
+                "{commit: '0123', repo: https://h/a.git, type: git, path: /sub}",
+                Source::Git {
+                    repository: "https://h/a.git".into(),
+                    commit: Some("0123".into()),
+                    directory: Some("sub".into()),
+                },
+            ),
+            ("a directory", "a@file:libs/a", "{directory: libs/a, type: directory}", Source::Directory(path("libs/a"))),
+            (
+                "a local tarball",
+                "a@file:a.tgz",
+                "{integrity: sha512-x, tarball: file:a.tgz}",
+                Source::File(path("a.tgz")),
+            ),
+            ("outside", "a@file:../a", "{directory: ../a, type: directory}", Source::Outside("../a".into())),
+        ];
+        for (comment, key, resolution, expected) in table {
+            let text = format!(
+                "lockfileVersion: '9.0'\npackages:\n  {key}:\n    resolution: {resolution}\nsnapshots:\n  {key}: {{}}\n"
+            );
+            let lockfile = parse(&text, &manifests(&[])).unwrap();
+            assert_eq!(package(&lockfile, key).source, expected, "{comment}");
+        }
+    }
+
+    #[test]
+    fn patches() {
+        let snapshot = "snapshots:\n  a@1.0.0(patch_hash=h): {}\n";
+        let table = [
+            (
+                "with its file",
+                "patchedDependencies:\n  a@1.0.0:\n    hash: h\n    path: p/a.patch\n",
+                Patch::File(WorkspacePath::new("p/a.patch").unwrap()),
+            ),
+            ("the hash alone", "patchedDependencies:\n  a@1.0.0: h\n", Patch::Hash("h".into())),
+            (
+                "a file outside",
+                "patchedDependencies:\n  a:\n    hash: h\n    path: ../a.patch\n",
+                Patch::Outside("../a.patch".into()),
+            ),
+        ];
+        for (comment, stated, expected) in table {
+            let text = format!("lockfileVersion: '9.0'\n{stated}{snapshot}");
+            let lockfile = parse(&text, &manifests(&[])).unwrap();
+            assert_eq!(package(&lockfile, "a@1.0.0(patch_hash=h)").patches, [expected], "{comment}");
+        }
+    }
+
+    #[test]
+    fn other_versions_are_refused() {
+        for text in ["lockfileVersion: 5.4\n", "lockfileVersion: '10.0'\n", "a: 1\n", ""] {
+            let result = parse(text, &manifests(&[]));
+            assert!(matches!(result, Err(LockfileProblem::UnknownVersion { .. })), "{text}: {result:?}");
+        }
+    }
+}

@@ -203,3 +203,134 @@ fn refuse_plug_and_play(root: &HostPath) -> Result<(), LockfileError> {
         _ => Err(LockfileError::PlugAndPlay(path)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// Reads the workspace of these files.
+    fn read(files: &[(&str, &str)]) -> Result<Lockfile, LockfileError> {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        Lockfile::read(&Workspace::discover(&HostPath::new(root.path())).unwrap())
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_and_what_to_do() {
+        let npm = |dependencies: &str| format!(r#"{{"packageManager":"npm@10","dependencies":{{{dependencies}}}}}"#);
+        let locked =
+            r#"{"lockfileVersion":3,"packages":{"":{"dependencies":{"a":"1"}},"node_modules/a":{"version":"1.0.0"}}}"#;
+        let berry = r#"{"packageManager":"yarn@4.0.0"}"#;
+        let table: [(&str, &[(&str, &str)], &str, &str); 12] = [
+            ("none", &[("package.json", &npm(""))], "no lockfile of npm", "npm install --package-lock-only"),
+            (
+                "version 1 of npm",
+                &[("package.json", &npm("")), ("package-lock.json", r#"{"lockfileVersion":1}"#)],
+                "version `1`, and pirogue reads versions 2 and 3",
+                "--lockfile-version 3",
+            ),
+            (
+                "a changed specifier",
+                &[("package.json", &npm(r#""a":"2""#)), ("package-lock.json", locked)],
+                "`.` asks for `a@2`, and the lockfile has `a@1`",
+                "npm install --package-lock-only",
+            ),
+            (
+                "a new dependency",
+                &[("package.json", &npm(r#""a":"1","b":"1""#)), ("package-lock.json", locked)],
+                "`.` asks for `b@1`, and the lockfile has no entry for it",
+                "npm install",
+            ),
+            (
+                "a dependency that is gone",
+                &[("package.json", &npm("")), ("package-lock.json", locked)],
+                "it has `a@1` for `.`",
+                "npm install",
+            ),
+            (
+                "a new member",
+                &[
+                    ("package.json", r#"{"workspaces":["x"]}"#),
+                    ("x/package.json", r#"{"name":"x"}"#),
+                    ("package-lock.json", r#"{"lockfileVersion":3,"packages":{"":{}}}"#),
+                ],
+                "does not know the member `x`",
+                "npm install",
+            ),
+            (
+                "a merge",
+                &[("package.json", &npm("")), ("package-lock.json", "{\n<<<<<<< HEAD\n=======\n>>>>>>> x\n}")],
+                "merge conflicts, the first in line 2",
+                "npm install",
+            ),
+            ("bun's binary", &[("package.json", "{}"), ("bun.lockb", "x")], "binary", "--save-text-lockfile"),
+            (
+                "Plug'n'Play",
+                &[("package.json", berry), ("yarn.lock", "__metadata:\n  version: 8\n")],
+                "Plug'n'Play",
+                "nodeLinker: node-modules",
+            ),
+            (
+                "an old pnpm",
+                &[("package.json", "{}"), ("pnpm-lock.yaml", "lockfileVersion: 5.4\n")],
+                "version `5.4`, and pirogue reads versions 6 and 9",
+                "pnpm install",
+            ),
+            ("no JSON", &[("package.json", &npm("")), ("package-lock.json", "{")], "damaged", "git diff"),
+            (
+                "a yarn 1 lockfile without what is asked for",
+                &[("package.json", r#"{"dependencies":{"a":"^1"}}"#), ("yarn.lock", "a@1:\n  version \"1.0.0\"\n")],
+                "`.` asks for `a@^1`, and the lockfile has no entry for it",
+                "yarn install",
+            ),
+        ];
+        for (comment, files, error, hint) in table {
+            let found = read(files).unwrap_err();
+            assert!(found.to_string().contains(error), "{comment}: {found}");
+            assert!(found.hint().is_some_and(|text| text.contains(hint)), "{comment}: {:?}", found.hint());
+        }
+    }
+
+    #[test]
+    fn what_fits_though_it_differs() {
+        let table: [(&str, &[(&str, &str)]); 3] = [
+            (
+                "npm-shrinkwrap.json comes first",
+                &[
+                    ("package.json", r#"{"packageManager":"npm@10"}"#),
+                    ("npm-shrinkwrap.json", r#"{"lockfileVersion":3,"packages":{"":{}}}"#),
+                    ("package-lock.json", "no JSON"),
+                ],
+            ),
+            (
+                "pnpm writes what an override made of a specifier",
+                &[
+                    ("package.json", r#"{"dependencies":{"a":"^1"}}"#),
+                    ("pnpm-workspace.yaml", "overrides:\n  a@>=1 <1.5: ^1.5\n"),
+                    (
+                        "pnpm-lock.yaml",
+                        "lockfileVersion: '9.0'\nimporters:\n  .:\n    dependencies:\n      a:\n        specifier: ^1.5\n        version: 1.5.0\nsnapshots:\n  a@1.5.0: {}\n",
+                    ),
+                ],
+            ),
+            (
+                "yarn's file says which yarn wrote it",
+                &[
+                    ("package.json", r#"{"packageManager":"yarn@1.22.22"}"#),
+                    (".yarnrc.yml", "nodeLinker: node-modules\n"),
+                    ("yarn.lock", "__metadata:\n  version: 8\n"),
+                ],
+            ),
+        ];
+        for (comment, files) in table {
+            let result = read(files);
+            assert!(result.is_ok(), "{comment}: {result:?}");
+        }
+    }
+}

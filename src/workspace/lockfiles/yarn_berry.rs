@@ -182,3 +182,118 @@ fn split_pattern(pattern: &str) -> (&str, Option<&str>) {
         _ => (pattern, None),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::described::{all_edges, manifests, package};
+    use super::*;
+    use crate::workspace::lockfiles::Patch;
+
+    fn entry(keys: &str, resolution: &str, more: &str) -> String {
+        format!("\"{keys}\":\n  version: 1.0.0\n  resolution: \"{resolution}\"\n{more}\n")
+    }
+
+    #[test]
+    fn edges_are_found_by_their_descriptors() {
+        let table: [(&str, &[(&str, &str)], String, &[&str]); 7] = [
+            (
+                "a range, with its protocol or without",
+                &[("", r#"{"name":"r","dependencies":{"a":"^1"}}"#)],
+                entry("a@npm:^1, a@npm:~1.0", "a@npm:1.0.0", "  dependencies:\n    b: 2\n")
+                    + &entry("b@npm:2", "b@npm:2.0.0", ""),
+                &[". Production a: a@npm:1.0.0", "a@npm:1.0.0 Production b: b@npm:2.0.0"],
+            ),
+            (
+                "members",
+                &[("", "{}"), ("x", r#"{"name":"x","dependencies":{"y":"workspace:^"}}"#), ("y", r#"{"name":"y"}"#)],
+                entry("y@workspace:^, y@workspace:y", "y@workspace:y", ""),
+                &["x Production y: member y"],
+            ),
+            (
+                "an alias and an optional dependency",
+                &[("", r#"{"name":"r","dependencies":{"c":"npm:a@^1"}}"#)],
+                entry(
+                    "c@npm:a@^1",
+                    "a@npm:1.0.0",
+                    "  dependencies:\n    d: \"npm:1\"\n  dependenciesMeta:\n    d:\n      optional: true\n",
+                ),
+                &[". Production c: a@npm:1.0.0", "a@npm:1.0.0 Optional d: nothing"],
+            ),
+            (
+                "resolutions: everywhere, below one parent, of one range",
+                &[(
+                    "",
+                    r#"{"name":"r","dependencies":{"a":"1","b":"1","c":"1"},
+                        "resolutions":{"a":"2","b/x":"3","c@npm:1":"4"}}"#,
+                )],
+                entry("a@npm:2", "a@npm:2.0.0", "")
+                    + &entry("b@npm:1", "b@npm:1.0.0", "  dependencies:\n    x: \"npm:1\"\n")
+                    + &entry("c@npm:4", "c@npm:4.0.0", "  dependencies:\n    x: \"npm:1\"\n")
+                    + &entry("x@npm:1", "x@npm:1.0.0", "")
+                    + &entry("x@npm:3", "x@npm:3.0.0", ""),
+                &[
+                    ". Production a: a@npm:2.0.0",
+                    ". Production b: b@npm:1.0.0",
+                    ". Production c: c@npm:4.0.0",
+                    "b@npm:1.0.0 Production x: x@npm:3.0.0",
+                    "c@npm:4.0.0 Production x: x@npm:1.0.0",
+                ],
+            ),
+            (
+                "yarn's own patch stands in for what it patches",
+                &[("", r#"{"name":"r","dependencies":{"a":"^1"}}"#)],
+                entry("a@npm:^1", "a@npm:1.0.0", "")
+                    + &entry(
+                        "a@patch:a@npm%3A^1#optional!builtin<compat/a>",
+                        "a@patch:a@npm%3A1.0.0#optional!builtin<compat/a>::version=1.0.0&hash=0",
+                        "",
+                    ),
+                &[". Production a: a@patch:a@npm%3A1.0.0#optional!builtin<compat/a>::version=1.0.0&hash=0"],
+            ),
+            (
+                "relative to a member",
+                &[("", "{}"), ("x", r#"{"name":"x","dependencies":{"a":"portal:../a"}}"#)],
+                entry("a@portal:../a::locator=x%40workspace%3Ax", "a@portal:../a::locator=x%40workspace%3Ax", ""),
+                &["x Production a: a@portal:../a::locator=x%40workspace%3Ax"],
+            ),
+            (
+                "yarn resolves the range of the development dependency",
+                &[("", r#"{"name":"r","dependencies":{"a":"1"},"devDependencies":{"a":"^1"}}"#)],
+                entry("a@npm:^1", "a@npm:1.0.0", ""),
+                &[". Production a: a@npm:1.0.0"],
+            ),
+        ];
+        for (comment, files, entries, expected) in table {
+            let text = format!("__metadata:\n  version: 8\n  cacheKey: 10c0\n\n{entries}");
+            let lockfile = parse(&text, &manifests(files)).unwrap();
+            assert_eq!(all_edges(&lockfile), expected, "{comment}");
+        }
+    }
+
+    #[test]
+    fn what_an_entry_says() {
+        let hex = "0f".repeat(64);
+        let more = format!(
+            "  peerDependencies:\n    p: 18\n    q: \"*\"\n  peerDependenciesMeta:\n    q:\n      optional: true\n    s:\n      optional: true\n  bin:\n    run: ./run.js\n  checksum: 10c0/{hex}\n  conditions: os=linux & libc=musl\n"
+        );
+        let id = "a@patch:a@npm%3A1.0.0#~/a.patch::version=1.0.0&hash=0";
+        let text = format!("__metadata:\n  version: 4\n\n{}", entry("a@patch:a@npm%3A1.0.0#~/a.patch", id, &more));
+        let lockfile = parse(&text, &manifests(&[])).unwrap();
+        let found = package(&lockfile, id);
+        let peers: Vec<_> = found.peers.iter().map(|(name, peer)| (name.as_str(), peer.optional)).collect();
+        assert_eq!(peers, [("p", false), ("q", true), ("s", true)]);
+        assert_eq!(found.patches, [Patch::File(WorkspacePath::new("a.patch").unwrap())]);
+        assert_eq!(found.bins.as_ref().unwrap()["run"], "./run.js");
+        assert!(found.checksum.as_ref().is_some_and(|checksum| checksum.tarball().is_none()));
+        let limits = found.limits.as_ref().unwrap();
+        assert!(limits.allow("linux", "x64", Some("musl")) && !limits.allow("linux", "x64", Some("glibc")));
+    }
+
+    #[test]
+    fn other_versions_are_refused() {
+        for version in ["3", "11", "x", "\"\""] {
+            let result = parse(&format!("__metadata:\n  version: {version}\n"), &manifests(&[]));
+            assert!(matches!(result, Err(LockfileProblem::UnknownVersion { .. })), "{version}: {result:?}");
+        }
+    }
+}

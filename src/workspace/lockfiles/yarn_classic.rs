@@ -127,3 +127,74 @@ fn checksum(block: &Block) -> Option<Checksum> {
     }
     .map(Checksum::Tarball)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::described::{all_edges, manifests, package};
+    use super::*;
+
+    #[test]
+    fn edges_are_found_by_their_own_text() {
+        let table: [(&str, &[(&str, &str)], &str, &[&str]); 7] = [
+            (
+                "merged keys, one of them with blanks",
+                &[("", r#"{"dependencies":{"a":">= 1 < 2"},"devDependencies":{"b":"1"}}"#)],
+                "\"a@>= 1 < 2\", a@^1:\n  version \"1.2.0\"\n\nb@1:\n  version \"1.0.0\"\n  dependencies:\n    a \"^1\"\n",
+                &[". Production a: a@>= 1 < 2", ". Development b: b@1", "b@1 Production a: a@>= 1 < 2"],
+            ),
+            (
+                "an alias",
+                &[("", r#"{"dependencies":{"old":"npm:@s/a@1"}}"#)],
+                "\"old@npm:@s/a@1\":\n  version \"1.2.0\"\n",
+                &[". Production old: old@npm:@s/a@1"],
+            ),
+            (
+                "members by their name, unless the registry's is asked for",
+                &[
+                    ("", r#"{"private":true}"#),
+                    ("a", r#"{"name":"a","dependencies":{"b":"1.0.0"}}"#),
+                    ("b", r#"{"name":"b","dependencies":{"a":"^0.1"}}"#),
+                ],
+                "a@^0.1:\n  version \"0.1.0\"\n",
+                &["a Production b: member b", "b Production a: a@^0.1"],
+            ),
+            (
+                "a resolution whose key yarn did not write",
+                &[("", r#"{"dependencies":{"a":"1"},"resolutions":{"**/a":"2.0.0"}}"#)],
+                "a@2.0.0:\n  version \"2.0.0\"\n",
+                &[". Production a: a@2.0.0"],
+            ),
+            (
+                "links are not in the file",
+                &[("", r#"{"dependencies":{"a":"link:libs/a"}}"#)],
+                "",
+                &[". Production a: link:libs/a"],
+            ),
+            (
+                "optional dependencies",
+                &[("", r#"{"dependencies":{"a":"1"}}"#)],
+                "a@1:\n  version \"1.0.0\"\n  optionalDependencies:\n    b \"1\"\n    c \"1\"\n\nb@1:\n  version \"1.0.0\"\n",
+                &[". Production a: a@1", "a@1 Optional b: b@1", "a@1 Optional c: nothing"],
+            ),
+            ("out of date", &[("", r#"{"dependencies":{"a":"1"}}"#)], "", &[". Production a: nothing"]),
+        ];
+        for (comment, files, text, expected) in table {
+            let lockfile = parse(text, &manifests(files)).unwrap();
+            assert_eq!(all_edges(&lockfile), expected, "{comment}");
+        }
+    }
+
+    #[test]
+    fn what_a_block_says() {
+        let text = "\"old@npm:a@1\":\n  version \"1.0.0\"\n  resolved \"https://r/a/-/a-1.0.0.tgz#da39a3ee5e6b4b0d3255bfef95601890afd80709\"\n\n\"g@git+https://h/g.git\":\n  version \"2.0.0\"\n  resolved \"git+https://h/g.git#da39a3ee5e6b4b0d3255bfef95601890afd80709\"\n";
+        let lockfile = parse(text, &manifests(&[])).unwrap();
+        let old = package(&lockfile, "old@npm:a@1");
+        assert_eq!((old.label().as_str(), old.limits.is_none()), ("a@1.0.0", true));
+        let hashes = |package: &LockedPackage| package.checksum.as_ref().map(|sum| sum.tarball().unwrap().to_string());
+        assert_eq!(hashes(old).as_deref(), Some("sha1-2jmj7l5rSw0yVb/vlWAYkK/YBwk="));
+        let git = package(&lockfile, "g@git+https://h/g.git");
+        assert!(matches!(&git.source, Source::Git { commit: Some(_), .. }), "{:?}", git.source);
+        assert_eq!(hashes(git), None, "a commit is no hash of a tarball");
+        assert!(matches!(parse("# yarn lockfile v2\n", &manifests(&[])), Err(LockfileProblem::UnknownVersion { .. })));
+    }
+}
