@@ -19,6 +19,8 @@ pub struct Manifests {
     pub(super) overrides: Vec<String>,
     /// Patch files by what they change: pnpm's and bun's `patchedDependencies`
     pub(super) patches: BTreeMap<String, String>,
+    /// What yarn's `catalog:NAME` stands for: by the catalog's name, empty for the default, and the package's
+    pub(super) catalogs: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 impl Manifests {

@@ -17,7 +17,7 @@ use crate::workspace::{PackageJson, PackageManager, Workspace, WorkspacePath};
 /// A larger file is no lockfile: those of the largest known workspaces have less than a tenth of it.
 const LARGEST: u64 = 128 << 20;
 
-const MERGE_MARKERS: [&str; 3] = ["<<<<<<< ", "=======", ">>>>>>> "];
+const MERGE_MARKERS: [&str; 2] = ["<<<<<<< ", ">>>>>>> "];
 
 impl Lockfile {
     /// The lockfile of a workspace: the first that its package manager would use.
@@ -155,14 +155,8 @@ fn names(manager: PackageManager) -> &'static [&'static str] {
 
 /// The line of the first marker of a merge that was left unresolved.
 fn merge_conflict(text: &str) -> Option<usize> {
-    let [ours, middle, theirs] = MERGE_MARKERS;
-    let mut first = None;
-    for (number, line) in text.lines().enumerate() {
-        if line.starts_with(ours) || line.starts_with(theirs) || line == middle {
-            first.get_or_insert(number + 1);
-        }
-    }
-    first
+    let line = text.lines().position(|line| MERGE_MARKERS.iter().any(|marker| line.starts_with(marker)))?;
+    Some(line + 1)
 }
 
 /// The package.json files, with what pnpm-workspace.yaml says of overrides and patches.
@@ -179,28 +173,41 @@ fn manifests(workspace: &Workspace) -> Result<Manifests, LockfileError> {
     if let Some(bytes) = host::read_if_present(&path)? {
         let content = |problem| LockfileError::Content { path: path.clone(), problem };
         let text = String::from_utf8(bytes).map_err(|_| content(LockfileProblem::NotUtf8))?;
-        let settings: Option<PnpmWorkspace> = yaml::parse(&text).map_err(content)?;
+        let settings: Option<PnpmWorkspace> = yaml::settings(&text).map_err(content)?;
         let settings = settings.unwrap_or_default();
         manifests.overrides.extend(settings.overrides.into_keys());
         manifests.patches.extend(settings.patched_dependencies);
     }
+    let settings = YarnSettings::read(&workspace.root)?;
+    manifests.catalogs = settings.catalogs;
+    manifests.catalogs.insert(String::new(), settings.catalog);
     Ok(manifests)
+}
+
+/// What .yarnrc.yml says.
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct YarnSettings {
+    node_linker: Option<String>,
+    catalog: BTreeMap<String, String>,
+    catalogs: BTreeMap<String, BTreeMap<String, String>>,
+}
+
+impl YarnSettings {
+    fn read(root: &HostPath) -> Result<Self, LockfileError> {
+        let path = root.join(".yarnrc.yml");
+        let text = host::read_if_present(&path)?.unwrap_or_default();
+        let settings: Option<Self> = yaml::settings(&String::from_utf8_lossy(&text))
+            .map_err(|problem| LockfileError::Content { path, problem })?;
+        Ok(settings.unwrap_or_default())
+    }
 }
 
 /// Yarn 2 and later installs with Plug'n'Play unless it is told otherwise.
 fn refuse_plug_and_play(root: &HostPath) -> Result<(), LockfileError> {
-    #[derive(Default, Deserialize)]
-    #[serde(default, rename_all = "camelCase")]
-    struct YarnSettings {
-        node_linker: Option<String>,
-    }
-    let path = root.join(".yarnrc.yml");
-    let text = host::read_if_present(&path)?.unwrap_or_default();
-    let settings: Option<YarnSettings> = yaml::parse(&String::from_utf8_lossy(&text))
-        .map_err(|problem| LockfileError::Content { path: path.clone(), problem })?;
-    match settings.unwrap_or_default().node_linker.as_deref() {
+    match YarnSettings::read(root)?.node_linker.as_deref() {
         Some("node-modules" | "pnpm") => Ok(()),
-        _ => Err(LockfileError::PlugAndPlay(path)),
+        _ => Err(LockfileError::PlugAndPlay(root.join(".yarnrc.yml"))),
     }
 }
 
@@ -323,7 +330,8 @@ mod tests {
                 "yarn's file says which yarn wrote it",
                 &[
                     ("package.json", r#"{"packageManager":"yarn@1.22.22"}"#),
-                    (".yarnrc.yml", "nodeLinker: node-modules\n"),
+                    // With an anchor, which people write and package managers do not.
+                    (".yarnrc.yml", "nodeLinker: &linker node-modules\nx: *linker\n"),
                     ("yarn.lock", "__metadata:\n  version: 8\n"),
                 ],
             ),

@@ -28,6 +28,11 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, LockfileProble
         .map_err(|error| LockfileProblem::Syntax(error.without_snippet().to_string()))
 }
 
+/// Reads a file that people write, with whatever YAML has, within the reader's own limits.
+pub(super) fn settings<T: DeserializeOwned>(text: &str) -> Result<T, LockfileProblem> {
+    serde_saphyr::from_str(text).map_err(|error| LockfileProblem::Syntax(error.without_snippet().to_string()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;

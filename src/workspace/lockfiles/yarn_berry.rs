@@ -140,7 +140,8 @@ impl Resolver<'_> {
     /// What the package at `parent` gets when it asks for `name`.
     fn resolve(&self, parent: &str, name: &str, specifier: &str) -> Target {
         let root = self.manifests.iter().next().and_then(|(_, root)| root.name.as_deref()).unwrap_or_default();
-        let range = with_protocol(specifier);
+        let catalog = specifier.strip_prefix("catalog:").and_then(|catalog| self.manifests.catalogs.get(catalog));
+        let range = with_protocol(catalog.and_then(|catalog| catalog.get(name)).map_or(specifier, String::as_str));
         let overridden = self.manifests.resolutions.iter().find(|(pattern, _)| applies(pattern, parent, name, &range));
         let found = overridden
             .and_then(|(_, reference)| self.look_up(&format!("{root}@workspace:."), name, &with_protocol(reference)));
@@ -287,6 +288,17 @@ mod tests {
         assert!(found.checksum.as_ref().is_some_and(|checksum| checksum.tarball().is_none()));
         let limits = found.limits.as_ref().unwrap();
         assert!(limits.allow("linux", "x64", Some("musl")) && !limits.allow("linux", "x64", Some("glibc")));
+    }
+
+    #[test]
+    fn catalogs() {
+        let mut manifests = manifests(&[("", r#"{"name":"r","dependencies":{"a":"catalog:","b":"catalog:old"}}"#)]);
+        for (catalog, name, range) in [("", "a", "^2"), ("", "b", "^2"), ("old", "b", "^1")] {
+            manifests.catalogs.entry(catalog.into()).or_default().insert(name.into(), range.into());
+        }
+        let entries = entry("a@npm:^2", "a@npm:2.0.0", "") + &entry("b@npm:^1", "b@npm:1.0.0", "");
+        let lockfile = parse(&format!("__metadata:\n  version: 8\n\n{entries}"), &manifests).unwrap();
+        assert_eq!(all_edges(&lockfile), [". Production a: a@npm:2.0.0", ". Production b: b@npm:1.0.0"]);
     }
 
     #[test]
