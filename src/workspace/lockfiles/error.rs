@@ -41,6 +41,14 @@ pub enum LockfileError {
         /// What is wrong with it.
         problem: LockfileProblem,
     },
+    /// Settings that belong to the lockfile, and cannot be read.
+    #[error("not settings of the package manager ({reason}): `{path}`")]
+    Settings {
+        /// The file.
+        path: HostPath,
+        /// What the reader met.
+        reason: String,
+    },
     /// It does not fit a package.json.
     #[error("the lockfile is out of date: `{member}` asks for `{name}@{wanted}`, and the lockfile has {locked}")]
     OutOfDate {
@@ -130,6 +138,7 @@ impl LockfileError {
                     format!("see what changed: `git diff -- {path}`")
                 }
             }),
+            Self::Settings { path, .. } => Some(format!("see what changed: `git diff -- {path}`")),
             Self::TooLarge { .. } | Self::Host(_) => None,
         }
     }

@@ -17,6 +17,8 @@ use crate::workspace::{PackageJson, PackageManager, Workspace, WorkspacePath};
 /// A larger file is no lockfile: those of the largest known workspaces have less than a tenth of it.
 const LARGEST: u64 = 128 << 20;
 
+const YARN_SETTINGS: &str = ".yarnrc.yml";
+
 const MERGE_MARKERS: [&str; 2] = ["<<<<<<< ", ">>>>>>> "];
 
 impl Lockfile {
@@ -169,16 +171,10 @@ fn manifests(workspace: &Workspace) -> Result<Manifests, LockfileError> {
     }
     let root = host::read(&workspace.root.join("package.json"))?;
     let mut manifests = Manifests::new(&root, &workspace.members);
-    let path = workspace.root.join("pnpm-workspace.yaml");
-    if let Some(bytes) = host::read_if_present(&path)? {
-        let content = |problem| LockfileError::Content { path: path.clone(), problem };
-        let text = String::from_utf8(bytes).map_err(|_| content(LockfileProblem::NotUtf8))?;
-        let settings: Option<PnpmWorkspace> = yaml::settings(&text).map_err(content)?;
-        let settings = settings.unwrap_or_default();
-        manifests.overrides.extend(settings.overrides.into_keys());
-        manifests.patches.extend(settings.patched_dependencies);
-    }
-    let settings = YarnSettings::read(&workspace.root)?;
+    let settings: PnpmWorkspace = yaml::settings(&workspace.root.join("pnpm-workspace.yaml"))?;
+    manifests.overrides.extend(settings.overrides.into_keys());
+    manifests.patches.extend(settings.patched_dependencies);
+    let settings: YarnSettings = yaml::settings(&workspace.root.join(YARN_SETTINGS))?;
     manifests.catalogs = settings.catalogs;
     manifests.catalogs.insert(String::new(), settings.catalog);
     Ok(manifests)
@@ -193,21 +189,12 @@ struct YarnSettings {
     catalogs: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-impl YarnSettings {
-    fn read(root: &HostPath) -> Result<Self, LockfileError> {
-        let path = root.join(".yarnrc.yml");
-        let text = host::read_if_present(&path)?.unwrap_or_default();
-        let settings: Option<Self> = yaml::settings(&String::from_utf8_lossy(&text))
-            .map_err(|problem| LockfileError::Content { path, problem })?;
-        Ok(settings.unwrap_or_default())
-    }
-}
-
 /// Yarn 2 and later installs with Plug'n'Play unless it is told otherwise.
 fn refuse_plug_and_play(root: &HostPath) -> Result<(), LockfileError> {
-    match YarnSettings::read(root)?.node_linker.as_deref() {
+    let path = root.join(YARN_SETTINGS);
+    match yaml::settings::<YarnSettings>(&path)?.node_linker.as_deref() {
         Some("node-modules" | "pnpm") => Ok(()),
-        _ => Err(LockfileError::PlugAndPlay(root.join(".yarnrc.yml"))),
+        _ => Err(LockfileError::PlugAndPlay(path)),
     }
 }
 

@@ -3,7 +3,9 @@
 use serde::de::DeserializeOwned;
 use serde_saphyr::Budget;
 
-use super::LockfileProblem;
+use super::{LockfileError, LockfileProblem};
+use crate::host;
+use crate::path::HostPath;
 
 /// How deep a lockfile may be nested. pnpm's and yarn's have five levels.
 const DEPTH: usize = 32;
@@ -28,9 +30,12 @@ pub(super) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, LockfileProble
         .map_err(|error| LockfileProblem::Syntax(error.without_snippet().to_string()))
 }
 
-/// Reads a file that people write, with whatever YAML has, within the reader's own limits.
-pub(super) fn settings<T: DeserializeOwned>(text: &str) -> Result<T, LockfileProblem> {
-    serde_saphyr::from_str(text).map_err(|error| LockfileProblem::Syntax(error.without_snippet().to_string()))
+/// Reads a file that people write, if there is one, with whatever YAML has, within the reader's own limits.
+pub(super) fn settings<T: DeserializeOwned + Default>(path: &HostPath) -> Result<T, LockfileError> {
+    let bytes = host::read_if_present(path)?.unwrap_or_default();
+    let settings: Option<T> = serde_saphyr::from_slice(&bytes)
+        .map_err(|error| LockfileError::Settings { path: path.clone(), reason: error.without_snippet().to_string() })?;
+    Ok(settings.unwrap_or_default())
 }
 
 #[cfg(test)]
