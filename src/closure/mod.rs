@@ -4,6 +4,7 @@
 mod builtin_modules;
 mod imports;
 mod installed;
+mod locked;
 mod production;
 mod walk;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 
 pub use imports::{Import, ScanError, Scanned, scan};
 pub use installed::{InstalledPackages, ResolvedPackage};
+pub use locked::{LockedClosure, NodePlatform};
 pub use production::ProductionTree;
 
 use crate::host::HostError;

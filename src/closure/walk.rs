@@ -112,14 +112,18 @@ impl<'a> Walk<'a> {
     }
 
     fn runs_on_platform(&self, dir: &WorkspacePath) -> Result<bool, ClosureError> {
-        // Node's own words for processors, which npm's `cpu` field uses. Source: Node's documentation, `process.arch`.
-        let cpu = match self.platform.architecture.as_str() {
-            "amd64" => "x64",
-            "386" => "ia32",
-            "ppc64le" => "ppc64",
-            other => other,
-        };
+        let cpu = node_cpu(self.platform);
         Ok(self.installed.package_json(dir)?.runs_on(&self.platform.os, cpu))
+    }
+}
+
+/// The processor in the words of Node, which npm's `cpu` field uses. Source: Node's documentation, `process.arch`.
+pub(super) fn node_cpu(platform: &Platform) -> &str {
+    match platform.architecture.as_str() {
+        "amd64" => "x64",
+        "386" => "ia32",
+        "ppc64le" => "ppc64",
+        other => other,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The workspace on disk: its root, its members, its package manager.
 
 mod entry_point;
+pub mod lockfiles;
 mod members;
 mod package_json;
 mod package_manager;
@@ -35,6 +36,20 @@ impl WorkspacePath {
             }
         }
         Some(Self(normal))
+    }
+
+    /// This path with `relative` behind it, which may go up; `None` where it leaves the workspace.
+    pub fn join(&self, relative: impl AsRef<Path>) -> Option<Self> {
+        let mut joined = self.0.clone();
+        for component in relative.as_ref().components() {
+            match component {
+                Component::Normal(name) => joined.push(name),
+                Component::CurDir => {}
+                Component::ParentDir if joined.pop() => {}
+                _ => return None,
+            }
+        }
+        Some(Self(joined))
     }
 
     /// The path for calls of the standard library, relative to the root.

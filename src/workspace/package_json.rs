@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::WorkspaceError;
+use super::lockfiles::list_allows;
 use crate::host;
 use crate::path::HostPath;
 
@@ -117,12 +118,7 @@ impl PackageJson {
     /// Whether the package may be used where Node says `process.platform` and `process.arch` are these.
     /// Source: npm's `package.json` documentation, fields `os` and `cpu`: a list of names, `!name` forbids.
     pub fn runs_on(&self, os: &str, cpu: &str) -> bool {
-        let allows = |list: &[String], wanted: &str| {
-            let forbidden = list.iter().any(|entry| entry.strip_prefix('!') == Some(wanted));
-            let mut allowed = list.iter().filter(|entry| !entry.starts_with('!')).peekable();
-            !forbidden && (allowed.peek().is_none() || allowed.any(|entry| entry == wanted || entry == "any"))
-        };
-        allows(&self.os, os) && allows(&self.cpu, cpu)
+        list_allows(&self.os, os) && list_allows(&self.cpu, cpu)
     }
 }
 

@@ -12,6 +12,11 @@ const YARN: &str = "yarn@1.22.22";
 /// What yarn says where it cannot reach the registry, in the words of Node's errors.
 const UNREACHABLE: [&str; 6] = ["ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "network"];
 
+/// Whether a package manager says that it cannot reach the registry.
+pub fn is_unreachable(said: &str) -> bool {
+    UNREACHABLE.iter().any(|word| said.contains(word))
+}
+
 /// Installs the production packages of a workspace as yarn does, in the folder `into`: from its package.json files, each
 /// after `edit` (which gets its path), and its yarn.lock. Gives the packages by directory, as `NAME@VERSION`; `None`,
 /// with a word on it, where the registry cannot be reached.
@@ -37,7 +42,7 @@ pub fn install_production(
     let output = command.args(["--yes", YARN, "install"]).args(options).current_dir(into).output();
     let output = output.unwrap_or_else(|error| panic!("`npx` does not start: {error}"));
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-    if !output.status.success() && UNREACHABLE.iter().any(|word| said.contains(word)) {
+    if !output.status.success() && is_unreachable(&said) {
         super::skip("the npm registry cannot be reached");
         return None;
     }

@@ -1,0 +1,17 @@
+//! A lockfile of yarn 2 and later, and the closures of its importers.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use pirogue::closure::{LockedClosure, NodePlatform};
+use pirogue::workspace::PackageManager;
+use pirogue::workspace::lockfiles::{Lockfile, Manifests};
+
+fuzz_target!(|bytes: &[u8]| {
+    let root = br#"{"name":"r","dependencies":{"a":"1","b":"workspace:*"},"resolutions":{"a/b":"2"}}"#;
+    let Ok(lockfile) = Lockfile::parse(PackageManager::YarnBerry, bytes, &Manifests::new(root, &[])) else { return };
+    let platform = NodePlatform { os: "linux".into(), cpu: "x64".into(), libc: Some("musl".into()) };
+    for member in lockfile.importers.keys() {
+        let Ok(closure) = LockedClosure::of(&lockfile, member, &platform) else { continue };
+        assert!(closure.packages.keys().all(|id| lockfile.packages.contains_key(id)), "what is in a closure is locked");
+    }
+});
