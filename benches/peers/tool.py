@@ -84,8 +84,10 @@ class Daemon:
     def __init__(self, program, environment, log):
         self.log = log
         with open(log, "wb") as output:
-            self.process = subprocess.Popen([program, "daemon"], env=environment, stdin=subprocess.DEVNULL,
-                                            stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+            # It ends with this process, however this ends.
+            self.process = subprocess.Popen(["setpriv", "--pdeathsig", "TERM", program, "daemon"], env=environment,
+                                            stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                                            start_new_session=True)
         try:
             self.wait_until_ready(program, environment)
         except BaseException:
