@@ -185,20 +185,23 @@ def main():
     time.sleep(3)  # no file is so young that a tool must distrust its time
     log = AccessLog(options.access_log)
     ours, rows, notes = None, [], []
-    for name in options.tools:
-        figures = one_tool(name, here, options, copy, log, notes)
-        if figures:
-            rows.append(figures)
-            if name == "pirogue":
-                ours = figures
-    print(heading)
-    print("| " + " | ".join(TITLES) + " |")
-    print("|" + "---|" * len(TITLES))
-    for figures in rows:
-        print("| " + " | ".join(figures.cells(ours)) + " |")
-    if notes:
-        print()
-        print("\n".join(notes))
+    try:
+        for name in options.tools:
+            figures = one_tool(name, here, options, copy, log, notes)
+            if figures:
+                rows.append(figures)
+                if name == "pirogue":
+                    ours = figures
+    finally:  # an interrupted run shows what it has
+        print(heading)
+        print("| " + " | ".join(TITLES) + " |")
+        print("|" + "---|" * len(TITLES))
+        for figures in rows:
+            print("| " + " | ".join(figures.cells(ours)) + " |")
+        if notes:
+            print()
+            print("\n".join(notes))
+        sys.stdout.flush()
 
 
 main()
