@@ -49,9 +49,9 @@ impl Codec {
                 compressed.truncate(length);
             }
             Self::Zstd(compressor, _) => {
-                compressed.resize(zstd::zstd_safe::compress_bound(tar.len()), 0);
-                let length = compressor.compress_to_buffer(tar, compressed.as_mut_slice()).map_err(refused)?;
-                compressed.truncate(length);
+                compressed.clear();
+                compressed.reserve(zstd::zstd_safe::compress_bound(tar.len()));
+                compressor.compress_to_buffer(tar, compressed).map_err(refused)?;
             }
         }
         Ok(())

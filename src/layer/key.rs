@@ -43,6 +43,17 @@ impl FragmentKey {
         Self(hasher.finish())
     }
 
+    /// The key of fragments that are packed as one.
+    pub fn of_run(keys: &[Self]) -> Self {
+        if let [only] = keys {
+            return *only;
+        }
+        let mut hasher = KeyHasher(Hasher::default());
+        hasher.bytes(b"run");
+        keys.iter().for_each(|key| hasher.bytes(key.as_bytes()));
+        Self(hasher.finish())
+    }
+
     /// The key that was written down.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Digest::from_bytes(bytes))

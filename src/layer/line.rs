@@ -25,6 +25,9 @@ pub(super) struct Buffers {
     pub compressed: Vec<u8>,
 }
 
+/// So many buffers are kept for later pieces at most.
+const SPARE: usize = 4;
+
 /// Where pieces made in any order are hashed and written in theirs.
 pub(super) struct Line<'a, W> {
     state: Mutex<State<W>>,
@@ -36,10 +39,24 @@ struct State<W> {
     /// The number of the piece to be written next.
     turn: u64,
     waiting: BTreeMap<u64, Piece>,
+    /// How many bytes of tar wait.
+    waiting_bytes: u64,
     spare: Vec<Buffers>,
     stopped: bool,
     /// Where pieces are written; away while somebody writes.
     output: Option<Output<W>>,
+}
+
+impl<W> State<W> {
+    /// The smallest spare buffers for so many bytes: large ones are for large pieces, or all would become large.
+    fn buffers(&mut self, length: usize) -> Buffers {
+        let fits = |(_, spare): &(usize, &Buffers)| spare.tar.capacity() >= length;
+        let best = self.spare.iter().enumerate().filter(fits).min_by_key(|(_, spare)| spare.tar.capacity());
+        match best.map(|(place, _)| place) {
+            Some(place) => self.spare.swap_remove(place),
+            None => Buffers { tar: Vec::with_capacity(length), ..Buffers::default() },
+        }
+    }
 }
 
 /// What comes out of the line.
@@ -75,7 +92,7 @@ impl<'a, W: Write> Line<'a, W> {
             pieces: Vec::new(),
         };
         let (waiting, spare) = (BTreeMap::new(), Vec::new());
-        let state = State { turn: 0, waiting, spare, stopped: false, output: Some(output) };
+        let state = State { turn: 0, waiting, waiting_bytes: 0, spare, stopped: false, output: Some(output) };
         Self { state: Mutex::new(state), moved: Condvar::new(), packing }
     }
 
@@ -83,31 +100,36 @@ impl<'a, W: Write> Line<'a, W> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until piece `number` is at most `ahead` pieces before its turn. Gives buffers to make it in.
-    pub fn wait_for_turn(&self, number: u64, ahead: u64) -> Result<Buffers, PackError> {
+    /// Waits as long as more than `ahead` bytes wait for an earlier piece than `number`. Gives buffers to make it in, whose
+    /// tar will have `length` bytes.
+    pub fn wait_for_turn(&self, number: u64, ahead: u64, length: usize) -> Result<Buffers, PackError> {
         self.packing.cancellation.check()?;
         let mut state = self.lock();
-        while !state.stopped && number > state.turn + ahead {
+        while !state.stopped && number > state.turn && state.waiting_bytes > ahead {
             state = self.moved.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        if state.stopped { Err(Cancelled.into()) } else { Ok(state.spare.pop().unwrap_or_default()) }
+        if state.stopped { Err(Cancelled.into()) } else { Ok(state.buffers(length)) }
     }
 
     /// Takes a piece, and writes all whose turn has come, unless another thread is at that already, which will not end
     /// before it has written this one too.
     pub fn put(&self, number: u64, piece: Piece) -> Result<(), PackError> {
         let mut state = self.lock();
+        state.waiting_bytes += piece.buffers.tar.len() as u64;
         state.waiting.insert(number, piece);
         let Some(mut output) = state.output.take() else { return Ok(()) };
         loop {
             let turn = state.turn;
             let Some(piece) = state.waiting.remove(&turn) else { break };
+            state.waiting_bytes -= piece.buffers.tar.len() as u64;
             drop(state);
             output.write(&piece)?;
             (self.packing.on_bytes)(piece.buffers.tar.len() as u64);
             state = self.lock();
             state.turn += 1;
-            state.spare.push(piece.buffers);
+            if state.spare.len() < SPARE {
+                state.spare.push(piece.buffers);
+            }
             self.moved.notify_all();
         }
         state.output = Some(output);

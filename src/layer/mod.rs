@@ -1,9 +1,9 @@
 //! Layers: from a file tree to the bytes of a blob.
 //!
-//! A layer is a run of **fragments**, one for each package. A fragment's tar entries are cut into pieces of one
-//! mebibyte, each compressed on its own as a gzip member (RFC 1952 allows members in a row) or a zstd frame, so that all
+//! A layer is a row of **fragments**, one for each package. A fragment's tar entries are cut into pieces of a mebibyte or
+//! a few, each compressed on its own as a gzip member (RFC 1952 allows members in a row) or a zstd frame, so that all
 //! cores work at one layer and its bytes never depend on how many there are. A piece that was compressed before, for
-//! whatever layer, is copied from there.
+//! whatever layer, is copied from there. (Small neighbours share a zstd frame: see `run`.)
 
 mod collect;
 mod compression;
@@ -14,6 +14,7 @@ mod key;
 mod line;
 mod pack;
 mod piece;
+mod run;
 mod tar_entry;
 mod tree;
 mod volatile_files;
@@ -35,7 +36,8 @@ use crate::manifest::Descriptor;
 
 /// The rules by which trees become bytes: order, modes, cutting, compressors with their levels. An upgrade that changes
 /// any byte changes this text, which is part of every key.
-pub const RECIPE: &str = "1: libdeflate 1.25 level 6; zstd 1.5 level 3; pieces of 1 MiB";
+pub const RECIPE: &str =
+    "2: libdeflate 1.25 level 6, pieces of 1 MiB; zstd 1.5 level 3, pieces of 4 MiB, runs of 256 KiB";
 
 /// What a layer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -4,14 +4,19 @@ use std::thread;
 
 use super::compression::Codec;
 use super::key::{FragmentKey, LayerKeys};
-use super::line::{Buffers, Line, Piece};
-use super::piece::Stream;
-use super::{Fragment, Layer, LayerPlan};
+use super::line::Line;
+use super::run::Run;
+use super::{Layer, LayerPlan};
 use crate::cancel::{Cancellation, Cancelled};
 use crate::digest::Digest;
 use crate::host::HostError;
 use crate::manifest::media_type::Compression;
 use crate::path::HostPath;
+
+/// How many bytes may wait for the piece that is written next, for each thread.
+const AHEAD: u64 = 4 << 20;
+/// The same for any number of threads.
+const AHEAD_IN_ALL: u64 = 16 << 20;
 
 /// How to pack.
 #[derive(Clone, Copy)]
@@ -51,9 +56,9 @@ pub struct Packed {
 /// Where a piece of a fragment lies in a blob.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PackedPiece {
-    /// The fragment.
+    /// The fragment, or the run of fragments.
     pub fragment: FragmentKey,
-    /// The number of the piece in the fragment, from 0.
+    /// The number of the piece in it, from 0.
     pub number: u64,
     /// Where it starts in the blob.
     pub offset: u64,
@@ -104,25 +109,24 @@ pub fn pack<W: Write + Send>(
     packing: Packing<'_>,
     sink: W,
 ) -> Result<Packed, PackError> {
-    let fragments = plan.fragments.iter().zip(&keys.fragments);
-    let sources: Vec<Source<'_>> = fragments.map(|(fragment, key)| Source::of(fragment, *key, packing)).collect();
-    let pieces: Vec<(usize, u64)> = sources
+    let runs = Run::of_layer(plan, keys, packing);
+    let pieces: Vec<(usize, u64)> = runs
         .iter()
         .enumerate()
-        .flat_map(|(source, described)| (0..described.stream.pieces()).map(move |number| (source, number)))
+        .flat_map(|(place, run)| (0..run.stream.pieces()).map(move |number| (place, number)))
         .collect();
     let line = Line::new(sink, packing);
     let next = AtomicU64::new(0);
     let work = |number_of_threads: u64| -> Result<(), PackError> {
         let mut codec = Codec::new(packing.compression)?;
-        // A thread runs ahead of the slowest by a few pieces at most, which bounds the memory.
-        let ahead = number_of_threads * 4;
+        // Threads run ahead of the slowest by a few mebibytes at most, which bounds the memory.
+        let ahead = (number_of_threads * AHEAD).min(AHEAD_IN_ALL);
         loop {
             let turn = next.fetch_add(1, Ordering::Relaxed);
-            let Some(&(source, number)) = pieces.get(turn as usize) else { return Ok(()) };
+            let Some(&(run, number)) = pieces.get(turn as usize) else { return Ok(()) };
             let done = line
-                .wait_for_turn(turn, ahead)
-                .and_then(|buffers| sources[source].piece(number, packing.cache, &mut codec, buffers))
+                .wait_for_turn(turn, ahead, runs[run].stream.piece_length(number))
+                .and_then(|buffers| runs[run].piece(number, packing.cache, &mut codec, buffers))
                 .and_then(|piece| line.put(turn, piece));
             if let Err(error) = done {
                 // Nobody may wait for a piece that never comes.
@@ -133,14 +137,14 @@ pub fn pack<W: Write + Send>(
     };
     run_on_threads(packing.threads.clamp(1, pieces.len().max(1)), &work)?;
     let (layer, places) = line.finish(plan)?;
-    let piece = |(&(source, number), (offset, length, digest)): (&(usize, u64), (u64, u64, Digest))| {
-        let fragment = sources[source].key;
+    let piece = |(&(run, number), (offset, length, digest)): (&(usize, u64), (u64, u64, Digest))| {
+        let fragment = runs[run].key;
         PackedPiece { fragment, number, offset, length, digest }
     };
     Ok(Packed {
         layer,
         pieces: pieces.iter().zip(places).map(piece).collect(),
-        compressed: sources.iter().filter(|source| source.compressed()).map(Source::label).collect(),
+        compressed: runs.iter().flat_map(Run::compressed).collect(),
     })
 }
 
@@ -162,51 +166,6 @@ fn run_on_threads(threads: usize, work: &(dyn Fn(u64) -> Result<(), PackError> +
         }
         result
     })
-}
-
-/// A fragment as the source of pieces.
-struct Source<'p> {
-    fragment: &'p Fragment,
-    key: FragmentKey,
-    stream: Stream<'p>,
-    pieces_compressed: AtomicU64,
-}
-
-impl<'p> Source<'p> {
-    fn of(fragment: &'p Fragment, key: FragmentKey, packing: Packing<'_>) -> Self {
-        let stream = Stream::of(&fragment.tree, packing.mtime);
-        Self { fragment, key, stream, pieces_compressed: AtomicU64::new(0) }
-    }
-
-    /// The piece from the cache, or made anew, in `buffers`. A damaged piece of the cache counts as none.
-    fn piece(
-        &self,
-        number: u64,
-        cache: &dyn PieceCache,
-        codec: &mut Codec,
-        mut buffers: Buffers,
-    ) -> Result<Piece, PackError> {
-        let length = self.stream.piece_length(number);
-        // The checksums of gzip and zstd would let pass what is damaged outside of the content, as in a header.
-        if let Some(digest) = cache.find(&self.key, number, &mut buffers.compressed)
-            && Digest::of(&buffers.compressed) == digest
-            && codec.decompress(&buffers.compressed, length, &mut buffers.tar)
-        {
-            return Ok(Piece { buffers, digest });
-        }
-        self.pieces_compressed.fetch_add(1, Ordering::Relaxed);
-        self.stream.piece(number, &mut buffers.tar)?;
-        codec.compress(&buffers.tar, &mut buffers.compressed)?;
-        Ok(Piece { digest: Digest::of(&buffers.compressed), buffers })
-    }
-
-    fn compressed(&self) -> bool {
-        self.pieces_compressed.load(Ordering::Relaxed) > 0
-    }
-
-    fn label(&self) -> String {
-        self.fragment.label.clone()
-    }
 }
 
 #[cfg(test)]
@@ -241,10 +200,11 @@ mod tests {
         LayerKeys::of(plan, 1, Compression::Gzip)
     }
 
-    fn packed(plan: &LayerPlan, threads: usize) -> (Layer, Vec<u8>) {
+    fn packed(plan: &LayerPlan, threads: usize, compression: Compression) -> (Layer, Vec<u8>) {
         let mut blob = Vec::new();
         let cancellation = Cancellation::default();
-        let packed = pack(plan, &keys(plan), packing(threads, &cancellation), &mut blob);
+        let packing = Packing { compression, ..packing(threads, &cancellation) };
+        let packed = pack(plan, &LayerKeys::of(plan, 1, compression), packing, &mut blob);
         (packed.unwrap().layer, blob)
     }
 
@@ -260,9 +220,20 @@ mod tests {
         LayerPlan { role: LayerRole::Packages, services: Vec::new(), fragments: fragments.collect() }
     }
 
+    /// The tar, as independent readers give it.
+    fn decompressed(blob: &[u8], compression: Compression) -> Vec<u8> {
+        let mut tar = Vec::new();
+        match compression {
+            Compression::None => tar.extend_from_slice(blob),
+            Compression::Gzip => drop(flate2::read::MultiGzDecoder::new(blob).read_to_end(&mut tar).unwrap()),
+            Compression::Zstd => drop(zstd::Decoder::new(blob).unwrap().read_to_end(&mut tar).unwrap()),
+        }
+        tar
+    }
+
     /// Names and contents, as an independent reader sees them.
-    fn unpacked(blob: &[u8]) -> Vec<(String, Vec<u8>)> {
-        let mut archive = tar::Archive::new(flate2::read::MultiGzDecoder::new(blob));
+    fn unpacked(tar: &[u8]) -> Vec<(String, Vec<u8>)> {
+        let mut archive = tar::Archive::new(tar);
         let read = archive.entries().unwrap().map(|entry| {
             let mut entry = entry.unwrap();
             let name = String::from_utf8(entry.path_bytes().into_owned()).unwrap();
@@ -285,13 +256,6 @@ mod tests {
                 .map(|(name, size)| (name, (0..size).map(|i| (i * 31 % 251) as u8).collect::<Vec<_>>()))
                 .collect();
             let plan = plan_of(&files);
-            let (layer, blob) = packed(&plan, 1);
-            prop_assert_eq!(layer.descriptor().digest, Digest::of(&blob));
-            prop_assert_eq!(layer.descriptor().size, blob.len() as u64);
-            let mut tar = Vec::new();
-            flate2::read::MultiGzDecoder::new(&blob[..]).read_to_end(&mut tar).unwrap();
-            prop_assert_eq!(layer.diff_id(), DiffId::of_tar(Digest::of(&tar)));
-            prop_assert_eq!(layer.tar_bytes(), tar.len() as u64);
             let expected: Vec<_> = plan
                 .fragments
                 .iter()
@@ -301,9 +265,17 @@ mod tests {
                     (path.to_string()[1..].to_owned(), bytes.clone())
                 })
                 .collect();
-            prop_assert_eq!(unpacked(&blob), expected);
-            for threads in [2, 8] {
-                prop_assert_eq!(&packed(&plan, threads), &(layer.clone(), blob.clone()));
+            for compression in [Compression::None, Compression::Gzip, Compression::Zstd] {
+                let (layer, blob) = packed(&plan, 1, compression);
+                prop_assert_eq!(layer.descriptor().digest, Digest::of(&blob));
+                prop_assert_eq!(layer.descriptor().size, blob.len() as u64);
+                let tar = decompressed(&blob, compression);
+                prop_assert_eq!(layer.diff_id(), DiffId::of_tar(Digest::of(&tar)));
+                prop_assert_eq!(layer.tar_bytes(), tar.len() as u64);
+                prop_assert_eq!(&unpacked(&tar), &expected);
+                for threads in [2, 8] {
+                    prop_assert_eq!(&packed(&plan, threads, compression), &(layer.clone(), blob.clone()));
+                }
             }
         }
     }
@@ -313,15 +285,18 @@ mod tests {
     fn golden_bytes() {
         let content: Vec<u8> =
             (0u32..700_000).flat_map(|i| (i.wrapping_mul(2_654_435_761) >> 20).to_le_bytes()).collect();
-        let (layer, _) = packed(&plan_of(&[("a".into(), content), ("b".into(), b"b".to_vec())]), 2);
-        assert_eq!(
-            layer.diff_id().to_string(),
-            "sha256:2f10ade8636f805752d896d77b595828dcbb5595ef40ef5bc44d4d3cf0391916"
-        );
-        assert_eq!(
-            layer.descriptor().digest.to_string(),
-            "sha256:c0cafc3509b7c7595b1f21f5ebda3bfb3b922cceab1cd1e689d95da5fd55df7a"
-        );
+        let digests = |files: &[(&str, &[u8])], compression| {
+            let files: Vec<_> = files.iter().map(|(name, content)| ((*name).to_owned(), content.to_vec())).collect();
+            let (layer, _) = packed(&plan_of(&files), 2, compression);
+            [layer.diff_id().to_string(), layer.descriptor().digest.to_string()]
+        };
+        let gzip = digests(&[("a", &content), ("b", b"b")], Compression::Gzip);
+        assert_eq!(gzip[0], "sha256:2f10ade8636f805752d896d77b595828dcbb5595ef40ef5bc44d4d3cf0391916");
+        assert_eq!(gzip[1], "sha256:c0cafc3509b7c7595b1f21f5ebda3bfb3b922cceab1cd1e689d95da5fd55df7a");
+        let small: [(&str, &[u8]); 8] = ["b", "c", "d", "e", "f", "g", "h", "i"].map(|name| (name, name.as_bytes()));
+        let zstd = digests(&[&[("a", &content[..])], &small[..]].concat(), Compression::Zstd);
+        assert_eq!(zstd[0], "sha256:61f4006d938c0ecb229b0c02eb04fefa5820e5ba981d24ed5000eb20a1895ba7");
+        assert_eq!(zstd[1], "sha256:a2ffece753e88a0be89185de4790559e4880d29b1eafae70f05fef37a8668142");
     }
 
     #[test]

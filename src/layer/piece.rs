@@ -1,49 +1,62 @@
-//! A fragment's tar stream, cut into pieces that are made independently of each other.
+//! The tar stream of a run of fragments, cut into pieces that are made independently of each other.
 
 use std::os::unix::fs::FileExt;
 
 use super::tar_entry::{BLOCK, header, header_length};
-use super::{Content, Entry, FileTree, HostFile, Kind, PackError};
+use super::{Content, Entry, HostFile, Kind, PackError};
 use crate::host::HostError;
+use crate::manifest::media_type::Compression;
 use crate::path::ImagePath;
 
-/// The length of a piece in bytes. Measured: cutting at 1 MiB costs about half a percent of the compressed size against
-/// one stream, and keeps the memory of a packing thread small.
-pub(super) const PIECE: u64 = 1 << 20;
+/// The length of a piece in bytes. What is cut off cannot refer to what came before: measured on 125 MB of packages,
+/// pieces of 1 MiB cost gzip half a percent. zstd, which looks back further, needs 12 % more bytes and a fifth more time in
+/// pieces of 1 MiB than in those of 4 MiB, and gains next to nothing beyond. A thread holds a few pieces in memory.
+const fn piece_length(compression: Compression) -> u64 {
+    match compression {
+        Compression::None | Compression::Gzip => 1 << 20,
+        Compression::Zstd => 4 << 20,
+    }
+}
 
-/// The tar stream of one fragment, described: where each entry starts, but none of the contents.
+/// The tar stream of a run of fragments, described: where each entry starts, but none of the contents.
 pub(super) struct Stream<'t> {
     entries: Vec<(u64, &'t ImagePath, &'t Entry)>,
     length: u64,
     mtime: u64,
+    piece: u64,
 }
 
 impl<'t> Stream<'t> {
-    pub fn of(tree: &'t FileTree, mtime: u64) -> Self {
+    pub fn of(of_run: impl Iterator<Item = (&'t ImagePath, &'t Entry)>, mtime: u64, compression: Compression) -> Self {
         let mut length = 0;
         let mut entries = Vec::new();
-        for (path, entry) in tree.iter() {
+        for (path, entry) in of_run {
             entries.push((length, path, entry));
-            length += header_length(path, entry, mtime) + content_size(entry).next_multiple_of(BLOCK as u64);
+            length += length_of(path, entry, mtime);
         }
-        Self { entries, length, mtime }
+        Self { entries, length, mtime, piece: piece_length(compression) }
+    }
+
+    /// How many bytes the stream of these entries has.
+    pub fn length_of(entries: impl Iterator<Item = (&'t ImagePath, &'t Entry)>, mtime: u64) -> u64 {
+        entries.map(|(path, entry)| length_of(path, entry, mtime)).sum()
     }
 
     /// How many bytes the piece with this number has.
     pub fn piece_length(&self, number: u64) -> usize {
-        PIECE.min(self.length.saturating_sub(number * PIECE)) as usize
+        self.piece.min(self.length.saturating_sub(number * self.piece)) as usize
     }
 
     /// How many pieces.
     pub fn pieces(&self) -> u64 {
-        self.length.div_ceil(PIECE)
+        self.length.div_ceil(self.piece)
     }
 
-    /// Makes the piece with this number: the bytes from `number * PIECE` on, at most `PIECE` of them.
+    /// Makes the piece with this number, in `buffer`.
     pub fn piece(&self, number: u64, buffer: &mut Vec<u8>) -> Result<(), PackError> {
         buffer.clear();
-        let start = number * PIECE;
-        let end = self.length.min(start + PIECE);
+        let start = number * self.piece;
+        let end = self.length.min(start + self.piece);
         let first = self.entries.partition_point(|(at, ..)| *at <= start).saturating_sub(1);
         for (at, path, entry) in &self.entries[first..] {
             if *at >= end {
@@ -81,6 +94,10 @@ impl<'t> Stream<'t> {
         buffer.resize(buffer.len().max(padded as usize), 0);
         Ok(())
     }
+}
+
+fn length_of(path: &ImagePath, entry: &Entry, mtime: u64) -> u64 {
+    header_length(path, entry, mtime) + content_size(entry).next_multiple_of(BLOCK as u64)
 }
 
 fn content_size(entry: &Entry) -> u64 {

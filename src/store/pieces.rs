@@ -20,7 +20,7 @@ use crate::path::HostPath;
 const RECORD: usize = 88;
 
 /// A piece no table of ours describes as larger: what is larger is damaged.
-const LONGEST_PIECE: u64 = 4 << 20;
+const LONGEST_PIECE: u64 = 8 << 20;
 
 /// All pieces that the store's blobs hold. Read from the tables when the first piece is asked for.
 pub struct KnownPieces {
