@@ -51,9 +51,9 @@ pub(super) async fn deliver(
     let mut deliveries = Vec::new();
     for destination in destinations {
         deliveries.extend(match destination {
-            Destination::Layout { dir, tag } => courier.to_layout(dir, tag.as_deref(), &shipments).await?,
+            Destination::Layout { dir, tag } => courier.fill_layout(dir, tag.as_deref(), &shipments).await?,
             Destination::Registry { repository, tag } => {
-                courier.to_registry(repository, tag.as_deref(), &shipments).await?
+                courier.push_to_registry(repository, tag.as_deref(), &shipments).await?
             }
         });
     }
@@ -109,7 +109,7 @@ struct Courier<'a> {
 }
 
 impl Courier<'_> {
-    async fn to_layout(
+    async fn fill_layout(
         &mut self,
         dir: &HostPath,
         tag: Option<&str>,
@@ -155,7 +155,7 @@ impl Courier<'_> {
         Ok(())
     }
 
-    async fn to_registry(
+    async fn push_to_registry(
         &mut self,
         repository: &str,
         tag: Option<&str>,
