@@ -140,13 +140,13 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
     // Networks are slow: while bases come, the workspace is looked at.
     let resolving = base::start(&services, &settings, request, &platform, context);
     let (closures, contents) = block_in_place(|| -> Result<_, BuildError> {
-        let closures = plan::close(&services, &settings, &destinations, &installed, &platform, context)?;
+        let closures = plan::close(services, &settings, &destinations, &installed, &platform, context)?;
         let mut contents = Contents::new(&installed, &settings)?;
-        contents.look_ahead(&services, &settings, &closures)?;
+        contents.look_ahead(&settings, &closures)?;
         Ok((closures, contents))
     })?;
     let bases = resolving.finish().await?;
     context.progress.step("planning layers");
-    let plan = BuildPlan::new(contents, &settings, services, closures, &bases, request)?;
+    let plan = BuildPlan::new(contents, &settings, closures, &bases, request)?;
     Ok(Decided { plan, bases, destinations, index })
 }

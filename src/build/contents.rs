@@ -57,16 +57,11 @@ impl<'a> Contents<'a> {
     }
 
     /// Looks at the packages of those services of which it is known without the base who will own them.
-    pub fn look_ahead(
-        &mut self,
-        services: &[Service],
-        settings: &Settings,
-        closures: &Closures,
-    ) -> Result<(), BuildError> {
-        for service in services {
-            let user = settings.of_service(&service.name).user.unwrap_or_default();
-            if let (Some(owner), Some((closure, _))) = (user.own_owner(), closures.services.get(&service.name)) {
-                self.collect(closure.packages.keys(), owner)?;
+    pub fn look_ahead(&mut self, settings: &Settings, closures: &Closures) -> Result<(), BuildError> {
+        for needs in &closures.services {
+            let user = settings.of_service(&needs.service.name).user.unwrap_or_default();
+            if let Some(owner) = user.own_owner() {
+                self.collect(needs.closure.packages.keys(), owner)?;
             }
         }
         Ok(())

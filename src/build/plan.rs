@@ -9,7 +9,7 @@ use super::contents::{Contents, Ingredients};
 use super::{BuildError, BuildRequest, Context, Destination};
 use crate::closure::{DependencyClosure, InstalledPackages, ProductionTree};
 use crate::config::{Health, ServiceSettings, Settings};
-use crate::image::{HealthCheck, RunSettings};
+use crate::image::{HealthCheck, RunSettings, UserEntries};
 use crate::layer::{LayerPlan, Owner, ServiceSets, Unit};
 use crate::manifest::ContainerConfig;
 use crate::manifest::media_type::Compression;
@@ -26,15 +26,23 @@ const OTHER_LAYERS: usize = 3;
 pub(super) struct Closures {
     /// What a production install of the whole workspace holds.
     pub production: ProductionTree,
-    /// By the service's name: its closure, and the files of its own that it ships, relative to its directory.
-    pub services: BTreeMap<String, (DependencyClosure, Vec<PathBuf>)>,
+    /// The services that are built, in their order.
+    pub services: Vec<ServiceClosure>,
     /// By the name of each member that could be a service, built now or not: what package.json files say it needs.
     pub fleet: BTreeMap<String, DependencyClosure>,
 }
 
+/// What one service needs.
+pub(super) struct ServiceClosure {
+    pub service: Service,
+    pub closure: DependencyClosure,
+    /// The files of its own that it ships, relative to its directory.
+    pub shipped: Vec<PathBuf>,
+}
+
 /// Computes the closure of each service.
 pub(super) fn close(
-    services: &[Service],
+    services: Vec<Service>,
     settings: &Settings,
     destinations: &[Destination],
     installed: &InstalledPackages<'_>,
@@ -42,7 +50,7 @@ pub(super) fn close(
     context: &Context,
 ) -> Result<Closures, BuildError> {
     let production = ProductionTree::of(installed, platform)?;
-    let mut closures = BTreeMap::new();
+    let mut closures = Vec::new();
     for service in services {
         context.cancellation.check()?;
         let own = settings.of_service(&service.name);
@@ -52,7 +60,7 @@ pub(super) fn close(
         let include = own.include.unwrap_or_default();
         let exclude = own.exclude.unwrap_or_default();
         let shipped = ShippedFiles::of_service(member, &dir, &service.entry_point.file, &include, &exclude)?;
-        let closure = DependencyClosure::of(service, &shipped, installed, &production, platform)?;
+        let closure = DependencyClosure::of(&service, &shipped, installed, &production, platform)?;
         for warning in &closure.warnings {
             context.progress.warn(&format!("{}: {warning}", service.name));
         }
@@ -60,7 +68,7 @@ pub(super) fn close(
         // Images that an earlier build left in the workspace are no part of the next.
         let layouts: Vec<PathBuf> = destinations.iter().filter_map(Destination::absolute_dir).collect();
         files.retain(|file| !layouts.iter().any(|layout| dir.join(file).as_path().starts_with(layout)));
-        closures.insert(service.name.clone(), (closure, files));
+        closures.push(ServiceClosure { service, closure, shipped: files });
     }
     let configured = |name: &str| settings.of_service(name).entry_point.is_some();
     let mut fleet = BTreeMap::new();
@@ -71,6 +79,14 @@ pub(super) fn close(
 }
 
 impl Closures {
+    /// The directories of all packages that anybody needs.
+    fn directories(&self) -> impl Iterator<Item = &WorkspacePath> {
+        let fleet = self.fleet.values().flat_map(|closure| closure.packages.keys());
+        let production = self.production.packages().map(|(dir, _)| dir);
+        let built = self.services.iter().flat_map(|needs| needs.closure.packages.keys());
+        fleet.chain(production).chain(built)
+    }
+
     /// Everything that layers of packages are made of, with the services of the whole workspace that need it.
     fn units(&self, weights: &BTreeMap<WorkspacePath, Weight>) -> BTreeMap<WorkspacePath, Unit> {
         let mut units: BTreeMap<WorkspacePath, Unit> = BTreeMap::new();
@@ -130,6 +146,11 @@ pub struct Weight {
 }
 
 impl Weight {
+    /// What the packages in these directories weigh together.
+    fn of<'p>(dirs: impl Iterator<Item = &'p WorkspacePath>, weights: &BTreeMap<WorkspacePath, Self>) -> Self {
+        dirs.filter_map(|dir| weights.get(dir)).copied().fold(Self::default(), Self::plus)
+    }
+
     fn plus(self, other: Self) -> Self {
         Self {
             packages: self.packages + other.packages,
@@ -139,65 +160,71 @@ impl Weight {
     }
 }
 
+/// A service whose base and user are known, before its layers are.
+struct Draft<'a> {
+    needs: ServiceClosure,
+    settings: ServiceSettings,
+    base: String,
+    resolved: &'a ResolvedBase,
+    user: UserEntries,
+    run: RunSettings,
+}
+
+impl<'a> Draft<'a> {
+    fn new(
+        needs: ServiceClosure,
+        root: &ImagePath,
+        settings: &Settings,
+        bases: &'a BTreeMap<String, ResolvedBase>,
+        request: &BuildRequest,
+    ) -> Result<Option<Self>, BuildError> {
+        let service = &needs.service;
+        let base = base_name(service, settings, request);
+        let Some(resolved) = bases.get(&base) else { return Ok(None) };
+        let settings = settings.of_service(&service.name);
+        let user = settings.user.clone().unwrap_or_default().entries(&resolved.files)?;
+        let base_config = &resolved.image.config.parsed().config;
+        let run = run_settings(service, &settings, &needs.closure, root, user.owner, base_config)?;
+        Ok(Some(Self { needs, settings, base, resolved, user, run }))
+    }
+}
+
 impl BuildPlan {
     /// Decides everything. `bases` are by the name the user gave them.
     pub(super) fn new(
         mut contents: Contents<'_>,
         settings: &Settings,
-        services: Vec<Service>,
         closures: Closures,
         bases: &BTreeMap<String, ResolvedBase>,
         request: &BuildRequest,
     ) -> Result<Self, BuildError> {
-        let mut drafts = Vec::new();
-        for service in services {
-            let Some((closure, shipped)) = closures.services.get(&service.name) else { continue };
-            let base = base_name(&service, settings, request);
-            let Some(resolved) = bases.get(&base) else { continue };
-            let own = settings.of_service(&service.name);
-            let user = own.user.clone().unwrap_or_default().entries(&resolved.files)?;
-            let base_config = &resolved.image.config.parsed().config;
-            let run = run_settings(&service, &own, closure, contents.root(), user.owner, base_config)?;
-            contents.collect(closure.packages.keys(), user.owner)?;
-            drafts.push((service, own, closure, shipped, base, resolved, user, run));
-        }
-        let everything = closures.fleet.values().flat_map(|closure| closure.packages.keys());
-        let everything = everything.chain(closures.production.packages().map(|(dir, _)| dir));
-        let built = closures.services.values().flat_map(|(closure, _)| closure.packages.keys());
-        let weights = contents.weigh(everything.chain(built))?;
-        let budget = settings.layers.unwrap_or(DEFAULT_LAYERS) - OTHER_LAYERS;
-        let sets = ServiceSets::of(closures.units(&weights), budget);
-        let weigh = |dirs: &mut dyn Iterator<Item = &WorkspacePath>| {
-            dirs.filter_map(|dir| weights.get(dir)).copied().fold(Weight::default(), Weight::plus)
-        };
+        let weights = contents.weigh(closures.directories())?;
+        let sets = ServiceSets::of(closures.units(&weights), settings.layers.unwrap_or(DEFAULT_LAYERS) - OTHER_LAYERS);
         let mut plan = Self {
             services: Vec::new(),
             layers: Vec::new(),
             compression: request.compression.or(settings.compression).unwrap_or(Compression::Gzip),
-            whole_tree: weigh(&mut closures.production.packages().map(|(dir, _)| dir)),
+            whole_tree: Weight::of(closures.production.packages().map(|(dir, _)| dir), &weights),
         };
-        for (service, settings_of_service, closure, shipped, base, resolved, user, run) in drafts {
+        for needs in closures.services {
+            let Some(draft) = Draft::new(needs, contents.root(), settings, bases, request)? else { continue };
+            let Draft { needs, settings: own, base, resolved, user, run } = draft;
             let owner = user.owner;
+            contents.collect(needs.closure.packages.keys(), owner)?;
             let ingredients = Ingredients {
-                service: &service,
-                settings: &settings_of_service,
-                closure,
-                shipped,
+                service: &needs.service,
+                settings: &own,
+                closure: &needs.closure,
+                shipped: &needs.shipped,
                 working_dir: &run.working_dir,
                 sets: &sets,
                 hard_links: settings.hard_links.unwrap_or(true),
             };
             let layers = contents.layers(contents.of_service(&ingredients, user)?, &resolved.files, owner)?;
             let layers = layers.into_iter().map(|layer| plan.index_of(layer)).collect();
-            plan.services.push(ServicePlan {
-                service,
-                settings: settings_of_service,
-                packages: weigh(&mut closure.packages.keys()),
-                closure: closure.clone(),
-                base,
-                run,
-                layers,
-            });
+            let packages = Weight::of(needs.closure.packages.keys(), &weights);
+            let ServiceClosure { service, closure, .. } = needs;
+            plan.services.push(ServicePlan { service, settings: own, closure, packages, base, run, layers });
         }
         Ok(plan)
     }

@@ -94,7 +94,7 @@ pub fn scan(files: &[(WorkspacePath, HostPath)], index: &StatIndex) -> Result<Sc
         Ok(())
     };
     thread::scope(|scope| {
-        let threads = thread::available_parallelism().map_or(1, usize::from).min(sources.len());
+        let threads = rayon::current_num_threads().min(sources.len());
         let mut started = Vec::new();
         for _ in 0..threads {
             let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, worker);

@@ -29,10 +29,13 @@ impl Session {
             false => None,
         };
         let cache_dir = temporary.as_ref().map_or(environment.cache_dir.clone(), |dir| HostPath::new(dir.path()));
+        let threads = arguments.jobs.map_or(environment.threads, NonZero::get);
+        // Where somebody made the pool before, as a test may, theirs is used; no result depends on it.
+        let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         let context = Context {
             store: Store::open(&cache_dir)?,
             client: Client::new(options).map_err(BuildError::from)?,
-            threads: arguments.jobs.map_or(environment.threads, NonZero::get),
+            threads,
             mtime: environment.epoch,
             began: environment.now,
             cancellation: Cancellation::default(),
