@@ -55,6 +55,11 @@ fn main() {
             println!("bytes_{name}{suffix} {}", limit::pipeline(files, level, threads));
         }
     }
+    if let Some(layout) = std::env::var_os("PIROGUE_BENCH_BASE") {
+        let layers = limit::gzip_blobs(layout.as_ref());
+        print("base", || limit::decompress(&layers, threads));
+        println!("bytes_base {}", limit::decompress(&layers, threads));
+    }
 }
 
 /// The layer with hard links in place of copies, as it is packed into an image.

@@ -6,7 +6,10 @@
 mod input;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::hint::black_box;
+use std::io::BufReader;
+use std::path::PathBuf;
 use std::time::Duration;
 use std::{io, thread};
 
@@ -17,7 +20,7 @@ use input::{Input, OWNER, empty_index, files, packing, tar_of};
 use pirogue::cancel::Cancellation;
 use pirogue::digest::Digest;
 use pirogue::layer::{
-    Entry, FileTree, ImageContents, LayerKeys, LayerPlan, ServiceSet, ServiceSets, Unit, group, pack,
+    Entry, FileTree, ImageContents, LayerKeys, LayerPlan, ServiceSet, ServiceSets, Unit, group, list, pack,
 };
 use pirogue::manifest::media_type::Compression;
 
@@ -101,6 +104,17 @@ fn main() {
         let mut bench = of_bytes(&mut criterion, name, bytes);
         bench.bench_function("pirogue", |timer| timer.iter(|| packed(&plan, compression, threads)));
         bench.bench_function("limit", |timer| timer.iter(|| limit::pipeline(&files, level, threads)));
+        bench.finish();
+    }
+    if let Some(layout) = std::env::var_os("PIROGUE_BENCH_BASE") {
+        let layers = limit::gzip_blobs(layout.as_ref());
+        let listed = |layer: &PathBuf| {
+            let blob = BufReader::new(File::open(layer).expect("a layer of the base can be read"));
+            list(blob, Compression::Gzip, &[]).expect("a layer of the base is whole").entries.len()
+        };
+        let mut bench = criterion.benchmark_group("base");
+        bench.bench_function("pirogue", |timer| timer.iter(|| layers.iter().map(listed).sum::<usize>()));
+        bench.bench_function("limit", |timer| timer.iter(|| limit::decompress(&layers, 1)));
         bench.finish();
     }
     criterion.final_summary();
