@@ -12,6 +12,7 @@ use std::time::{Duration, SystemTime};
 
 use harness::build::{Build, Report};
 use harness::layout::{self, Image};
+use harness::registry::Registry;
 use harness::workspace::TestWorkspace;
 use harness::{program, sample, scratch, tree};
 use tempfile::TempDir;
@@ -306,4 +307,34 @@ fn what_is_damaged_in_the_cache_reaches_no_image() {
             }
         }
     }
+}
+
+#[test]
+fn what_a_registry_has_is_neither_made_again_nor_read() {
+    let (Some(registry), Some(another)) = (Registry::start(), Registry::start()) else { return };
+    let workspace = small_workspace();
+    let cache = workspace.beside("cache");
+    let push = |registry: &Registry, tag: &str| {
+        let build = Build::of(&workspace.root(), &cache).base(sample::SMALL_BASE).with("--platform", "linux/amd64");
+        build.to(&format!("{}/shop", registry.host())).with("--tag", tag).run()
+    };
+    let first = push(&registry, "first");
+    assert_eq!(first.layers_written(), 3);
+    let remove_blobs = || {
+        for blob in fs::read_dir(cache.join("blobs/sha256")).unwrap() {
+            fs::remove_file(blob.unwrap().path()).unwrap();
+        }
+    };
+    let losses: [(&str, &dyn Fn()); 2] =
+        [("damaged", &|| damage(&cache, |file, _| flip(file, 9))), ("gone", &remove_blobs)];
+    for (loss, lose) in losses {
+        lose();
+        let again = push(&registry, loss);
+        assert_eq!(again.digests(), first.digests(), "{loss}");
+        assert_eq!((again.layers_written(), again.sent_bytes()), (0, 0), "{loss}");
+        assert_eq!(again.fragments_compressed(), [""; 0], "{loss}");
+    }
+    let elsewhere = push(&another, "first");
+    assert_eq!(elsewhere.digests(), first.digests(), "what the other lacks is made again");
+    assert_eq!(elsewhere.layers_written(), 3);
 }
