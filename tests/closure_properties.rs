@@ -180,7 +180,7 @@ fn closure(workspace: &TestWorkspace) -> DependencyClosure {
     let installed = InstalledPackages::new(&workspace, &index);
     let platform = platform();
     let production = ProductionTree::of(&installed, &platform).unwrap();
-    DependencyClosure::of(service, &shipped, &installed, &production, &platform).unwrap()
+    DependencyClosure::of(service, &shipped, &installed, &production, &platform, false).unwrap()
 }
 
 fn platform() -> Platform {

@@ -60,7 +60,8 @@ pub(super) fn close(
         let include = own.include.unwrap_or_default();
         let exclude = own.exclude.unwrap_or_default();
         let shipped = ShippedFiles::of_service(member, &dir, &service.entry_point.file, &include, &exclude)?;
-        let closure = DependencyClosure::of(&service, &shipped, installed, &production, platform)?;
+        let of_root = own.root_dependencies.unwrap_or(false);
+        let closure = DependencyClosure::of(&service, &shipped, installed, &production, platform, of_root)?;
         for warning in &closure.warnings {
             context.progress.warn(&format!("{}: {warning}", service.name));
         }
@@ -73,7 +74,8 @@ pub(super) fn close(
     let configured = |name: &str| settings.of_service(name).entry_point.is_some();
     let mut fleet = BTreeMap::new();
     for (name, dir) in installed.workspace().fleet(configured) {
-        fleet.insert(name, DependencyClosure::declared(&dir, installed, &production, platform)?);
+        let of_root = settings.of_service(&name).root_dependencies.unwrap_or(false);
+        fleet.insert(name, DependencyClosure::declared(&dir, installed, &production, platform, of_root)?);
     }
     Ok(Closures { production, services: closures, fleet })
 }

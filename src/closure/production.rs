@@ -42,44 +42,55 @@ impl ProductionTree {
 
 impl DependencyClosure {
     /// What the package.json files alone say that the member in `dir` needs: its closure without what only code tells. It
-    /// is the same whether the member is compiled or not.
+    /// is the same whether the member is compiled or not. With `root_dependencies` the root's production edges are its own.
     pub fn declared(
         dir: &WorkspacePath,
         installed: &InstalledPackages<'_>,
         production: &ProductionTree,
         platform: &Platform,
+        root_dependencies: bool,
     ) -> Result<Self, ClosureError> {
         let mut walk = Walk::new(installed, platform, Some(production));
         walk.strict = false;
         walk.from(dir.clone())?;
+        if root_dependencies {
+            walk.from(WorkspacePath::default())?;
+        }
         Ok(walk.closure)
     }
 
     /// The closure of `service`: its production edges, the optional peers that resolve to production packages, and what
-    /// its shipped code (`shipped`) or that of its workspace packages imports without declaring it.
+    /// its shipped code (`shipped`) or that of its workspace packages imports without declaring it. With
+    /// `root_dependencies` the production edges of the workspace's root are its own too.
     pub fn of(
         service: &Service,
         shipped: &ShippedFiles,
         installed: &InstalledPackages<'_>,
         production: &ProductionTree,
         platform: &Platform,
+        root_dependencies: bool,
     ) -> Result<Self, ClosureError> {
         let workspace = installed.workspace();
         let mut walk = Walk::new(installed, platform, Some(production));
         walk.from(service.dir.clone())?;
+        if root_dependencies {
+            walk.from(WorkspacePath::default())?;
+        }
+        let mut of_root = BTreeSet::new();
         let own = scan_member(installed, &service.dir, shipped)?;
         walk.closure.default_port = own.default_port();
-        add_undeclared(&mut walk, production, &service.dir, &own.imports)?;
+        add_undeclared(&mut walk, production, &service.dir, &own.imports, &mut of_root)?;
         let mut scanned = BTreeSet::new();
         while let Some(dir) = walk.closure.members.keys().find(|dir| !scanned.contains(*dir)).cloned() {
             if let Some(member) = workspace.member_at(&dir) {
                 let files = ShippedFiles::of_package(member, &workspace.on_host(&dir), &[])?;
                 let imports = scan_member(installed, &dir, &files)?.imports;
-                add_undeclared(&mut walk, production, &dir, &imports)?;
+                add_undeclared(&mut walk, production, &dir, &imports, &mut of_root)?;
             }
             scanned.insert(dir);
         }
         walk.closure.members.remove(&service.dir);
+        walk.closure.warnings.extend(about_root(&of_root));
         Ok(walk.closure)
     }
 }
@@ -99,13 +110,30 @@ fn scan_member(
     Ok(scan(&files, installed.index())?)
 }
 
-/// Adds the packages that `imports` name and nothing declares.
+/// What to say of packages that only the workspace's root declares.
+fn about_root(of_root: &BTreeSet<String>) -> Option<String> {
+    let named: Vec<String> = of_root.iter().take(3).map(|package| format!("`{package}`")).collect();
+    let more = if of_root.len() > 3 { format!(" and {} more", of_root.len() - 3) } else { String::new() };
+    let (are, come) = if of_root.len() == 1 { ("is", "comes") } else { ("are", "come") };
+    (!of_root.is_empty()).then(|| {
+        format!(
+            "{}{more} {are} imported, but declared by the workspace's root only; what is imported {come} along; if the \
+             service is to have all that the root declares, set `root-dependencies = true` in pirogue.toml",
+            named.join(", ")
+        )
+    })
+}
+
+/// Adds the packages that `imports` name and nothing declares. Those that the root declares join `of_root`.
 fn add_undeclared(
     walk: &mut Walk<'_>,
     production: &ProductionTree,
     member: &WorkspacePath,
     imports: &[Import],
+    of_root: &mut BTreeSet<String>,
 ) -> Result<(), ClosureError> {
+    let root = WorkspacePath::default();
+    let declared_by_root = walk.installed.package_json(&root)?;
     let own_name = walk.installed.package_json(member)?.name.clone();
     for import in imports {
         if Some(&import.package) == own_name.as_ref() {
@@ -131,6 +159,12 @@ fn add_undeclared(
                 import.package
             ));
             walk.closure.excluded.insert(Exclusion { name: import.package.clone(), from: place, why });
+            continue;
+        }
+        let edges = [&declared_by_root.dependencies, &declared_by_root.optional_dependencies];
+        if *member != root && edges.iter().any(|edges| edges.contains_key(&import.package)) {
+            of_root.insert(import.package.clone());
+            walk.add(resolved, Reason::UndeclaredImport { place })?;
             continue;
         }
         walk.closure.warnings.insert(format!(

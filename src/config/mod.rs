@@ -67,6 +67,8 @@ pub struct ServiceSettings {
     pub include: Option<Vec<String>>,
     /// Files that are left out; patterns in gitignore's syntax, for the member's files and for packages.
     pub exclude: Option<Vec<String>>,
+    /// Whether what the workspace's root depends on comes along.
+    pub root_dependencies: Option<bool>,
     /// Directories that the service may write, relative to the working directory or absolute.
     pub writable: Option<Vec<String>>,
     /// The repository under a registry destination; the service's name otherwise.
@@ -215,6 +217,7 @@ impl ServiceSettings {
             files: self.files.or(all.files),
             include: self.include.or(all.include),
             exclude: self.exclude.or(all.exclude),
+            root_dependencies: self.root_dependencies.or(all.root_dependencies),
             writable: self.writable.or(all.writable),
             repository: self.repository.or(all.repository),
             tags: self.tags.or(all.tags),

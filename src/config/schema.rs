@@ -51,6 +51,7 @@ fn service(table: &Table<'_>) -> Result<ServiceSettings, ConfigError> {
         files: files(table)?,
         include: table.texts("include")?,
         exclude: table.texts("exclude")?,
+        root_dependencies: table.boolean("root-dependencies")?,
         writable: table.texts("writable")?,
         repository: table.text("repository")?,
         tags: command(table, "tags")?,
