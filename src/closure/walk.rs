@@ -82,6 +82,10 @@ impl<'a> Walk<'a> {
             self.closure.excluded.insert(exclusion(ExclusionReason::NotInstalled));
             return Ok(());
         };
+        if matches!(kind, EdgeKind::Optional | EdgeKind::OptionalPeer) && self.is_placeholder(&resolved.dir)? {
+            self.closure.excluded.insert(exclusion(ExclusionReason::NotInstalled));
+            return Ok(());
+        }
         if kind == EdgeKind::Optional && !self.runs_on_platform(&resolved.dir)? {
             self.closure.excluded.insert(exclusion(ExclusionReason::OtherPlatform));
             return Ok(());
@@ -109,6 +113,13 @@ impl<'a> Walk<'a> {
             self.queue.push_back(dir);
         }
         Ok(())
+    }
+
+    /// Whether an installer put a name there instead of a package, as yarn's pnpm linker does for optional packages of other
+    /// platforms. What is published has a version.
+    fn is_placeholder(&self, dir: &WorkspacePath) -> Result<bool, ClosureError> {
+        let is_member = self.installed.workspace().member_at(dir).is_some();
+        Ok(!is_member && self.installed.package_json(dir)?.version.is_none())
     }
 
     fn runs_on_platform(&self, dir: &WorkspacePath) -> Result<bool, ClosureError> {

@@ -6,6 +6,7 @@ pub mod container;
 pub mod image_files;
 pub mod layer;
 pub mod layout;
+pub mod locked;
 pub mod misbehaving;
 pub mod program;
 pub mod registry;
