@@ -22,7 +22,7 @@
 //!
 //! From the top: [`cli`] and [`commands`] (what is typed and shown), [`build`] (the pipeline), the edges [`registry`],
 //! [`layout`], [`store`], the pure [`closure`], [`layer`], [`image`], [`workspace`], [`config`], [`manifest`], and the
-//! vocabulary [`digest`], [`path`], [`platform`]. A test holds who may import whom.
+//! vocabulary [`digest`], [`path`], [`platform`], [`http`]. A test holds who may import whom.
 
 pub mod build;
 pub mod cancel;
@@ -33,6 +33,7 @@ pub mod config;
 pub mod digest;
 pub mod environment;
 pub mod host;
+pub mod http;
 pub mod image;
 pub mod layer;
 pub mod layout;
