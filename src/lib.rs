@@ -21,7 +21,7 @@
 //! # Modules
 //!
 //! From the top: [`cli`] and [`commands`] (what is typed and shown), [`build`] (the pipeline), the edges [`registry`],
-//! [`layout`], [`store`], the pure [`closure`], [`layer`], [`image`], [`workspace`], [`config`], [`manifest`], and the
+//! [`npm_registry`], [`layout`], [`store`], the pure [`closure`], [`layer`], [`image`], [`workspace`], [`config`], [`manifest`], and the
 //! vocabulary [`digest`], [`path`], [`platform`], [`http`]. A test holds who may import whom.
 
 pub mod build;
@@ -38,6 +38,7 @@ pub mod image;
 pub mod layer;
 pub mod layout;
 pub mod manifest;
+pub mod npm_registry;
 pub mod path;
 pub mod platform;
 pub mod progress;
