@@ -3,9 +3,12 @@
 mod harness;
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use harness::misbehaving::{Answer, Asked, Misbehaving};
@@ -196,6 +199,71 @@ fn redirects_take_no_credentials_to_another_host() {
         unsafe_location.clone_into(&mut here.lock().unwrap());
         let error = Project::new(&format!("registry=http://{host}/\n")).fetch(&[from_registry()]).unwrap_err();
         assert!(matches!(error, NpmRegistryError::UnsafeRedirect { .. }), "{unsafe_location}: {error:?}");
+    }
+}
+
+#[test]
+fn a_proxy_is_used_and_its_password_is_not_shown() {
+    let proxy = Misbehaving::start(|asked| match asked.target.as_str() {
+        "http://npm.example/@s/abc/-/abc-1.0.0.tgz" => Answer::new(200).body("abc"),
+        _ => Answer::new(502),
+    });
+    let npmrc = |registry: &str| {
+        format!("registry={registry}\nproxy=http://user:secret@{}\nnoproxy=direct.invalid\n", proxy.host())
+    };
+    Project::new(&npmrc("http://npm.example/")).fetch(&[from_registry()]).unwrap();
+    assert_eq!(proxy.asked()[0].header("proxy-authorization"), "Basic dXNlcjpzZWNyZXQ=");
+    let refused = Project::new(&npmrc("http://other.example/")).fetch(&[from_registry()]).unwrap_err();
+    let asked = proxy.lines().len();
+    let direct = Project::new(&npmrc("http://direct.invalid/")).fetch(&[from_registry()]).unwrap_err();
+    assert_eq!(proxy.lines().len(), asked, "past the proxy");
+    let malformed = Project::new("proxy=http://user:secret@:x\n");
+    let malformed = NpmClient::new(malformed.options).map(|_| ()).unwrap_err();
+    for error in [refused, direct, malformed] {
+        assert!(!format!("{error} {error:?}").contains("secret"), "{error:?}");
+    }
+}
+
+/// A registry behind TLS that answers every request with the bytes `abc`; its certificate, in PEM, is its own CA's.
+fn abc_behind_tls() -> (SocketAddr, String) {
+    let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).unwrap();
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let key = rustls::pki_types::PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let config = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let config = config.with_no_client_auth().with_single_cert(vec![made.cert.der().clone()], key).unwrap();
+    let config = Arc::new(config);
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            let connection = rustls::ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = rustls::StreamOwned::new(connection, stream);
+            let mut request = [0; 4096];
+            if stream.read(&mut request).is_ok_and(|length| length > 0) {
+                let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\nabc");
+                stream.conn.send_close_notify();
+                let _ = stream.flush();
+            }
+        }
+    });
+    (address, made.cert.pem())
+}
+
+#[test]
+fn a_ca_of_ones_own() {
+    let (address, pem) = abc_behind_tls();
+    let files = TempDir::new().unwrap();
+    let cafile = files.path().join("ca.pem");
+    fs::write(&cafile, &pem).unwrap();
+    let quoted = serde_json::to_string(&pem).unwrap();
+    let registry = format!("registry=https://{address}/\n");
+    for npmrc in [format!("{registry}cafile={}\n", cafile.display()), format!("{registry}ca[]={quoted}\n")] {
+        Project::new(&npmrc).fetch(&[from_registry()]).unwrap_or_else(|error| panic!("{npmrc}: {error}"));
+    }
+    for npmrc in [registry.clone(), format!("{registry}strict-ssl=false\n")] {
+        let error = Project::new(&npmrc).fetch(&[from_registry()]).unwrap_err();
+        assert!(matches!(error, NpmRegistryError::Unreachable { failure: Failure::Tls, .. }), "{npmrc}: {error:?}");
+        assert!(error.hint().unwrap().contains("cafile"));
     }
 }
 
@@ -417,7 +485,7 @@ fn many_at_once_and_no_more_than_that() {
     let (running, highest) = (Arc::clone(&now), Arc::clone(&most));
     let server = Misbehaving::start(move |_| {
         highest.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        std::thread::sleep(Duration::from_millis(30));
+        thread::sleep(Duration::from_millis(30));
         running.fetch_sub(1, Ordering::SeqCst);
         Answer::new(200).body("abc")
     });
@@ -437,7 +505,7 @@ fn a_cancelled_run_ends_soon_and_leaves_nothing_half_written() {
     let cancel = cancellation.clone();
     let server = Misbehaving::start(move |_| {
         cancel.cancel();
-        std::thread::sleep(Duration::from_secs(5));
+        thread::sleep(Duration::from_secs(5));
         Answer::new(200).body("abc")
     });
     let project = registry_at(&server);

@@ -54,7 +54,7 @@ fn stated_address(package: &LockedPackage) -> Result<Option<&str>, NpmRegistryEr
 fn tarball_url(package: &LockedPackage, stated: Option<&str>, settings: &NpmSettings) -> Result<Url, NpmRegistryError> {
     let configured = settings.configured_registry(&package.name);
     let Some(stated) = stated else {
-        let public = Url::parse(PUBLIC_REGISTRY).map_err(|error| NpmRegistryError::Setup(error.to_string()))?;
+        let public = public()?;
         return FileName::of(package)?.below(configured.unwrap_or(&public));
     };
     let url = Url::parse(stated).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
@@ -72,8 +72,14 @@ fn tarball_url(package: &LockedPackage, stated: Option<&str>, settings: &NpmSett
     };
     match configured {
         Some(registry) if gives_way => Ok(moved(&url, registry, &package.name)),
+        // Yarn 1 shows npm's token to its own name of the public registry. Tokens are for one host: go there.
+        None if gives_way && settings.credentials(&public()?).is_some() => Ok(moved(&url, &public()?, &package.name)),
         _ => Ok(url),
     }
+}
+
+fn public() -> Result<Url, NpmRegistryError> {
+    Url::parse(PUBLIC_REGISTRY).map_err(|error| NpmRegistryError::Setup(error.to_string()))
 }
 
 /// The address below another registry: what follows the old registry's own path is kept.
@@ -111,7 +117,7 @@ impl<'a> FileName<'a> {
                 && !matches!(part, "." | "..")
                 && !part.contains(|c: char| matches!(c, '/' | '\\' | '%' | '?' | '#') || c.is_control())
         };
-        match scope.is_none_or(|scope| is_name(scope)) && is_name(base) && is_name(version) {
+        match scope.is_none_or(is_name) && is_name(base) && is_name(version) {
             true => Ok(Self { scope, base, version }),
             false => Err(wrong()),
         }
@@ -216,6 +222,7 @@ mod tests {
         let table = [
             ("as it is", "", npm, npm),
             ("yarn's name of it", "", yarn, yarn),
+            ("yarn's name and npm's token", "//registry.npmjs.org/:_authToken=t", yarn, npm),
             ("npm's gives way", "registry=https://h/npm/", npm, "https://h/npm/a/-/a-1.0.0.tgz"),
             ("yarn's gives way", "registry=https://h/npm/", yarn, "https://h/npm/a/-/a-1.0.0.tgz"),
             ("another stays", "registry=https://h/npm/", own, own),
