@@ -18,7 +18,7 @@ use pirogue::npm_registry::{Mirror, NpmClient, NpmClientOptions, NpmRegistryErro
 use pirogue::path::HostPath;
 use pirogue::progress::{Progress, Silent, Task};
 use pirogue::store::Store;
-use pirogue::workspace::lockfiles::{Checksum, Integrity, LockedPackage, Lockfile, Source};
+use pirogue::workspace::lockfiles::{Checksum, Integrity, LockedPackage, Lockfile, Source, YarnCacheChecksum};
 use pirogue::workspace::{PackageManager, Workspace};
 use tempfile::TempDir;
 
@@ -416,6 +416,30 @@ fn what_cannot_be_verified_is_not_fetched() {
             assert_eq!(project.kept(), 0, "{comment}");
         }
     }
+}
+
+#[test]
+fn what_yarn_did_not_hash_is_told_and_found_again() {
+    let server = Misbehaving::start(|_| Answer::new(200).body("abc"));
+    let locked = |hash: char| LockedPackage {
+        checksum: Some(Checksum::YarnCache(YarnCacheChecksum {
+            cache_key: "10c0".into(),
+            sha512: String::from(hash).repeat(128),
+        })),
+        ..from_registry()
+    };
+    let mut project = registry_at(&server);
+    let tarballs = project.fetch(&[locked('a')]).unwrap();
+    assert!(!tarballs[0].is_verified);
+    project.options.offline = true;
+    assert_eq!(project.fetch(&[locked('a')]).unwrap(), tarballs);
+    let another = project.fetch(&[locked('b')]).unwrap_err();
+    assert!(matches!(another, NpmRegistryError::Offline { count: 1, .. }), "another archive: {another:?}");
+    let verified = project.fetch(&[from_registry()]).unwrap_err();
+    assert!(
+        matches!(verified, NpmRegistryError::Offline { .. }),
+        "what nobody checked counts for no hash: {verified:?}"
+    );
 }
 
 #[test]

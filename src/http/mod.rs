@@ -1,5 +1,5 @@
-//! What every client of an HTTP service needs, whatever the service: how often to try again, how many requests at a time,
-//! where a redirect may lead, what of an address may be shown, and how a connection failed.
+//! What every client of an HTTP service needs, whatever the service: how often to try again, how many requests at a
+//! time, where a redirect may lead, what of an address may be shown, and how a connection failed.
 
 mod address;
 pub mod failure;

@@ -1,7 +1,7 @@
 //! Credentials for registries, and for which requests they may be used.
 //!
-//! Source: npm's `npm-registry-fetch` (`lib/auth.js`): credentials lie under `//HOST[:PORT]/PATH/`, and the longest path
-//! that a request lies below wins.
+//! Source: npm's `npm-registry-fetch` (`lib/auth.js`): credentials lie under `//HOST[:PORT]/PATH/`, and the longest
+//! path that a request lies below wins.
 
 use std::collections::BTreeMap;
 use std::fmt;

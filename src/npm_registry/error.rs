@@ -80,7 +80,7 @@ pub enum NpmRegistryError {
     },
     /// Answered 401 or 403, and no credentials were shown.
     #[error(
-        "the registry gives `{package}` only to those it knows, and there are no credentials for it (status {status}): `{url}`"
+        "the registry gives `{package}` only to those it knows, and there are no credentials (status {status}): `{url}`"
     )]
     CredentialsMissing {
         /// The package.

@@ -75,8 +75,8 @@ impl Wanted {
 }
 
 impl NpmClient {
-    /// The tarballs of `packages`, in their order. What the store lacks is fetched, many at a time; the first failure ends
-    /// the others.
+    /// The tarballs of `packages`, in their order. What the store lacks is fetched, many at a time; the first failure
+    /// ends the others.
     pub async fn fetch_all<'a>(
         &self,
         packages: impl IntoIterator<Item = &'a LockedPackage>,

@@ -1,10 +1,10 @@
 //! The npm registries, and nothing but fetching: settings of npm, pnpm, yarn and bun, and packages' tarballs, which are
 //! verified while they come and kept in the store.
 //!
-//! A tarball is kept under the digest of its bytes; a fact named after the lockfile's hash leads to it, so that what was
-//! fetched once is never asked for again. Credentials go to the registry they are for and nowhere else, nor into errors
-//! and logs. What cannot be verified against the lockfile is not fetched; but yarn 2 and later locks the archive it makes
-//! of a package and not the tarball, so that there TLS is all there is: [`Tarball::is_verified`] tells.
+//! A tarball is kept under the digest of its bytes; a fact named after the lockfile's hash leads to it, so that what
+//! was fetched once is never asked for again. Credentials go to the registry they are for and nowhere else, nor into
+//! errors and logs. What cannot be verified against the lockfile is not fetched; but yarn 2 and later locks the archive
+//! it makes of a package and not the tarball, so that there TLS is all there is: [`Tarball::is_verified`] tells.
 
 mod connection;
 mod credentials;
