@@ -312,6 +312,29 @@ fn retry_after_is_obeyed() {
 }
 
 #[test]
+fn all_are_quiet_when_the_registry_asks_one() {
+    let begun: Arc<Mutex<Vec<Instant>>> = Arc::default();
+    let times = Arc::clone(&begun);
+    let server = Misbehaving::start(move |_| {
+        let mut times = times.lock().unwrap();
+        times.push(Instant::now());
+        if times.len() == 1 {
+            return Answer::new(429).header("Retry-After", "1");
+        }
+        drop(times);
+        thread::sleep(Duration::from_millis(200));
+        Answer::new(200).body("abc")
+    });
+    let mut project = registry_at(&server);
+    project.options.concurrency = 2;
+    project.fetch(&many(4)).unwrap();
+    let times = begun.lock().unwrap();
+    let soon = times.iter().filter(|time| time.duration_since(times[0]) < Duration::from_millis(900)).count();
+    assert_eq!(times.len(), 5);
+    assert!(soon <= 2, "the one, and what was on its way: {soon}");
+}
+
+#[test]
 fn what_is_refused_leaves_nothing_behind() {
     let answer = |status: u16| Answer::new(status).body("secret");
     let table: [(&str, Answer, usize, &str); 7] = [
