@@ -21,8 +21,8 @@
 //! # Modules
 //!
 //! From the top: [`cli`] and [`commands`] (what is typed and shown), [`build`] (the pipeline), the edges [`registry`],
-//! [`layout`], [`store`], the pure [`closure`], [`layer`], [`image`], [`workspace`], [`config`], [`manifest`], and the
-//! vocabulary [`digest`], [`path`], [`platform`]. A test holds who may import whom.
+//! [`npm_registry`], [`layout`], [`store`], the pure [`closure`], [`layer`], [`image`], [`workspace`], [`config`], [`manifest`], and the
+//! vocabulary [`digest`], [`path`], [`platform`], [`http`]. A test holds who may import whom.
 
 pub mod build;
 pub mod cancel;
@@ -33,10 +33,12 @@ pub mod config;
 pub mod digest;
 pub mod environment;
 pub mod host;
+pub mod http;
 pub mod image;
 pub mod layer;
 pub mod layout;
 pub mod manifest;
+pub mod npm_registry;
 pub mod path;
 pub mod platform;
 pub mod progress;

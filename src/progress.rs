@@ -10,12 +10,15 @@ pub trait Progress: Send + Sync {
 
     /// A task of a known size begins. Its bytes are told to the result until that is dropped.
     fn task(&self, text: &str, total_bytes: u64) -> Box<dyn Task>;
+
+    /// A task begins that is counted in things, such as packages, since nobody knows its bytes.
+    fn count(&self, text: &str, total: u64) -> Box<dyn Task>;
 }
 
 /// A task of a known size.
 pub trait Task: Send + Sync {
-    /// This many more bytes are done.
-    fn advance(&self, bytes: u64);
+    /// This many more bytes, or things, are done.
+    fn advance(&self, amount: u64);
 }
 
 /// Listens to nothing.
@@ -29,8 +32,12 @@ impl Progress for Silent {
     fn task(&self, _text: &str, _total_bytes: u64) -> Box<dyn Task> {
         Box::new(Self)
     }
+
+    fn count(&self, _text: &str, _total: u64) -> Box<dyn Task> {
+        Box::new(Self)
+    }
 }
 
 impl Task for Silent {
-    fn advance(&self, _bytes: u64) {}
+    fn advance(&self, _amount: u64) {}
 }

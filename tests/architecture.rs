@@ -35,7 +35,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("report", &["build", "closure", "image", "layer"]),
     // The edges. They do not name each other, but what moves blobs may name the store.
     ("environment", &["path", "registry"]),
-    ("registry", &["digest", "manifest", "store"]),
+    ("npm_registry", &["cancel", "digest", "host", "http", "manifest", "path", "progress", "store", "workspace"]),
+    ("registry", &["digest", "http", "manifest", "store"]),
     ("layout", &["digest", "manifest", "path", "store"]),
     ("store", &["digest", "layer", "manifest", "path"]),
     // The pure core, each naming only what stands below it.
@@ -47,6 +48,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("manifest", &["digest", "platform"]),
     // The vocabulary.
     ("host", &["cancel", "digest", "path"]),
+    ("http", &[]),
     ("cancel", &[]),
     ("digest", &[]),
     ("path", &[]),

@@ -55,6 +55,10 @@ impl Progress for Lines {
     fn task(&self, _text: &str, _total_bytes: u64) -> Box<dyn Task> {
         Box::new(crate::progress::Silent)
     }
+
+    fn count(&self, _text: &str, _total: u64) -> Box<dyn Task> {
+        Box::new(crate::progress::Silent)
+    }
 }
 
 struct Bars(MultiProgress);
@@ -69,9 +73,18 @@ impl Progress for Bars {
     }
 
     fn task(&self, text: &str, total_bytes: u64) -> Box<dyn Task> {
-        let bar = self.0.add(ProgressBar::new(total_bytes));
-        let style = ProgressStyle::with_template("{msg:28} {bar:30} {bytes:>10}/{total_bytes:10} {bytes_per_sec}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        self.bar(text, total_bytes, "{msg:28} {bar:30} {bytes:>10}/{total_bytes:10} {bytes_per_sec}")
+    }
+
+    fn count(&self, text: &str, total: u64) -> Box<dyn Task> {
+        self.bar(text, total, "{msg:28} {bar:30} {pos:>10}/{len:10}")
+    }
+}
+
+impl Bars {
+    fn bar(&self, text: &str, total: u64, template: &str) -> Box<dyn Task> {
+        let bar = self.0.add(ProgressBar::new(total));
+        bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_message(text.to_owned());
         Box::new(Bar(bar))
     }
@@ -80,8 +93,8 @@ impl Progress for Bars {
 struct Bar(ProgressBar);
 
 impl Task for Bar {
-    fn advance(&self, bytes: u64) {
-        self.0.inc(bytes);
+    fn advance(&self, amount: u64) {
+        self.0.inc(amount);
     }
 }
 

@@ -4,7 +4,8 @@ use std::time::Duration;
 use reqwest::{Certificate, Client, ClientBuilder, redirect};
 use url::Url;
 
-use super::{ClientOptions, RegistryError, location};
+use super::{ClientOptions, RegistryError};
+use crate::http::is_loopback;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 
@@ -30,7 +31,7 @@ impl Connections {
 
     /// The client for requests to `url`.
     pub(super) fn to(&self, url: &Url) -> Result<&Client, RegistryError> {
-        let (place, inward) = if location::is_loopback(url) { (&self.inward, true) } else { (&self.outward, false) };
+        let (place, inward) = if is_loopback(url) { (&self.inward, true) } else { (&self.outward, false) };
         if let Some(client) = place.get() {
             return Ok(client);
         }

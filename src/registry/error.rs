@@ -1,32 +1,14 @@
 //! What can go wrong between pirogue and a registry, told as situations.
 
-use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 
 use reqwest::{Method, StatusCode};
 use url::Url;
 
-use super::exchange::{Exchange, printable, redacted};
-use super::retry;
+use super::exchange::Exchange;
 use crate::digest::Digest;
-
-/// How a connection failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Failure {
-    /// Nobody listens there.
-    Refused,
-    /// The host's name leads nowhere.
-    Name,
-    /// The TLS handshake or the certificate.
-    Tls,
-    /// The other side speaks no TLS, most likely plain HTTP.
-    NotTls,
-    /// Nothing came for too long.
-    Silence,
-    /// The connection broke.
-    Broken,
-}
+use crate::http::{Failure, failure, redacted, retry};
 
 /// What went wrong between pirogue and a registry.
 #[derive(Debug, thiserror::Error)]
@@ -154,8 +136,8 @@ impl RegistryError {
     pub(super) fn unreachable(method: &Method, url: &Url, error: reqwest::Error) -> Self {
         let error = error.without_url();
         Self::Unreachable {
-            failure: failure(&error),
-            reason: innermost(&error),
+            failure: Failure::of(&error),
+            reason: failure::innermost(&error),
             method: method.clone(),
             url: redacted(url),
         }
@@ -219,37 +201,6 @@ impl RegistryError {
     pub(super) fn is_about_access(&self) -> bool {
         matches!(self, Self::CredentialsMissing { .. } | Self::CredentialsRefused { .. } | Self::Denied(_))
     }
-}
-
-fn failure(error: &reqwest::Error) -> Failure {
-    for cause in causes(error) {
-        if let Some(tls) = cause.downcast_ref::<rustls::Error>() {
-            let foreign = matches!(tls, rustls::Error::InvalidMessage(_));
-            return if foreign { Failure::NotTls } else { Failure::Tls };
-        }
-        match cause.downcast_ref::<io::Error>().map(io::Error::kind) {
-            Some(io::ErrorKind::ConnectionRefused) => return Failure::Refused,
-            Some(io::ErrorKind::TimedOut) => return Failure::Silence,
-            _ if cause.to_string().contains("dns error") => return Failure::Name,
-            _ => {}
-        }
-    }
-    if error.is_timeout() { Failure::Silence } else { Failure::Broken }
-}
-
-fn innermost(error: &reqwest::Error) -> String {
-    causes(error).last().map_or_else(|| error.to_string(), |cause| printable(&cause.to_string()))
-}
-
-/// The error and what caused it, outermost first; into I/O errors too, which hide what they wrap.
-fn causes<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |cause| {
-        let cause: &'a (dyn StdError + 'static) = *cause;
-        match cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(wrapped) => Some(wrapped as &(dyn StdError + 'static)),
-            None => cause.source(),
-        }
-    })
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
-const MESSAGE_LIMIT: usize = 400;
+use crate::http::{printable, redacted};
 
 /// One request and the answer that ended it, for error texts. Holds no secret: of the URL's query only the names stay.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -61,29 +61,4 @@ impl fmt::Display for Exchange {
         }
         write!(f, ": `{} {}`", self.method, self.url)
     }
-}
-
-/// The URL as it may be shown: no user, no password, no query values but those that are public anyway.
-pub(super) fn redacted(url: &Url) -> String {
-    let mut shown = url.clone();
-    let _ = shown.set_username("");
-    let _ = shown.set_password(None);
-    shown.set_fragment(None);
-    let Some(query) = url.query() else { return shown.into() };
-    let pairs: Vec<_> = query.split('&').map(redacted_pair).collect();
-    shown.set_query(Some(&pairs.join("&")));
-    shown.into()
-}
-
-fn redacted_pair(pair: &str) -> String {
-    match pair.split_once('=') {
-        Some(("digest" | "mount" | "from" | "scope" | "service", _)) | None => pair.to_owned(),
-        Some((name, _)) => format!("{name}=***"),
-    }
-}
-
-/// A foreign text as one line of bounded length without control characters.
-pub(super) fn printable(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MESSAGE_LIMIT).collect();
-    line.trim().to_owned()
 }

@@ -2,15 +2,13 @@
 //!
 //! Source: OCI distribution-spec, "Pushing blobs"; RFC 9110, section 10.2.2.
 
-use std::net::IpAddr;
-
 use reqwest::header::{HeaderMap, LOCATION};
-use url::{Host, Url};
+use url::Url;
 
 use crate::digest::Digest;
+use crate::http::{self, redacted};
 
 use super::RegistryError;
-use super::exchange::redacted;
 
 /// The URL that the `Location` of an answer to `base` names, if there is one: relative, or absolute and then checked.
 pub(super) fn from_headers(headers: &HeaderMap, base: &Url) -> Result<Option<Url>, RegistryError> {
@@ -20,28 +18,9 @@ pub(super) fn from_headers(headers: &HeaderMap, base: &Url) -> Result<Option<Url
     checked(joined, base).map(Some)
 }
 
-/// Checks a URL that an answer to `base` names. TLS is never given up: where a proxy in front of the registry made the
-/// registry believe in plain HTTP the URL is put right, another host without TLS is refused. So is an address inside a
-/// private network, unless the registry lives in one itself.
-pub(super) fn checked(mut url: Url, base: &Url) -> Result<Url, RegistryError> {
-    let same_host = url.host() == base.host();
-    if base.scheme() == "https" && url.scheme() == "http" && same_host {
-        let port = url.port();
-        let _ = url.set_scheme("https");
-        let _ = url.set_port(port.or(base.port()));
-    }
-    let is_web = matches!(url.scheme(), "http" | "https");
-    let is_downgrade = base.scheme() == "https" && url.scheme() == "http";
-    let leads_inside = !same_host && is_private(&url) && !is_private(base);
-    if !is_web || is_downgrade || leads_inside || url.host().is_none() {
-        return Err(RegistryError::UnsafeLocation { url: redacted(&url) });
-    }
-    Ok(url)
-}
-
-/// Whether two URLs lead to one server, so that what is secret between it and us may go to both.
-pub(super) fn same_origin(a: &Url, b: &Url) -> bool {
-    (a.scheme(), a.host(), a.port_or_known_default()) == (b.scheme(), b.host(), b.port_or_known_default())
+/// Checks a URL that an answer to `base` names.
+pub(super) fn checked(url: Url, base: &Url) -> Result<Url, RegistryError> {
+    http::safe_redirect(url, base).map_err(|url| RegistryError::UnsafeLocation { url: redacted(&url) })
 }
 
 /// The URL that ends an upload: `digest` is appended, everything that is there stays as it is, byte for byte.
@@ -53,31 +32,6 @@ pub(super) fn with_digest(mut url: Url, digest: Digest) -> Url {
     };
     url.set_query(Some(&query));
     url
-}
-
-/// Whether the URL's host is this machine.
-pub(super) fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(v4)) => v4.is_loopback(),
-        Some(Host::Ipv6(v6)) => v6.to_canonical().is_loopback(),
-        None => false,
-    }
-}
-
-/// Whether the URL's host is this machine or an address that only means something in a private network.
-pub(super) fn is_private(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(v4)) => v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified(),
-        Some(Host::Ipv6(v6)) => match v6.to_canonical() {
-            IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified(),
-            IpAddr::V6(v6) => {
-                v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified()
-            }
-        },
-        None => false,
-    }
 }
 
 #[cfg(test)]

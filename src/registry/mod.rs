@@ -15,12 +15,10 @@ mod error;
 mod exchange;
 mod hint;
 mod host;
-mod limiter;
 mod location;
 mod pull;
 mod push;
 mod reference;
-mod retry;
 mod token;
 mod transport;
 mod upload;
@@ -32,14 +30,14 @@ use std::sync::Arc;
 use transport::Transport;
 use upload::Experience;
 
+pub use crate::http::{Failure, RetryPolicy};
 pub use credentials::CredentialFiles;
-pub use error::{Failure, RegistryError};
+pub use error::RegistryError;
 pub use exchange::Exchange;
 pub use host::RegistryHost;
 pub use pull::PulledManifest;
 pub use push::{Offer, Session};
 pub use reference::{Reference, ReferenceError, Repository};
-pub use retry::RetryPolicy;
 
 /// How a [`Client`] behaves.
 #[derive(Clone, Debug)]

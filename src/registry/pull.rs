@@ -11,10 +11,10 @@ use url::Url;
 
 use super::auth::Access;
 use super::body::Meter;
-use super::exchange::redacted;
 use super::transport::{Answer, Request};
-use super::{Client, Reference, RegistryError, Repository, retry};
+use super::{Client, Reference, RegistryError, Repository};
 use crate::digest::{Digest, Hasher};
+use crate::http::{redacted, retry};
 use crate::manifest::{Descriptor, MANIFEST_LIMIT};
 
 const CONTENT_DIGEST: &str = "docker-content-digest";

@@ -13,11 +13,11 @@ use url::Url;
 
 use super::auth::Access;
 use super::body::{Body, Meter};
-use super::exchange::redacted;
 use super::transport::Request;
 use super::upload::Mount;
 use super::{Client, Reference, RegistryError, Repository};
 use crate::digest::Digest;
+use crate::http::redacted;
 use crate::manifest::{Descriptor, MANIFEST_LIMIT};
 
 /// What a repository said to a blob it was offered.

@@ -11,12 +11,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
+use crate::http::{Attempts, Limiter, retry, same_origin};
+
 use super::auth::{Access, Authority};
 use super::body::{Body, Meter};
 use super::connection::Connections;
 use super::credentials::CredentialFiles;
-use super::limiter::Limiter;
-use super::retry::{self, Attempts};
 use super::{ClientOptions, Exchange, RegistryError, RegistryHost, location};
 
 const REDIRECT_LIMIT: usize = 5;
@@ -110,13 +110,13 @@ impl Transport {
     async fn send_authorized(&self, request: &Request<'_>, limiter: &Limiter) -> Result<Answer, RegistryError> {
         let Some(access) = &request.access else { return self.follow(request, None).await };
         let registry = access.repository.registry();
-        if !location::same_origin(&request.url, &self.base_url(registry)?) {
+        if !same_origin(&request.url, &self.base_url(registry)?) {
             return self.follow_in_turn(request, None, limiter).await;
         }
         let authority = shared(&self.authorities, registry, Authority::default);
         let used = authority.header(self, access).await?;
         let answer = self.follow_in_turn(request, used.as_ref(), limiter).await?;
-        if answer.status() != StatusCode::UNAUTHORIZED || !location::same_origin(&answer.url, &request.url) {
+        if answer.status() != StatusCode::UNAUTHORIZED || !same_origin(&answer.url, &request.url) {
             return Ok(answer);
         }
         let better = authority.answer(self, access, answer.headers(), used.as_ref()).await?;
@@ -170,7 +170,7 @@ impl Transport {
             let Some(next) = next else {
                 return Ok(Answer { response, method: request.method.clone(), url, permit: None });
             };
-            if !location::same_origin(&next, &request.url) {
+            if !same_origin(&next, &request.url) {
                 headers.remove(AUTHORIZATION);
             }
             url = next;

@@ -6,19 +6,20 @@ use tokio::time::{Instant, sleep_until};
 
 /// Keeps the number of requests to one host small, and all of them quiet once that host asks for it.
 #[derive(Debug)]
-pub(super) struct Limiter {
+pub struct Limiter {
     places: Arc<Semaphore>,
     quiet_until: Mutex<Option<Instant>>,
 }
 
 impl Limiter {
-    pub(super) fn new(places: usize) -> Self {
+    /// Allows so many requests at a time, one at least.
+    pub fn new(places: usize) -> Self {
         Self { places: Arc::new(Semaphore::new(places.max(1))), quiet_until: Mutex::new(None) }
     }
 
     /// Waits for a place, which is held until the permit is dropped. `None` only if the limiter was closed, which
     /// nobody does.
-    pub(super) async fn enter(&self) -> Option<OwnedSemaphorePermit> {
+    pub async fn enter(&self) -> Option<OwnedSemaphorePermit> {
         let permit = Arc::clone(&self.places).acquire_owned().await.ok();
         loop {
             let until = *self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
@@ -30,7 +31,7 @@ impl Limiter {
     }
 
     /// No request of anyone's for `wait`.
-    pub(super) fn quiet(&self, wait: Duration) {
+    pub fn quiet(&self, wait: Duration) {
         let until = Instant::now() + wait;
         let mut quiet = self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
         *quiet = (*quiet).max(Some(until));

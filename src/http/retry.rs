@@ -35,23 +35,24 @@ impl RetryPolicy {
 
 /// Counts the tries of one request.
 #[derive(Debug)]
-pub(super) struct Attempts {
+pub struct Attempts {
     policy: RetryPolicy,
     failures: u32,
 }
 
 impl Attempts {
-    pub(super) fn new(policy: &RetryPolicy) -> Self {
+    /// For a request that may be repeated as often as `policy` says.
+    pub fn new(policy: &RetryPolicy) -> Self {
         Self { policy: policy.clone(), failures: 0 }
     }
 
     /// For a request that must not be repeated as it is.
-    pub(super) fn only_one() -> Self {
+    pub fn only_one() -> Self {
         Self::new(&RetryPolicy { attempts: 1, ..RetryPolicy::default() })
     }
 
     /// How long to wait before the next try, or `None` if this was the last one. `asked` is the registry's wish.
-    pub(super) fn next_wait(&mut self, asked: Option<Duration>) -> Option<Duration> {
+    pub fn next_wait(&mut self, asked: Option<Duration>) -> Option<Duration> {
         self.failures += 1;
         if self.failures >= self.policy.attempts || asked.is_some_and(|asked| asked > self.policy.longest_wait) {
             return None;
@@ -60,18 +61,18 @@ impl Attempts {
     }
 
     /// Progress was made: failures before it no longer count.
-    pub(super) fn forget(&mut self) {
+    pub fn forget(&mut self) {
         self.failures = 0;
     }
 }
 
 /// Whether the same request may succeed later. 499 and 522 are what proxies say for a cut connection.
-pub(super) fn is_temporary(status: StatusCode) -> bool {
+pub fn is_temporary(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 499) || (status.is_server_error() && !matches!(status.as_u16(), 501 | 505))
 }
 
 /// What `Retry-After` asks for: seconds or a date (RFC 9110, section 10.2.3). A date in the past means at once.
-pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));

@@ -1,0 +1,166 @@
+//! Many tarballs: what the store has, and the rest from the registries.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use rayon::prelude::*;
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
+
+use super::tarball_url::{Location, locate};
+use super::{Mirror, NpmClient, NpmRegistryError, Tarball};
+use crate::cancel::Cancellation;
+use crate::digest::Digest;
+use crate::http::redacted;
+use crate::manifest::Descriptor;
+use crate::progress::Progress;
+use crate::store::{Store, StoreError};
+use crate::workspace::lockfiles::{Checksum, Integrity, LockedPackage};
+
+/// How soon a request to end is seen while nothing arrives.
+const CANCEL_PACE: Duration = Duration::from_millis(100);
+
+/// A tarball that is wanted.
+#[derive(Clone, Debug)]
+pub(super) struct Wanted {
+    /// `NAME@VERSION`
+    pub(super) label: String,
+    pub(super) location: Location,
+    pub(super) expected: Expected,
+    /// The name of the fact that leads to it.
+    fact: String,
+}
+
+/// What is known of a tarball's bytes.
+#[derive(Clone, Debug)]
+pub(super) enum Expected {
+    Integrity(Integrity),
+    /// The lockfile only knows the archive that yarn makes of it.
+    Unknown,
+}
+
+impl Wanted {
+    fn new(package: &LockedPackage, client: &NpmClient) -> Result<Self, NpmRegistryError> {
+        let options = &client.0.options;
+        let location = locate(package, &options.settings, options.mirror.as_ref())?;
+        let label = package.label();
+        let (expected, key) = match &package.checksum {
+            Some(Checksum::Tarball(integrity)) => (Expected::Integrity(integrity.clone()), integrity.to_string()),
+            // One package, one archive: what it was made of is found again by it.
+            Some(Checksum::YarnCache(checksum)) => {
+                (Expected::Unknown, format!("{label} {}/{}", checksum.cache_key, checksum.sha512))
+            }
+            None => {
+                let url = match &location {
+                    Location::Url(url) => redacted(url),
+                    Location::Directory(directory, _) => directory.to_string(),
+                };
+                return Err(NpmRegistryError::NoIntegrity { package: label, url });
+            }
+        };
+        let fact = format!("npm-{}", Digest::of(key.as_bytes()).hex());
+        Ok(Self { label, location, expected, fact })
+    }
+
+    /// The tarball in the store, if it is there whole.
+    fn known(&self, store: &Store) -> Result<Option<Descriptor>, StoreError> {
+        let Some(bytes) = store.fact(&self.fact)? else { return Ok(None) };
+        let Ok(descriptor) = serde_json::from_slice::<Descriptor>(&bytes) else { return Ok(None) };
+        Ok(store.intact_blob(&descriptor)?.map(|_| descriptor))
+    }
+
+    fn tarball(&self, descriptor: Descriptor) -> Tarball {
+        Tarball { descriptor, is_verified: matches!(self.expected, Expected::Integrity(_)) }
+    }
+}
+
+impl NpmClient {
+    /// The tarballs of `packages`, in their order. What the store lacks is fetched, many at a time; the first failure
+    /// ends the others.
+    pub async fn fetch_all<'a>(
+        &self,
+        packages: impl IntoIterator<Item = &'a LockedPackage>,
+        store: &Store,
+        progress: &dyn Progress,
+        cancellation: &Cancellation,
+    ) -> Result<Vec<Tarball>, NpmRegistryError> {
+        // Instances that differ in their peers only have one tarball.
+        let mut distinct: HashMap<String, usize> = HashMap::new();
+        let (mut wanted, mut places) = (Vec::new(), Vec::new());
+        for package in packages {
+            let each = Wanted::new(package, self)?;
+            places.push(*distinct.entry(each.fact.clone()).or_insert_with(|| {
+                wanted.push(each);
+                wanted.len() - 1
+            }));
+        }
+        let (wanted, mut found) = in_store(wanted, store.clone()).await?;
+        let missing: Vec<usize> = (0..wanted.len()).filter(|at| found[*at].is_none()).collect();
+        if let Some(first) = missing.first() {
+            let is_local = matches!(self.0.options.mirror, Some(Mirror::Directory(_)));
+            if self.0.options.offline && !is_local {
+                let (package, count) = (wanted[*first].label.clone(), missing.len());
+                return Err(NpmRegistryError::Offline { package, count });
+            }
+            progress.step(&format!("fetching {} of {} packages", missing.len(), wanted.len()));
+            let task = progress.count("packages", missing.len() as u64);
+            let fetched = |at: usize, descriptor: Descriptor| {
+                found[at] = Some(descriptor);
+                task.advance(1);
+            };
+            self.fetch_missing(&wanted, missing, store, cancellation, fetched).await?;
+        }
+        let tarball = |at: usize| found[at].clone().map(|descriptor| wanted[at].tarball(descriptor));
+        Ok(places.into_iter().filter_map(tarball).collect())
+    }
+
+    async fn fetch_missing(
+        &self,
+        wanted: &[Wanted],
+        missing: Vec<usize>,
+        store: &Store,
+        cancellation: &Cancellation,
+        mut fetched: impl FnMut(usize, Descriptor),
+    ) -> Result<(), NpmRegistryError> {
+        let mut left = missing.into_iter();
+        // Dropped, it ends what it still runs.
+        let mut running = JoinSet::new();
+        loop {
+            while running.len() < self.0.options.concurrency.max(1)
+                && let Some(at) = left.next()
+            {
+                let (client, wanted, store) = (self.clone(), wanted[at].clone(), store.clone());
+                let cancellation = cancellation.clone();
+                running.spawn(async move {
+                    let descriptor = client.download(&wanted, &store, &cancellation).await?;
+                    if let Ok(bytes) = serde_json::to_vec(&descriptor) {
+                        store.put_fact(&wanted.fact, &bytes)?;
+                    }
+                    Ok::<_, NpmRegistryError>((at, descriptor))
+                });
+            }
+            cancellation.check()?;
+            match timeout(CANCEL_PACE, running.join_next()).await {
+                Err(_) => {}
+                Ok(None) => return Ok(()),
+                Ok(Some(Ok(result))) => {
+                    let (at, descriptor) = result?;
+                    fetched(at, descriptor);
+                }
+                Ok(Some(Err(error))) => return Err(NpmRegistryError::Ended(error.to_string())),
+            }
+        }
+    }
+}
+
+/// What the store has of these.
+async fn in_store(
+    wanted: Vec<Wanted>,
+    store: Store,
+) -> Result<(Vec<Wanted>, Vec<Option<Descriptor>>), NpmRegistryError> {
+    let look = move || {
+        let found = wanted.par_iter().map(|each| each.known(&store)).collect::<Result<_, _>>()?;
+        Ok((wanted, found))
+    };
+    spawn_blocking(look).await.map_err(|error| NpmRegistryError::Ended(error.to_string()))?
+}
