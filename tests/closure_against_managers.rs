@@ -6,14 +6,14 @@
 
 mod harness;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use harness::program;
 use harness::yarn::is_unreachable;
-use pirogue::closure::{LockedClosure, NodePlatform};
+use pirogue::closure::{LockedClosure, NodeModules, NodePlatform};
 use pirogue::path::HostPath;
 use pirogue::workspace::lockfiles::{Lockfile, Source};
 use pirogue::workspace::{Workspace, WorkspacePath};
@@ -131,6 +131,52 @@ fn assert_same(what: &str, ours: &BTreeSet<String>, theirs: &BTreeSet<String>) {
         "{what}: only ours {only_ours:?}, only theirs {only_theirs:?}"
     );
     assert!(!theirs.is_empty(), "{what}: nothing to compare");
+}
+
+/// Directories of packages, and links with their targets, in any `node_modules` below a directory.
+fn laid_out(root: &Path) -> (BTreeSet<String>, BTreeMap<String, PathBuf>) {
+    let (mut packages, mut links) = (BTreeSet::new(), BTreeMap::new());
+    let mut left: Vec<(PathBuf, bool)> = vec![(root.to_owned(), false)];
+    while let Some((dir, in_modules)) = left.pop() {
+        for entry in fs::read_dir(&dir).unwrap().map(Result::unwrap) {
+            let name = entry.file_name().into_string().unwrap();
+            let place = entry.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+            let holds_packages = in_modules && (name.starts_with('@') || name == ".bin");
+            if entry.file_type().unwrap().is_symlink() {
+                links.insert(place, fs::read_link(entry.path()).unwrap());
+            } else if entry.file_type().unwrap().is_dir() {
+                left.push((entry.path(), name == "node_modules" || holds_packages));
+                if in_modules && !holds_packages {
+                    packages.insert(place);
+                }
+            }
+        }
+    }
+    (packages, links)
+}
+
+#[test]
+fn places_of_npm() {
+    let Some(fixture) = Fixture::new("npm") else { return };
+    if fixture.run("npm@11", "npm", &["ci", "--omit=dev", "--ignore-scripts", "--no-audit"]).is_none() {
+        return;
+    }
+    let lockfile = &fixture.lockfile;
+    let closures = lockfile.importers.keys().map(|dir| (dir.clone(), fixture.closure(&dir.to_string())));
+    let ours = NodeModules::of(lockfile, &closures.collect()).unwrap();
+    let (packages, mut links) = laid_out(fixture.path());
+    assert_same("places", &ours.packages.keys().map(ToString::to_string).collect(), &packages);
+    // npm links every member, whoever needs it.
+    for member in ["api", "web"] {
+        assert!(links.remove(&format!("node_modules/@demo/{member}")).is_some(), "{links:?}");
+    }
+    let bins = ours.bin_links(|place| lockfile.packages[ours.packages.get(place)?].bins.as_ref());
+    let bins = bins.into_iter().map(|(place, target)| (place.to_string(), target));
+    let of_members = ours.links.iter().map(|(place, target)| {
+        let up = place.as_path().components().skip(1).map(|_| "..").collect::<PathBuf>();
+        (place.to_string(), up.join(target.as_path()))
+    });
+    assert_eq!(bins.chain(of_members).collect::<BTreeMap<_, _>>(), links);
 }
 
 #[test]
