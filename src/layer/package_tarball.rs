@@ -573,4 +573,34 @@ mod tests {
         let result = PackageTarball::read(&tar(&[])[..], Full, &TarballLimits::default());
         assert!(matches!(result, Err(TarballError::Keep(_))), "{result:?}");
     }
+    proptest::proptest! {
+        #[test]
+        fn damaged_archives_never_lead_out(changes in proptest::collection::vec((0..4096_usize, 0_u8..), 0..6), start in 0..512_usize) {
+            let mut archive = tar(&[
+                ("package/package.json", b'0', 0o644, br#"{"name":"a","bin":"cli.js"}"#),
+                ("x", b'x', 0o644, b"19 path=package/deep\n"),
+                ("package/cli.js", b'0', 0o644, b"content"),
+            ]);
+            for (at, byte) in changes {
+                // Mostly in headers, where they mean most.
+                let at = if at % 3 == 0 { at } else { at / 1024 * 1024 + (start + at) % 512 };
+                if let Some(changed) = archive.get_mut(at) {
+                    *changed = byte;
+                }
+            }
+            for block in archive.chunks_exact_mut(512).filter(|block| block.iter().any(|byte| *byte != 0)) {
+                block[148..156].fill(b' ');
+                let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+                block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            }
+            if let Ok(package) = PackageTarball::read(&archive[..], io::sink(), &TarballLimits::default()) {
+                for file in &package.files {
+                    let names: Vec<&str> = file.path.split('/').collect();
+                    assert!(names.iter().all(|name| !matches!(*name, "" | "." | "..")), "{}", file.path);
+                    let content = &archive[file.offset as usize..][..file.size as usize];
+                    assert_eq!(file.digest, Digest::of(content));
+                }
+            }
+        }
+    }
 }
