@@ -64,7 +64,7 @@ impl LockedClosure {
 
 /// Where a walk stands: something with edges.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Node {
+pub(super) enum Node {
     Package(PackageId),
     Member(WorkspacePath),
 }

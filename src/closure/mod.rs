@@ -5,6 +5,7 @@ mod builtin_modules;
 mod imports;
 mod installed;
 mod locked;
+mod node_modules;
 mod production;
 mod walk;
 
@@ -15,6 +16,7 @@ use std::sync::Arc;
 pub use imports::{Import, ScanError, Scanned, scan};
 pub use installed::{InstalledPackages, ResolvedPackage};
 pub use locked::{LockedClosure, NodePlatform};
+pub use node_modules::{NodeModules, PlacementError};
 pub use production::ProductionTree;
 
 use crate::host::HostError;

@@ -67,6 +67,17 @@ pub enum Content {
         /// The digest of its content when it was looked at.
         digest: Digest,
     },
+    /// A part of a file of this disk, such as an archive in which every content lies in one piece.
+    Part {
+        /// The file.
+        file: HostFile,
+        /// Where the content starts in it.
+        offset: u64,
+        /// How many bytes it has. If the file is shorter when it is read, packing fails.
+        size: u64,
+        /// The digest of these bytes.
+        digest: Digest,
+    },
     /// These bytes.
     Bytes(Vec<u8>),
 }
@@ -75,7 +86,7 @@ impl Content {
     /// How many bytes.
     pub fn size(&self) -> u64 {
         match self {
-            Self::Host { size, .. } => *size,
+            Self::Host { size, .. } | Self::Part { size, .. } => *size,
             Self::Bytes(bytes) => bytes.len() as u64,
         }
     }
@@ -83,7 +94,7 @@ impl Content {
     /// The digest of the bytes.
     pub fn digest(&self) -> Digest {
         match self {
-            Self::Host { digest, .. } => *digest,
+            Self::Host { digest, .. } | Self::Part { digest, .. } => *digest,
             Self::Bytes(bytes) => Digest::of(bytes),
         }
     }

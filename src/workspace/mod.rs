@@ -1,5 +1,6 @@
 //! The workspace on disk: its root, its members, its package manager.
 
+mod commands;
 mod entry_point;
 pub mod lockfiles;
 mod members;
@@ -11,6 +12,7 @@ mod shipped_files;
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
+pub use commands::{commands, normal_commands};
 pub use entry_point::{EntryPoint, EntryPointError};
 pub use package_json::PackageJson;
 pub use package_manager::PackageManager;
