@@ -21,8 +21,8 @@
 //! # Modules
 //!
 //! From the top: [`cli`] and [`commands`] (what is typed and shown), [`build`] (the pipeline), the edges [`registry`],
-//! [`npm_registry`], [`layout`], [`store`], the pure [`closure`], [`layer`], [`image`], [`workspace`], [`config`], [`manifest`], and the
-//! vocabulary [`digest`], [`path`], [`platform`], [`http`]. A test holds who may import whom.
+//! [`npm_registry`], [`layout`], [`store`], the pure [`closure`], [`layer`], [`image`], [`workspace`], [`config`],
+//! [`manifest`], and the vocabulary [`digest`], [`path`], [`platform`], [`http`]. A test holds who may import whom.
 
 pub mod build;
 pub mod cancel;

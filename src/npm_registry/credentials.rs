@@ -4,32 +4,13 @@
 //! path that a request lies below wins.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::header::HeaderValue;
 use url::Url;
 
-/// A text that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Secret(String);
-
-impl Secret {
-    pub(super) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
+use crate::http::Secret;
 
 /// The part of a registry's address that credentials are kept under: host, port and path without the scheme.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -144,7 +144,9 @@ impl NpmClient {
     ) -> Result<Response, Failed> {
         let (mut url, mut authorization) = (first.clone(), authorization);
         for _ in 0..=REDIRECT_LIMIT {
-            let request = self.0.connections.to(&url)?.get(url.clone());
+            let client = self.0.connections.to(&url);
+            let client = client.map_err(|error| NpmRegistryError::Setup(error.to_string()))?;
+            let request = client.get(url.clone());
             let mut request = request.header(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
             if let Some(authorization) = authorization {
                 request = request.header(AUTHORIZATION, authorization.clone());

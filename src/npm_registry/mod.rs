@@ -6,12 +6,12 @@
 //! errors and logs. What cannot be verified against the lockfile is not fetched; but yarn 2 and later locks the archive
 //! it makes of a package and not the tarball, so that there TLS is all there is: [`Tarball::is_verified`] tells.
 
-mod connection;
 mod credentials;
 mod download;
 mod error;
 mod fetch;
 mod npmrc;
+mod proxies;
 mod settings;
 mod tarball_url;
 mod variables;
@@ -29,10 +29,9 @@ pub use npmrc::parse as parse_npmrc;
 pub use settings::{NpmSettings, ReplacedHost};
 pub use variables::Variables;
 
-use crate::http::{Limiter, RetryPolicy};
+use crate::http::{Connections, Limiter, RetryPolicy};
 use crate::manifest::Descriptor;
 use crate::path::HostPath;
-use connection::Connections;
 
 /// What a tarball is, as the store's descriptors say it.
 pub const TARBALL_MEDIA_TYPE: &str = "application/gzip";
@@ -116,7 +115,11 @@ struct Shared {
 impl NpmClient {
     /// A client that behaves as `options` say. Nothing is sent.
     pub fn new(options: NpmClientOptions) -> Result<Self, NpmRegistryError> {
-        let connections = Connections::new(&options)?;
+        let authorities = options.settings.authorities.iter().chain(&options.extra_roots);
+        let proxies = proxies::proxies(&options.settings)?;
+        let connections = Connections::new(&options.user_agent, authorities, proxies).map_err(|error| {
+            NpmRegistryError::Setup(format!("a CA certificate of the settings is no PEM ({error})"))
+        })?;
         Ok(Self(Arc::new(Shared { options, connections, limiters: Mutex::default() })))
     }
 }

@@ -7,10 +7,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use url::Url;
 
-use super::credentials::{Credentials, Keyring, Place, Secret};
+use super::credentials::{Credentials, Keyring, Place};
 use super::variables::{Variables, expand};
 use super::{NpmRegistryError, npmrc, yarnrc};
 use crate::host;
+use crate::http::Secret;
 use crate::http::{is_loopback, redacted, same_origin};
 use crate::path::HostPath;
 use crate::workspace::PackageManager;

@@ -10,10 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::NpmRegistryError;
-use super::credentials::{Credentials, Place, Secret};
+use super::credentials::{Credentials, Place};
 use super::settings::{NpmSettings, Origin, PUBLIC_REGISTRY};
 use super::variables::{Variables, expand};
 use crate::host;
+use crate::http::Secret;
 use crate::path::HostPath;
 
 /// The keys and values of yarn 1's `.yarnrc`: two words to a line, in quotes where they need them.

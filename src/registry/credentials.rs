@@ -16,6 +16,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
 use super::{RegistryHost, Repository};
+use crate::http::Secret;
 
 /// The name under which Docker's own tools keep Docker Hub's credentials.
 const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
@@ -28,26 +29,6 @@ pub struct CredentialFiles {
     pub docker_config: Option<PathBuf>,
     /// podman's `auth.json`, or what `REGISTRY_AUTH_FILE` names. Comes before Docker's.
     pub auth_file: Option<PathBuf>,
-}
-
-/// A text that is never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub(super) struct Secret(String);
-
-impl Secret {
-    pub(super) fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-
-    pub(super) fn reveal(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for Secret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
 }
 
 /// What is shown to a registry or its token service.

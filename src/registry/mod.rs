@@ -9,7 +9,6 @@
 mod auth;
 mod body;
 mod challenge;
-mod connection;
 mod credentials;
 mod error;
 mod exchange;

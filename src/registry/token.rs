@@ -14,9 +14,10 @@ use tokio::time::Instant;
 use url::{Url, form_urlencoded};
 
 use super::body::Body;
-use super::credentials::{Credentials, Secret};
+use super::credentials::Credentials;
 use super::transport::{Request, Transport};
 use super::{RegistryError, Repository};
+use crate::http::Secret;
 
 /// A token that says nothing of its life lives this long, and none is taken to live shorter.
 const SHORTEST_LIFE: Duration = Duration::from_secs(60);

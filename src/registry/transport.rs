@@ -11,11 +11,10 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
-use crate::http::{Attempts, Limiter, retry, same_origin};
+use crate::http::{Attempts, Connections, Limiter, retry, same_origin};
 
 use super::auth::{Access, Authority};
 use super::body::{Body, Meter};
-use super::connection::Connections;
 use super::credentials::CredentialFiles;
 use super::{ClientOptions, Exchange, RegistryError, RegistryHost, location};
 
@@ -56,12 +55,9 @@ pub(super) struct Transport {
 
 impl Transport {
     pub(super) fn new(options: ClientOptions) -> Result<Self, RegistryError> {
-        Ok(Self {
-            connections: Connections::new(&options)?,
-            options,
-            limiters: Mutex::default(),
-            authorities: Mutex::default(),
-        })
+        let connections = Connections::new(&options.user_agent, &options.extra_roots, Vec::new())
+            .map_err(|error| RegistryError::Setup(format!("an extra CA certificate is no PEM ({error})")))?;
+        Ok(Self { connections, options, limiters: Mutex::default(), authorities: Mutex::default() })
     }
 
     /// `https://HOST/v2/`, or plain HTTP where that is safe or was asked for.
@@ -186,7 +182,7 @@ impl Transport {
         if !matches!(request.method, Method::GET | Method::HEAD) {
             headers.insert(CONTENT_LENGTH, request.body.size().into());
         }
-        let client = self.connections.to(url)?;
+        let client = self.connections.to(url).map_err(|error| RegistryError::Setup(error.to_string()))?;
         let sending = client.request(request.method.clone(), url.clone()).headers(headers).body(body).send();
         tokio::pin!(sending);
         let (mut before, mut moved) = (0, Instant::now());

@@ -1,42 +1,47 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, ClientBuilder, redirect};
+use reqwest::{Certificate, Client, ClientBuilder, Proxy, redirect};
 use url::Url;
 
-use super::{ClientOptions, RegistryError};
-use crate::http::is_loopback;
+use super::is_loopback;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 
 /// The HTTP clients: one for this machine, which no proxy and no system certificate concerns, one for the rest of the
 /// world, made when it is first needed, for reading the system's certificates takes a while.
-pub(super) struct Connections {
+pub struct Connections {
     user_agent: String,
     roots: Vec<Certificate>,
+    /// Without any, the system's count.
+    proxies: Vec<Proxy>,
     inward: OnceLock<Client>,
     outward: OnceLock<Client>,
 }
 
 impl Connections {
-    pub(super) fn new(options: &ClientOptions) -> Result<Self, RegistryError> {
+    /// Clients that call themselves `user_agent`, trust the CAs of these PEM files next to the system's, and go through
+    /// these proxies. An error is that of a PEM file that is none.
+    pub fn new<'p>(
+        user_agent: &str,
+        authorities: impl IntoIterator<Item = &'p Vec<u8>>,
+        proxies: Vec<Proxy>,
+    ) -> reqwest::Result<Self> {
         let mut roots = Vec::new();
-        for pem in &options.extra_roots {
-            let found = Certificate::from_pem_bundle(pem)
-                .map_err(|error| RegistryError::Setup(format!("an extra CA certificate is no PEM ({error})")))?;
-            roots.extend(found);
+        for pem in authorities {
+            roots.extend(Certificate::from_pem_bundle(pem)?);
         }
-        Ok(Self { user_agent: options.user_agent.clone(), roots, inward: OnceLock::new(), outward: OnceLock::new() })
+        let (inward, outward) = (OnceLock::new(), OnceLock::new());
+        Ok(Self { user_agent: user_agent.to_owned(), roots, proxies, inward, outward })
     }
 
     /// The client for requests to `url`.
-    pub(super) fn to(&self, url: &Url) -> Result<&Client, RegistryError> {
+    pub fn to(&self, url: &Url) -> reqwest::Result<&Client> {
         let (place, inward) = if is_loopback(url) { (&self.inward, true) } else { (&self.outward, false) };
         if let Some(client) = place.get() {
             return Ok(client);
         }
-        let client = if inward { self.inward() } else { self.outward() };
-        let client = client.map_err(|error| RegistryError::Setup(error.to_string()))?;
+        let client = if inward { self.inward()? } else { self.outward()? };
         Ok(place.get_or_init(|| client))
     }
 
@@ -46,10 +51,11 @@ impl Connections {
 
     /// With the system's certificates and our extra ones; on a machine without any certificates the extra ones alone.
     fn outward(&self) -> reqwest::Result<Client> {
-        let with_system = self.builder().tls_certs_merge(self.roots.clone()).build();
+        let builder = || self.proxies.iter().cloned().fold(self.builder(), ClientBuilder::proxy);
+        let with_system = builder().tls_certs_merge(self.roots.clone()).build();
         with_system.or_else(|error| {
             tracing::warn!("the system's CA certificates cannot be used: {error}");
-            self.builder().tls_certs_only(self.roots.clone()).build()
+            builder().tls_certs_only(self.roots.clone()).build()
         })
     }
 
