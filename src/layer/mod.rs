@@ -13,6 +13,7 @@ mod identical_files;
 mod key;
 mod line;
 mod pack;
+mod package_archive;
 mod package_tarball;
 mod piece;
 mod run;
@@ -25,6 +26,7 @@ pub use foreign::{ForeignEntry, ForeignKind, LayerListing, ListingError, list};
 pub use grouping::{ImageContents, ServiceSet, ServiceSets, Unit, group};
 pub use key::{FragmentKey, LayerKey, LayerKeys};
 pub use pack::{PackError, Packed, PackedPiece, Packing, PieceCache, pack};
+pub use package_archive::{PackageArchive, Scratch};
 pub use package_tarball::{PackageFile, PackageTarball, TarballError, TarballLimits};
 pub use tree::{Content, Entry, FileTree, HostFile, Kind, Owner, TreeError};
 
