@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 const MAY_NAME: &[(&str, &[&str])] = &[
     // The program.
     ("main", &["cli", "commands"]),
-    ("commands", &["build", "cancel", "cli", "environment", "npm_registry", "path", "progress", "registry", "report", "store"]),
+    (
+        "commands",
+        &["build", "cancel", "cli", "environment", "npm_registry", "path", "progress", "registry", "report", "store"],
+    ),
     ("cli", &["build", "config", "manifest", "path", "platform"]),
     // The pipeline, and what it tells at its end.
     (

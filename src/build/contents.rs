@@ -238,9 +238,8 @@ impl<'a> Contents<'a> {
     /// The commands of the closure's packages, linked where npm links them.
     fn bin_links(&self, closure: &DependencyClosure, owner: Owner) -> Result<FileTree, BuildError> {
         if let Some(locked) = self.locked {
-            let is_kept = |place: &WorkspacePath| {
-                closure.packages.contains_key(place) || closure.links.contains_key(place)
-            };
+            let is_kept =
+                |place: &WorkspacePath| closure.packages.contains_key(place) || closure.links.contains_key(place);
             return locked.bin_links(self.workspace, &self.root, owner, is_kept);
         }
         let node_modules: BTreeSet<WorkspacePath> = closure

@@ -20,8 +20,8 @@ use crate::config::Settings;
 use crate::host::{self, StatIndex};
 use crate::layer::{Collector, Entry, FileTree, LayerPlan, Owner};
 use crate::path::ImagePath;
-use crate::workspace::lockfiles::{LockedPackage, Lockfile, PackageId, Patch, Peer, PlatformLimits, Source};
-use crate::workspace::{PackageJson, PackageManager, Workspace, WorkspacePath, commands};
+use crate::workspace::lockfiles::{LockedPackage, Lockfile, PackageId, Patch, PlatformLimits, Source};
+use crate::workspace::{PackageJson, Workspace, WorkspacePath, commands};
 
 /// The packages that a lockfile names, with all that an image needs of them.
 pub(super) struct LockedPackages {
@@ -127,7 +127,7 @@ impl LockedPackages {
         Ok(())
     }
 
-    /// Fills in what the lockfile does not say: yarn 1 knows neither platforms nor peers.
+    /// Fills in what the lockfile does not say: yarn 1 does not know platforms.
     fn complete(&mut self, id: &PackageId, package_json: Arc<PackageJson>) {
         if let Some(package) = self.lockfile.packages.get_mut(id) {
             let limits = || PlatformLimits {
@@ -136,9 +136,6 @@ impl LockedPackages {
                 libc: package_json.libc.clone(),
             };
             package.limits.get_or_insert_with(limits);
-            if self.lockfile.manager == PackageManager::YarnClassic {
-                package.peers = peers(&package_json);
-            }
         }
         self.package_jsons.insert(id.clone(), package_json);
     }
@@ -247,7 +244,8 @@ impl LockedPackages {
             let bytes = host::read_if_present(&workspace.on_host(directory).join("package.json"))?;
             from_disk.insert(dir.clone(), bytes.as_deref().map(commands).unwrap_or_default());
         }
-        let commands_of = |dir: &WorkspacePath| match self.node_modules.id_at(dir).and_then(|id| self.contents.get(id)) {
+        let commands_of = |dir: &WorkspacePath| match self.node_modules.id_at(dir).and_then(|id| self.contents.get(id))
+        {
             Some(Contents::Tarball(tarball)) => Some(&tarball.package.commands),
             Some(Contents::Bundled) => {
                 let id = self.node_modules.id_at(dir)?;
@@ -278,12 +276,4 @@ fn refuse_patches(package: &LockedPackage) -> Result<(), LockedError> {
         None => Ok(()),
         Some(_) => Err(LockedError::Patched(package.label())),
     }
-}
-
-fn peers(package_json: &PackageJson) -> BTreeMap<String, Peer> {
-    let peer = |optional| {
-        move |(name, wanted): (&String, &String)| (name.clone(), Peer { specifier: wanted.clone(), optional })
-    };
-    let required = package_json.peer_dependencies.iter().map(peer(false));
-    required.chain(package_json.optional_peers.iter().map(peer(true))).collect()
 }

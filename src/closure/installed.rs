@@ -136,18 +136,22 @@ impl Packages for InstalledPackages<'_> {
     }
 
     fn edges(&self, dir: &WorkspacePath) -> Result<Vec<ProductionEdge>, ClosureError> {
-        let package_json = self.package_json(dir)?;
-        let fields = [
-            (EdgeKind::Production, &package_json.dependencies),
-            (EdgeKind::Optional, &package_json.optional_dependencies),
-            (EdgeKind::Peer, &package_json.peer_dependencies),
-            (EdgeKind::OptionalPeer, &package_json.optional_peers),
-        ];
-        let edge = |kind| {
-            move |(name, wanted): (&String, &String)| ProductionEdge { kind, name: name.clone(), wanted: wanted.clone() }
-        };
-        Ok(fields.into_iter().flat_map(|(kind, field)| field.iter().map(edge(kind))).collect())
+        Ok(production_edges(&*self.package_json(dir)?).collect())
     }
+}
+
+/// The edges that a package.json declares and that count in production.
+pub(super) fn production_edges(package_json: &PackageJson) -> impl Iterator<Item = ProductionEdge> {
+    let fields = [
+        (EdgeKind::Production, &package_json.dependencies),
+        (EdgeKind::Optional, &package_json.optional_dependencies),
+        (EdgeKind::Peer, &package_json.peer_dependencies),
+        (EdgeKind::OptionalPeer, &package_json.optional_peers),
+    ];
+    let edge = |kind| {
+        move |(name, wanted): (&String, &String)| ProductionEdge { kind, name: name.clone(), wanted: wanted.clone() }
+    };
+    fields.into_iter().flat_map(move |(kind, field)| field.iter().map(edge(kind)))
 }
 
 /// What was remembered is whole even if a thread died while it held the lock: entries are inserted in one step.

@@ -6,9 +6,7 @@ use super::walk::node_cpu;
 use super::{ClosureError, EdgeKind, Exclusion, ExclusionReason, Reason};
 use crate::platform::Platform;
 use crate::workspace::WorkspacePath;
-use crate::workspace::lockfiles::{
-    Edge, LockedPackage, Lockfile, PackageId, Peer, PlatformLimits, Source, Target,
-};
+use crate::workspace::lockfiles::{Edge, LockedPackage, Lockfile, PackageId, Peer, PlatformLimits, Source, Target};
 
 /// A platform in the words of package.json files.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -1,10 +1,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::installed::production_edges;
 use super::{ClosureError, EdgeKind, InstalledPackages, NodeModules, Packages, ProductionEdge, ResolvedPackage};
 use crate::host::StatIndex;
 use crate::workspace::lockfiles::{DependencyKind, Edge, Lockfile, PackageId, Peer};
-use crate::workspace::{PackageJson, Workspace, WorkspacePath};
+use crate::workspace::{PackageJson, PackageManager, Workspace, WorkspacePath};
 
 /// The packages that a lockfile names, at the places they would be installed at. What they need, the lockfile says; what
 /// they are, their own package.json.
@@ -70,6 +71,11 @@ impl Packages for PlacedPackages<'_> {
             wanted: peer.specifier.clone(),
         });
         let mut edges: Vec<ProductionEdge> = locked.chain(open).collect();
+        // Yarn 1 does not know peers: they are what lies where a package finds it.
+        if self.lockfile.manager == PackageManager::YarnClassic && self.node_modules.id_at(dir).is_some() {
+            let is_peer = |edge: &ProductionEdge| matches!(edge.kind, EdgeKind::Peer | EdgeKind::OptionalPeer);
+            edges.extend(production_edges(&*self.package_json(dir)?).filter(is_peer));
+        }
         edges.sort();
         Ok(edges)
     }

@@ -2,8 +2,8 @@ use std::collections::BTreeSet;
 
 use super::walk::{Walk, directories};
 use super::{
-    ClosureError, ClosurePackage, DependencyClosure, Exclusion, ExclusionReason, Import, NodePlatform, Packages, Reason,
-    Scanned, scan,
+    ClosureError, ClosurePackage, DependencyClosure, Exclusion, ExclusionReason, Import, NodePlatform, Packages,
+    Reason, Scanned, scan,
 };
 use crate::path::HostPath;
 use crate::workspace::{Service, ShippedFiles, WorkspacePath};
@@ -95,11 +95,7 @@ impl DependencyClosure {
 }
 
 /// Scans the shipped files of the member at `dir`; places are named relative to the workspace.
-fn scan_member(
-    packages: &dyn Packages,
-    dir: &WorkspacePath,
-    shipped: &ShippedFiles,
-) -> Result<Scanned, ClosureError> {
+fn scan_member(packages: &dyn Packages, dir: &WorkspacePath, shipped: &ShippedFiles) -> Result<Scanned, ClosureError> {
     let on_host = packages.workspace().on_host(dir);
     let files: Vec<(WorkspacePath, HostPath)> = shipped
         .list(&on_host)?

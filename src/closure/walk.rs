@@ -23,11 +23,7 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub fn new(
-        packages: &'a dyn Packages,
-        platform: &'a NodePlatform,
-        production: Option<&'a ProductionTree>,
-    ) -> Self {
+    pub fn new(packages: &'a dyn Packages, platform: &'a NodePlatform, production: Option<&'a ProductionTree>) -> Self {
         let strict = production.is_some();
         Self { packages, platform, production, strict, closure: DependencyClosure::default(), queue: VecDeque::new() }
     }

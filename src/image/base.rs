@@ -78,7 +78,8 @@ impl BaseFiles {
     pub fn libc(&self) -> Option<&'static str> {
         let holds = |dirs: &[&str], starts: &[&str]| {
             dirs.iter().filter_map(|dir| ImagePath::new(dir).ok()).any(|dir| {
-                let names = self.entries.range(dir.below()).filter_map(|(path, _)| path.as_path().file_name()?.to_str());
+                let names =
+                    self.entries.range(dir.below()).filter_map(|(path, _)| path.as_path().file_name()?.to_str());
                 names.into_iter().any(|name| starts.iter().any(|start| name.starts_with(start)))
             })
         };

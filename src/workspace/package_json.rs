@@ -209,7 +209,11 @@ mod tests {
             ("this C library", r#"{"libc":"musl"}"#, true),
         ];
         for (comment, json, expected) in table {
-            assert_eq!(PackageJson::parse(json.as_bytes()).unwrap().runs_on("linux", "x64", Some("musl")), expected, "{comment}");
+            assert_eq!(
+                PackageJson::parse(json.as_bytes()).unwrap().runs_on("linux", "x64", Some("musl")),
+                expected,
+                "{comment}"
+            );
         }
     }
 }

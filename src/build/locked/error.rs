@@ -34,7 +34,8 @@ impl LockedError {
         match self {
             Self::Tarball { source, .. } => source.hint(),
             Self::InstallScripts(scripts) => {
-                let name = scripts.keys().next().and_then(|label| label.rsplit_once('@')).map_or("NAME", |(name, _)| name);
+                let name =
+                    scripts.keys().next().and_then(|label| label.rsplit_once('@')).map_or("NAME", |(name, _)| name);
                 Some(format!(
                     "for each, in pirogue.toml under `[package.\"{name}\"]`: `install-script = \"skip\"` if it works \
                      without, `from = \"installed\"` to take it from node_modules; or use a package that needs none"

@@ -49,14 +49,15 @@ impl InstallScript {
 
 fn has_variant(locked: &LockedPackage, lockfile: &Lockfile, platform: &NodePlatform) -> bool {
     let optional = locked.dependencies.values().filter(|edge| edge.kind == DependencyKind::Optional);
-    optional.filter_map(|edge| match &edge.target {
-        Target::Package(id) => lockfile.packages.get(id)?.limits.as_ref(),
-        Target::Member(_) | Target::Absent => None,
-    })
-    .any(|limits| {
-        // What is made for everything is no variant.
-        (!limits.os.is_empty() || !limits.cpu.is_empty()) && platform.suits(limits)
-    })
+    optional
+        .filter_map(|edge| match &edge.target {
+            Target::Package(id) => lockfile.packages.get(id)?.limits.as_ref(),
+            Target::Member(_) | Target::Absent => None,
+        })
+        .any(|limits| {
+            // What is made for everything is no variant.
+            (!limits.os.is_empty() || !limits.cpu.is_empty()) && platform.suits(limits)
+        })
 }
 
 /// Whether a package has what `node-gyp-build` looks for: `prebuilds/OS-CPU/TAGS.node`, of which the CPU may be several
@@ -125,8 +126,7 @@ mod tests {
 
     #[test]
     fn prebuilds() {
-        let platform =
-            NodePlatform { os: "linux".to_owned(), cpu: "x64".to_owned(), libc: Some("musl".to_owned()) };
+        let platform = NodePlatform { os: "linux".to_owned(), cpu: "x64".to_owned(), libc: Some("musl".to_owned()) };
         let table: [(&str, &str, bool); 8] = [
             ("of this library", "prebuilds/linux-x64/bcrypt.musl.node", true),
             ("of any library", "prebuilds/linux-x64/node.napi.node", true),

@@ -178,10 +178,8 @@ impl Tarballs {
         };
         let lost = block_in_place(|| needed.par_iter().map(|(_, each)| is_lost(each)).collect::<Result<Vec<_>, _>>())?;
         let (lost, digests): (Vec<&LockedPackage>, Vec<Digest>) = lost.into_iter().flatten().unzip();
-        let fetched = self
-            .client
-            .fetch_all(lost, &context.store, &*context.progress, &context.cancellation, &|_, _| ())
-            .await?;
+        let fetched =
+            self.client.fetch_all(lost, &context.store, &*context.progress, &context.cancellation, &|_, _| ()).await?;
         for (expected, fetched) in digests.into_iter().zip(fetched) {
             let actual = fetched.descriptor.digest;
             if actual != expected {
@@ -232,10 +230,11 @@ fn read(name: &str, tarball: &Tarball, store: &Store) -> Result<Remembered, Read
     let file = File::open(path.as_path())
         .map_err(|source| ReadError::Host(HostError::new("read the package's tarball", &path, source)))?;
     let limits = TarballLimits::default();
-    let package = PackageTarball::read(BufReader::with_capacity(STEP, file), io::sink(), &limits)
-        .map_err(ReadError::Tarball)?;
+    let package =
+        PackageTarball::read(BufReader::with_capacity(STEP, file), io::sink(), &limits).map_err(ReadError::Tarball)?;
     let Tarball { descriptor, is_verified } = tarball;
-    let remembered = Remembered { digest: descriptor.digest, size: descriptor.size, is_verified: *is_verified, package };
+    let remembered =
+        Remembered { digest: descriptor.digest, size: descriptor.size, is_verified: *is_verified, package };
     if let Ok(bytes) = postcard::to_allocvec(&remembered) {
         store.put_fact(&fact(name), &bytes).map_err(ReadError::Store)?;
     }
