@@ -14,6 +14,7 @@ mod key;
 mod line;
 mod pack;
 mod package_tarball;
+mod patch;
 mod piece;
 mod run;
 mod tar_entry;
@@ -26,6 +27,7 @@ pub use grouping::{ImageContents, ServiceSet, ServiceSets, Unit, group};
 pub use key::{FragmentKey, LayerKey, LayerKeys};
 pub use pack::{PackError, Packed, PackedPiece, Packing, PieceCache, pack};
 pub use package_tarball::{PackageFile, PackageTarball, TarballError, TarballLimits};
+pub use patch::{FileState, PackagePatch, PatchError};
 pub use tree::{Content, Entry, FileTree, HostFile, Kind, Owner, TreeError};
 
 use std::fmt;
