@@ -15,6 +15,7 @@ mod line;
 mod pack;
 mod package_archive;
 mod package_tarball;
+mod patch;
 mod piece;
 mod run;
 mod tar_entry;
@@ -28,6 +29,7 @@ pub use key::{FragmentKey, LayerKey, LayerKeys};
 pub use pack::{PackError, Packed, PackedPiece, Packing, PieceCache, pack};
 pub use package_archive::{PackageArchive, Scratch};
 pub use package_tarball::{PackageFile, PackageTarball, TarballError, TarballLimits};
+pub use patch::{FileState, PackagePatch, PatchError};
 pub use tree::{Content, Entry, FileTree, HostFile, Kind, Owner, TreeError};
 
 use std::fmt;
