@@ -3,6 +3,7 @@
 mod error;
 mod install_script;
 mod installed_copy;
+mod patched;
 mod tarballs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,6 +12,7 @@ use std::sync::Arc;
 pub use error::LockedError;
 use install_script::InstallScript;
 use installed_copy::installed_copy;
+use patched::{is_patched, patched};
 use tarballs::{ReadTarball, Tarballs};
 use tokio::task::block_in_place;
 
@@ -20,7 +22,7 @@ use crate::config::Settings;
 use crate::host::{self, StatIndex};
 use crate::layer::{Collector, Entry, FileTree, LayerPlan, Owner};
 use crate::path::ImagePath;
-use crate::workspace::lockfiles::{LockedPackage, Lockfile, PackageId, Patch, PlatformLimits, Source};
+use crate::workspace::lockfiles::{LockedPackage, Lockfile, PackageId, PlatformLimits, Source};
 use crate::workspace::{PackageJson, Workspace, WorkspacePath, commands};
 
 /// The packages that a lockfile names, with all that an image needs of them.
@@ -105,7 +107,6 @@ impl LockedPackages {
                 _ if from_installed => Contents::Directory(installed_copy(workspace, package)?),
                 Source::Directory(dir) | Source::Link(dir) => Contents::Directory(dir.clone()),
                 _ => {
-                    refuse_patches(package)?;
                     fetched.push(id);
                     continue;
                 }
@@ -119,7 +120,12 @@ impl LockedPackages {
         }
         let packages: Vec<&LockedPackage> = fetched.iter().filter_map(|id| self.lockfile.packages.get(id)).collect();
         let read = self.tarballs.read_all(&packages, context).await?;
-        for (id, tarball) in fetched.into_iter().zip(read) {
+        for (id, mut tarball) in fetched.into_iter().zip(read) {
+            if let Some(package) = self.lockfile.packages.get(&id).filter(|package| is_patched(package)) {
+                self.tarballs.have(std::iter::once((package, tarball.as_ref())), context).await?;
+                let manager = self.lockfile.manager;
+                tarball = Arc::new(block_in_place(|| patched(package, &tarball, workspace, manager))?);
+            }
             let package_json = tarball.package_json.clone();
             self.contents.insert(id.clone(), Contents::Tarball(tarball));
             self.complete(&id, package_json);
@@ -192,7 +198,7 @@ impl LockedPackages {
             for directory in above.filter(|above| directories.insert(above)) {
                 entries.push((place.join(directory)?, Entry::directory(owner)));
             }
-            let content = file.content(&tarball.archive);
+            let content = tarball.content(file);
             entries.push((place.join(&file.path)?, Entry::file(content, file.executable, owner)));
         }
         Ok(FileTree::of(entries)?)
@@ -267,13 +273,5 @@ impl LockedPackages {
             Contents::Directory(_) | Contents::Bundled => None,
         });
         self.tarballs.ensure(layers, tarballs, context).await
-    }
-}
-
-/// A package that is changed after it was unpacked.
-fn refuse_patches(package: &LockedPackage) -> Result<(), LockedError> {
-    match package.patches.iter().find(|patch| !matches!(patch, Patch::BuiltIn(_))) {
-        None => Ok(()),
-        Some(_) => Err(LockedError::Patched(package.label())),
     }
 }

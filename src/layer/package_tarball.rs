@@ -163,6 +163,25 @@ impl PackageTarball {
     }
 }
 
+impl PackageTarball {
+    /// The package of these files, sorted by their paths. Where its package.json is another than `before`, its bytes are
+    /// given.
+    pub fn of_files(
+        mut files: Vec<PackageFile>,
+        package_json: Option<&[u8]>,
+        before: &Self,
+    ) -> Result<Self, TarballError> {
+        refuse_collisions(&files)?;
+        let (package_json, commands) = match package_json {
+            Some(bytes) => (Some(PackageJson::parse(bytes).map_err(TarballError::PackageJson)?), commands(bytes)),
+            None => (before.package_json.clone(), before.commands.clone()),
+        };
+        let of_commands: BTreeSet<&str> = commands.values().map(String::as_str).collect();
+        files.iter_mut().for_each(|file| file.executable |= of_commands.contains(file.path.as_str()));
+        Ok(Self { files, package_json, commands, archive_bytes: before.archive_bytes })
+    }
+}
+
 /// What went wrong inside, before the entry's name is added to it.
 enum Problem {
     Io(io::Error),
@@ -310,14 +329,13 @@ impl Reading {
     }
 
     fn finish(self) -> Result<PackageTarball, TarballError> {
-        let mut files: Vec<PackageFile> = self.files.into_values().collect();
-        refuse_collisions(&files)?;
-        let bytes = self.package_json;
-        let commands = bytes.as_deref().map(commands).unwrap_or_default();
-        let package_json = bytes.as_deref().map(PackageJson::parse).transpose().map_err(TarballError::PackageJson)?;
-        let of_commands: BTreeSet<&str> = commands.values().map(String::as_str).collect();
-        files.iter_mut().for_each(|file| file.executable |= of_commands.contains(file.path.as_str()));
-        Ok(PackageTarball { files, package_json, commands, archive_bytes: self.state.bytes.get() })
+        let empty = PackageTarball {
+            files: Vec::new(),
+            package_json: None,
+            commands: BTreeMap::new(),
+            archive_bytes: self.state.bytes.get(),
+        };
+        PackageTarball::of_files(self.files.into_values().collect(), self.package_json.as_deref(), &empty)
     }
 }
 

@@ -248,7 +248,8 @@ mod tests {
     fn mirrors() {
         let find = |name: &str, mirror: &str| {
             let package = package(name, "1.0.0", Source::Registry { tarball: Some("https://h/x/-/x.tgz".into()) });
-            locate(&package, &NpmSettings::default(), Some(&parse(mirror)), None).unwrap()
+            locate(&package, &NpmSettings::default(), Some(&Mirror::parse(mirror, &HostPath::new("")).unwrap()), None)
+                .unwrap()
         };
         let directory = HostPath::new("/m");
         assert_eq!(find("a", "/m"), Location::Directory(directory.clone(), vec!["a-1.0.0.tgz".into()]));

@@ -1,6 +1,6 @@
 use std::collections::BTreeMap;
 
-use crate::layer::TarballError;
+use crate::layer::{PatchError, TarballError};
 
 /// Why packages of a lockfile cannot go into an image.
 #[derive(Debug, thiserror::Error)]
@@ -16,9 +16,17 @@ pub enum LockedError {
     /// Packages that are not complete until a script has run.
     #[error("packages run a script when they are installed, and nothing is run here{}", list(.0))]
     InstallScripts(BTreeMap<String, String>),
+    /// A patch cannot be applied.
+    #[error("{source}, of `{package}`")]
+    Patch {
+        /// `NAME@VERSION`
+        package: String,
+        /// What is wrong with it.
+        source: PatchError,
+    },
     /// A package with a patch of which the lockfile does not say where it lies.
-    #[error("a patch is to be applied to a package: `{0}`")]
-    Patched(String),
+    #[error("a patch is to be applied to a package, and is no file of the workspace: `{0}`")]
+    NoPatch(String),
     /// A package that is to be taken as installed.
     #[error("a package is to be taken from the installed ones, and is not among them: `{0}`")]
     NotInstalled(String),
@@ -41,7 +49,8 @@ impl LockedError {
                      without, `from = \"installed\"` to take it from node_modules; or use a package that needs none"
                 ))
             }
-            Self::Patched(label) => {
+            Self::Patch { source, .. } => source.hint(),
+            Self::NoPatch(label) => {
                 let name = label.rsplit_once('@').map_or(label.as_str(), |(name, _)| name);
                 Some(format!("install it, and set `from = \"installed\"` under `[package.\"{name}\"]` in pirogue.toml"))
             }

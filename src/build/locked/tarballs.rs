@@ -14,7 +14,7 @@ use crate::build::{BuildError, Context};
 use crate::config::Settings;
 use crate::digest::Digest;
 use crate::host::HostError;
-use crate::layer::{Content, Kind, LayerPlan, PackageArchive, PackageTarball, Scratch, TarballLimits};
+use crate::layer::{Content, Kind, LayerPlan, PackageArchive, PackageFile, PackageTarball, Scratch, TarballLimits};
 use crate::manifest::Descriptor;
 use crate::npm_registry::{Mirror, NpmClient, NpmClientOptions, NpmSettings, TARBALL_MEDIA_TYPE, Tarball};
 use crate::store::{Store, StoreError};
@@ -38,8 +38,27 @@ pub(super) struct ReadTarball {
     pub package_json: Arc<PackageJson>,
     /// Where its contents come from.
     pub archive: Arc<PackageArchive>,
+    /// The contents of files that are not as they were published.
+    patched: BTreeMap<String, Vec<u8>>,
     descriptor: Descriptor,
     is_verified: bool,
+}
+
+impl ReadTarball {
+    /// The same with files that are patched.
+    pub fn changed(&self, package: PackageTarball, patched: BTreeMap<String, Vec<u8>>) -> Self {
+        let package_json = package.package_json.clone().map_or(self.package_json.clone(), Arc::new);
+        let (archive, descriptor, is_verified) = (self.archive.clone(), self.descriptor.clone(), self.is_verified);
+        Self { package, package_json, archive, patched, descriptor, is_verified }
+    }
+
+    /// The content of one of its files.
+    pub fn content(&self, file: &PackageFile) -> Content {
+        match self.patched.get(&file.path) {
+            Some(bytes) => Content::Bytes(bytes.clone()),
+            None => file.content(&self.archive),
+        }
+    }
 }
 
 /// What is remembered of a tarball, under the name that its locked hash gives it.
@@ -116,6 +135,7 @@ impl Tarballs {
         ReadTarball {
             package_json: Arc::new(read.package_json.clone().unwrap_or_else(nameless)),
             archive: Arc::new(archive),
+            patched: BTreeMap::new(),
             descriptor: Descriptor::new(TARBALL_MEDIA_TYPE, digest, size),
             is_verified,
             package: read,
@@ -154,7 +174,7 @@ impl Tarballs {
         Ok(found)
     }
 
-    /// Fetches again what was remembered, is needed to pack these layers, and is not in the store any more.
+    /// Has the tarballs in the store that are needed to pack these layers.
     pub async fn ensure<'a>(
         &self,
         layers: impl Iterator<Item = &LayerPlan>,
@@ -168,10 +188,17 @@ impl Tarballs {
                 _ => None,
             })
             .collect();
-        let needed: BTreeMap<Digest, (&LockedPackage, &ReadTarball)> = tarballs
-            .filter(|(_, tarball)| needed.contains(&tarball.descriptor.digest))
-            .map(|(package, tarball)| (tarball.descriptor.digest, (package, tarball)))
-            .collect();
+        self.have(tarballs.filter(|(_, tarball)| needed.contains(&tarball.descriptor.digest)), context).await
+    }
+
+    /// Fetches again what is not in the store any more.
+    pub async fn have<'a>(
+        &self,
+        tarballs: impl Iterator<Item = (&'a LockedPackage, &'a ReadTarball)>,
+        context: &Context,
+    ) -> Result<(), BuildError> {
+        let needed: BTreeMap<Digest, (&LockedPackage, &ReadTarball)> =
+            tarballs.map(|(package, tarball)| (tarball.descriptor.digest, (package, tarball))).collect();
         let is_lost = |(package, tarball): &(&'a LockedPackage, &ReadTarball)| {
             let found = context.store.intact_blob(&tarball.descriptor)?;
             Ok::<_, StoreError>(found.is_none().then_some((*package, tarball.descriptor.digest)))
