@@ -74,6 +74,23 @@ impl Build {
 
     /// Runs it. Panics if it fails.
     pub fn run(self) -> Report {
+        Report::read(&program::run(&mut self.command()))
+    }
+
+    /// Runs it. `None`, with a word on it, where it cannot fetch packages; panics if it fails otherwise.
+    pub fn run_if_packages_can_be_fetched(self) -> Option<Report> {
+        let mut command = self.command();
+        let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
+        let said = String::from_utf8_lossy(&output.stderr);
+        if !output.status.success() && said.contains("error: cannot fetch") {
+            super::skip("the npm registry cannot be reached");
+            return None;
+        }
+        assert!(output.status.success(), "{command:?}: {said}");
+        Some(Report::read(&String::from_utf8_lossy(&output.stdout)))
+    }
+
+    fn command(self) -> Command {
         let mut words = self.wrapper;
         words.push(self.program.into());
         words.extend(self.arguments);
@@ -84,7 +101,7 @@ impl Build {
         }
         command.env("PIROGUE_CACHE_DIR", &self.cache).env("DOCKER_CONFIG", self.cache.join("no-such-config"));
         command.envs(self.environment);
-        Report(serde_json::from_str(&program::run(&mut command)).expect("the report is JSON"))
+        command
     }
 }
 
@@ -93,6 +110,10 @@ impl Build {
 pub struct Report(Value);
 
 impl Report {
+    fn read(text: &str) -> Self {
+        Self(serde_json::from_str(text).expect("the report is JSON"))
+    }
+
     /// The digest of each service's image.
     pub fn digests(&self) -> BTreeMap<String, String> {
         let text = |value: &Value| value.as_str().expect("a text").to_owned();

@@ -56,6 +56,17 @@ pub struct Sample {
     pub images: BTreeMap<String, Image>,
 }
 
+/// The sample as the README's quick start builds it: on the small base, from the lockfile, with nothing installed.
+pub fn from_lockfile() -> Option<Report> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("vendor-fixtures/wanzo");
+    let layout = scratch::folder().join("quickstart");
+    let build = Build::of(&workspace, &scratch::folder().join("quickstart-cache")).base(SMALL_BASE);
+    let build = build.with("--platform", "linux/amd64").with("--packages", "lockfile");
+    let report = build.into_layout(&layout).run_if_packages_can_be_fetched()?;
+    assert!(layout::validate(&layout).keys().eq(SERVICES));
+    Some(report)
+}
+
 /// The sample on the small base, built once in a test program and found valid.
 pub fn built() -> Option<&'static Sample> {
     static SAMPLE: OnceLock<Option<Sample>> = OnceLock::new();
