@@ -236,7 +236,7 @@ fn a_missing_package() {
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
     error: a dependency of `web@1.0.0` is not installed: `left@^1.0.0`
-    hint: run `npm ci`; if it still fails, the lockfile is out of date with package.json
+    hint: run `npm ci` (if it still fails, the lockfile is out of date with package.json), or build without an installation: `--packages lockfile`
     ");
 }
 

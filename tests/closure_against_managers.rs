@@ -11,6 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use harness::locked::{Fixture, MEMBERS, assert_same};
+use pirogue::closure::DependencyClosure;
 use pirogue::workspace::WorkspacePath;
 use serde_json::Value;
 
@@ -43,6 +44,11 @@ fn installed(root: &Path) -> BTreeSet<String> {
     found
 }
 
+/// Whether `packages/shared` is there, with the peer it develops against.
+fn holds_shared(closure: &DependencyClosure, member: &str) -> bool {
+    member == "packages/shared" || closure.members.contains_key(&WorkspacePath::new("packages/shared").unwrap())
+}
+
 #[test]
 fn npm() {
     let Some(fixture) = Fixture::new("npm") else { return };
@@ -57,7 +63,7 @@ fn npm() {
         npm_packages(&serde_json::from_str(&said).unwrap(), &mut theirs);
         theirs.retain(|label| !label.starts_with("@demo/"));
         theirs.extend(PEER_OF_SHARED.map(str::to_owned));
-        let ours = fixture.labels(fixture.closure(member).packages.keys());
+        let ours = fixture.placed.labels_of(&fixture.placed.closure(member));
         assert_same(member, &ours, &theirs);
     }
 }
@@ -95,7 +101,7 @@ fn pnpm(fixture: &str, version: &str) {
         return;
     }
     for member in MEMBERS {
-        let closure = fixture.closure(member);
+        let closure = fixture.placed.closure(member);
         let mut theirs = BTreeSet::new();
         // `pnpm list` does not look into linked members, so they are asked for themselves.
         let dirs = closure.members.keys().map(|dir| dir.to_string()).chain([member.to_owned()]);
@@ -106,9 +112,8 @@ fn pnpm(fixture: &str, version: &str) {
             let said: Value = serde_json::from_str(&said).unwrap();
             said.as_array().unwrap().iter().for_each(|project| pnpm_packages(project, &mut theirs));
         }
-        let ours = fixture.labels(closure.packages.keys());
-        if closure.members.contains_key(&WorkspacePath::new("packages/shared").unwrap()) || member == "packages/shared"
-        {
+        let ours = fixture.placed.labels_of(&closure);
+        if holds_shared(&closure, member) {
             theirs.extend(PEER_OF_SHARED.map(str::to_owned));
         }
         assert_same(member, &ours, &theirs);
@@ -141,10 +146,11 @@ fn yarn_berry() {
             return;
         }
         let mut theirs = installed(fixture.path());
-        if *member == "packages/shared" {
+        let closure = fixture.placed.closure(member);
+        if holds_shared(&closure, member) {
             theirs.extend(PEER_OF_SHARED.map(str::to_owned));
         }
-        assert_same(member, &fixture.labels(fixture.closure(member).packages.keys()), &theirs);
+        assert_same(member, &fixture.placed.labels_of(&closure), &theirs);
     }
 }
 
@@ -152,7 +158,7 @@ fn yarn_berry() {
 fn yarn_classic() {
     for member in MEMBERS {
         let Some(fixture) = Fixture::new("yarn-classic") else { return };
-        let closure = fixture.closure(member);
+        let closure = fixture.placed.closure(member);
         let members: Vec<String> =
             closure.members.keys().map(|dir| dir.to_string()).chain([member.to_owned()]).collect();
         let root = fixture.path().join("package.json");
@@ -168,9 +174,9 @@ fn yarn_classic() {
             theirs.extend(PEER_OF_SHARED.map(str::to_owned));
         }
         // Which of these are for this platform, only their package.json files say.
-        let undecided = fixture.labels(&closure.undecided);
+        let undecided = fixture.placed.labels(&fixture.placed.undecided(&closure));
         let decided = |labels: BTreeSet<String>| labels.difference(&undecided).cloned().collect();
-        let ours = fixture.labels(closure.packages.keys());
+        let ours = fixture.placed.labels_of(&closure);
         assert!(theirs.is_subset(&ours), "{member}: {:?}", theirs.difference(&ours));
         assert_same(member, &decided(ours), &decided(theirs));
     }
@@ -185,7 +191,7 @@ fn bun() {
             return;
         }
         let theirs = installed(fixture.path());
-        let ours = fixture.labels(fixture.closure(member).packages.keys());
+        let ours = fixture.placed.labels_of(&fixture.placed.closure(member));
         assert_same(member, &ours, &theirs);
     }
 }

@@ -27,16 +27,18 @@ fn compare(fixture: &Fixture, manager: &str, program: &str, install: &[&str]) {
     for member in MEMBERS {
         let dir = WorkspacePath::new(member).unwrap();
         let found = DependencyClosure::declared(&dir, &installed, &production, &platform, false).unwrap();
-        let locked = fixture.closure(member);
+        let placed = &fixture.placed;
+        let locked = placed.closure(member);
         // Directories that are copied into the tree: members and `file:` dependencies, which have no version there.
-        let copied = locked.packages.keys().map(|id| &fixture.lockfile.packages[id]);
+        let ids = placed.ids(&locked);
+        let copied = ids.iter().map(|id| &placed.lockfile.packages[id]);
         let copied: BTreeSet<&String> =
             copied.filter(|it| matches!(it.source, Source::Directory(_))).map(|it| &it.name).collect();
         let packages = found.packages.values().map(|package| &package.package_json);
         let packages = packages.filter(|it| !it.name.as_ref().is_some_and(|name| copied.contains(name)));
         let ours: BTreeSet<String> = packages.map(|package_json| package_json.label()).collect();
-        let undecided = fixture.labels(&locked.undecided);
-        let mut theirs = fixture.labels(locked.packages.keys());
+        let undecided = placed.labels(&placed.undecided(&locked));
+        let mut theirs = placed.labels(&ids);
         // A peer is the one that Node finds from where the package lies. Hoisting may make that another than the lockfile
         // says: `packages/shared` develops against a react of its own, and pnpm's hoisted linker puts
         // use-sync-external-store beside that one instead of the one of apps/web.

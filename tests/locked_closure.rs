@@ -1,11 +1,14 @@
-//! Closures from lockfiles: of generated workspaces, written in several formats, and of the fixtures, whose lockfiles the
+//! Closures of placed packages: of generated workspaces, written in several formats, and of the fixtures, whose lockfiles the
 //! package managers wrote.
+
+mod harness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use pirogue::closure::{LockedClosure, NodePlatform, Reason};
+use harness::placed::Placed;
+use pirogue::closure::{NodePlatform, Reason};
 use pirogue::path::HostPath;
 use pirogue::workspace::lockfiles::{DependencyKind, Lockfile, Manifests, Patch, Target};
 use pirogue::workspace::{Member, PackageJson, PackageManager, Workspace, WorkspacePath};
@@ -164,31 +167,28 @@ impl Graph {
     }
 }
 
-fn closure(lockfile: &Lockfile, member: &str) -> LockedClosure {
-    LockedClosure::of(lockfile, &WorkspacePath::new(member).unwrap(), &platform()).unwrap()
-}
-
-fn labels(lockfile: &Lockfile, closure: &LockedClosure) -> BTreeSet<String> {
-    closure.packages.keys().map(|id| lockfile.packages[id].label()).collect()
+fn placed(lockfile: Lockfile) -> Placed {
+    Placed::new(lockfile, &platform())
 }
 
 proptest! {
     #[test]
     fn closures_are_closed_and_the_same_in_every_format(graph in graph()) {
-        for lockfile in graph.lockfiles() {
-            let closure = closure(&lockfile, SERVICE);
-            prop_assert_eq!(labels(&lockfile, &closure), graph.expected(), "{:?}", lockfile.manager);
-            for id in closure.packages.keys() {
+        for placed in graph.lockfiles().into_iter().map(placed) {
+            let (lockfile, closure) = (&placed.lockfile, placed.closure(SERVICE));
+            let ids = placed.ids(&closure);
+            prop_assert_eq!(placed.labels(&ids), graph.expected(), "{:?}", lockfile.manager);
+            for id in &ids {
                 for edge in lockfile.packages[id].dependencies.values() {
                     let Target::Package(target) = &edge.target else { continue };
-                    let taken = closure.packages.contains_key(target);
+                    let taken = ids.contains(target);
                     prop_assert!(taken || edge.kind == DependencyKind::Optional, "{} needs {}", id, target);
                 }
             }
-            let known = labels(&lockfile, &closure);
-            for reason in closure.packages.values() {
-                let Reason::Dependency { from, .. } = reason else { panic!("{reason}: nothing looks at code here") };
-                prop_assert!(from == SERVICE || known.contains(from), "{}", from);
+            let known = placed.labels(&ids);
+            for package in closure.packages.values() {
+                let Reason::Dependency { from, .. } = &package.reason else { panic!("nothing looks at code here") };
+                prop_assert!(from == "(no name)" || known.contains(from), "{}", from);
             }
         }
     }
@@ -202,8 +202,9 @@ proptest! {
         with.packages.push((edges, false));
         with.service.insert(count, Kind::Development);
         with.service.entry(to % count).or_insert(Kind::Development);
-        for (before, after) in graph.lockfiles().iter().zip(with.lockfiles()) {
-            prop_assert_eq!(closure(before, SERVICE), closure(&after, SERVICE));
+        for (before, after) in graph.lockfiles().into_iter().zip(with.lockfiles()) {
+            let (before, after) = (placed(before), placed(after));
+            prop_assert_eq!(before.ids(&before.closure(SERVICE)), after.ids(&after.closure(SERVICE)));
         }
     }
 }
@@ -219,9 +220,9 @@ const FIXTURES: [&str; 7] = ["npm", "pnpm-6", "pnpm-9", "pnpm-12", "yarn-classic
 #[test]
 fn fixtures_have_what_they_were_made_for() {
     for name in FIXTURES {
-        let lockfile = fixture(name);
-        let api = closure(&lockfile, "apps/api");
-        let found = labels(&lockfile, &api);
+        let placed = placed(fixture(name));
+        let (lockfile, api) = (&placed.lockfile, placed.closure("apps/api"));
+        let found = placed.labels_of(&api);
         // An alias, what it stands beside, an override, a member's own dependency.
         for label in ["lodash@3.10.1", "lodash@4.18.1", "debug@2.6.8", "ms@2.1.3", "string-width@4.2.3"] {
             assert!(found.contains(label), "{name}: {label}: {found:?}");
@@ -231,22 +232,23 @@ fn fixtures_have_what_they_were_made_for() {
         assert!(lockfile.packages.values().any(|package| package.label() == "react@17.0.2"), "{name}");
         let members: Vec<String> = api.members.keys().map(|dir| dir.to_string()).collect();
         assert_eq!(members, ["packages/shared"], "{name}");
-        assert!(labels(&lockfile, &closure(&lockfile, "apps/web")).contains("react@17.0.2"), "{name}");
+        assert!(placed.labels_of(&placed.closure("apps/web")).contains("react@17.0.2"), "{name}");
     }
 }
 
 #[test]
 fn packages_for_other_platforms_are_left_out_where_the_lockfile_says_what_they_are_for() {
     for name in FIXTURES {
-        let lockfile = fixture(name);
-        let api = closure(&lockfile, "apps/api");
-        let variants = api.packages.keys().filter(|id| lockfile.packages[*id].name.starts_with("@esbuild/"));
+        let placed = placed(fixture(name));
+        let (lockfile, api) = (&placed.lockfile, placed.closure("apps/api"));
+        let (ids, undecided) = (placed.ids(&api), placed.undecided(&api).len());
+        let variants = ids.iter().filter(|id| lockfile.packages[*id].name.starts_with("@esbuild/"));
         let variants: Vec<&str> = variants.map(|id| lockfile.packages[id].name.as_str()).collect();
         match name {
             "yarn-classic" => {
-                assert!(variants.len() > 20 && api.undecided.len() > variants.len(), "{name}: {variants:?}")
+                assert!(variants.len() > 20 && undecided > variants.len(), "{name}: {variants:?}")
             }
-            _ => assert_eq!((variants, api.undecided.len()), (vec!["@esbuild/linux-x64"], 0), "{name}"),
+            _ => assert_eq!((variants, undecided), (vec!["@esbuild/linux-x64"], 0), "{name}"),
         }
     }
 }
@@ -255,9 +257,9 @@ fn packages_for_other_platforms_are_left_out_where_the_lockfile_says_what_they_a
 fn fixtures_with_patches_and_bundled_packages() {
     for (name, patches) in [("yarn-berry", "is-odd"), ("pnpm-6", "is-odd"), ("pnpm-9", "is-odd"), ("pnpm-12", "is-odd")]
     {
-        let lockfile = fixture(name);
-        let api = closure(&lockfile, "apps/api");
-        let patched = api.packages.keys().map(|id| &lockfile.packages[id]).find(|package| package.name == patches);
+        let placed = placed(fixture(name));
+        let ids = placed.ids(&placed.closure("apps/api"));
+        let patched = ids.iter().map(|id| &placed.lockfile.packages[id]).find(|package| package.name == patches);
         let patches = &patched.unwrap_or_else(|| panic!("{name}: no {patches}")).patches;
         let is_file = matches!(&patches[..], [Patch::File(file)] if file.name() == "is-odd.patch");
         assert!(is_file, "{name}: {patches:?}");

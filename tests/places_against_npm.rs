@@ -9,7 +9,6 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use harness::locked::{Fixture, assert_same};
-use pirogue::closure::NodeModules;
 use pirogue::digest::Digest;
 use pirogue::layer::{PackageTarball, TarballLimits};
 
@@ -41,9 +40,8 @@ fn places_of_npm() {
     if fixture.run("npm@11", "npm", &["ci", "--omit=dev", "--ignore-scripts", "--no-audit"]).is_none() {
         return;
     }
-    let lockfile = &fixture.lockfile;
-    let closures = lockfile.importers.keys().map(|dir| (dir.clone(), fixture.closure(&dir.to_string())));
-    let ours = NodeModules::of(lockfile, &closures.collect()).unwrap();
+    let lockfile = &fixture.placed.lockfile;
+    let ours = &fixture.placed.node_modules;
     let (packages, mut links) = laid_out(fixture.path());
     assert_same("places", &ours.packages.keys().map(ToString::to_string).collect(), &packages);
     // npm links every member, whoever needs it.
@@ -83,9 +81,8 @@ fn contents_of_npm() {
     if fixture.run("npm@11", "npm", &["ci", "--omit=dev", "--ignore-scripts", "--no-audit"]).is_none() {
         return;
     }
-    let lockfile = &fixture.lockfile;
-    let closures = lockfile.importers.keys().map(|dir| (dir.clone(), fixture.closure(&dir.to_string())));
-    let ours = NodeModules::of(lockfile, &closures.collect()).unwrap();
+    let lockfile = &fixture.placed.lockfile;
+    let ours = &fixture.placed.node_modules;
     let packed = ours.packages.iter().map(|(place, id)| (place, &lockfile.packages[id]));
     let packed: Vec<_> = packed.filter(|(_, package)| !package.bundled).collect();
     let labels: BTreeSet<String> = packed.iter().map(|(_, package)| package.label()).collect();

@@ -1,8 +1,8 @@
-//! A lockfile of bun, and the closures of its importers.
+//! A lockfile of bun, and what of it counts.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use pirogue::closure::{LockedClosure, NodePlatform};
+use pirogue::closure::{LockedProduction, NodePlatform};
 use pirogue::workspace::PackageManager;
 use pirogue::workspace::lockfiles::{Lockfile, Manifests};
 
@@ -10,8 +10,6 @@ fuzz_target!(|bytes: &[u8]| {
     let root = br#"{"name":"r","dependencies":{"a":"1","b":"workspace:*"},"resolutions":{"a/b":"2"}}"#;
     let Ok(lockfile) = Lockfile::parse(PackageManager::Bun, bytes, &Manifests::new(root, &[])) else { return };
     let platform = NodePlatform { os: "linux".into(), cpu: "x64".into(), libc: Some("musl".into()) };
-    for member in lockfile.importers.keys() {
-        let Ok(closure) = LockedClosure::of(&lockfile, member, &platform) else { continue };
-        assert!(closure.packages.keys().all(|id| lockfile.packages.contains_key(id)), "what is in a closure is locked");
-    }
+    let production = LockedProduction::of(&lockfile, [&platform]);
+    assert!(production.packages.iter().all(|id| lockfile.packages.contains_key(id)), "what counts is locked");
 });

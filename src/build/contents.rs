@@ -240,7 +240,7 @@ impl<'a> Contents<'a> {
         if let Some(locked) = self.locked {
             let is_kept =
                 |place: &WorkspacePath| closure.packages.contains_key(place) || closure.links.contains_key(place);
-            return locked.bin_links(self.workspace, &self.root, owner, is_kept);
+            return locked.bin_links(&self.root, owner, is_kept);
         }
         let node_modules: BTreeSet<WorkspacePath> = closure
             .packages

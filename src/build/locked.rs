@@ -17,7 +17,7 @@ use tarballs::{ReadTarball, Tarballs};
 use tokio::task::block_in_place;
 
 use super::{BuildError, Context};
-use crate::closure::{LockedClosure, NodeModules, NodePlatform, PlacedPackages};
+use crate::closure::{LockedProduction, NodeModules, NodePlatform, PlacedPackages};
 use crate::config::Settings;
 use crate::host::{self, StatIndex};
 use crate::layer::{Collector, Entry, FileTree, LayerPlan, Owner};
@@ -31,6 +31,8 @@ pub(super) struct LockedPackages {
     node_modules: NodeModules,
     contents: BTreeMap<PackageId, Contents>,
     package_jsons: BTreeMap<PackageId, Arc<PackageJson>>,
+    /// By the directory of the package or member.
+    commands: BTreeMap<WorkspacePath, BTreeMap<String, String>>,
     tarballs: Tarballs,
 }
 
@@ -54,22 +56,21 @@ pub(super) async fn provide(
 ) -> Result<LockedPackages, BuildError> {
     let lockfile = block_in_place(|| Lockfile::read(workspace))?;
     let tarballs = Tarballs::new(workspace, lockfile.manager, settings, context)?;
-    let (node_modules, contents, package_jsons) = Default::default();
-    let mut locked = LockedPackages { lockfile, node_modules, contents, package_jsons, tarballs };
-    let closure = loop {
-        let closure = locked.closure(platforms)?;
-        let unknown: Vec<&PackageId> =
-            closure.packages.keys().filter(|id| !locked.contents.contains_key(*id)).collect();
+    let (node_modules, contents, package_jsons, commands) = Default::default();
+    let mut locked = LockedPackages { lockfile, node_modules, contents, package_jsons, commands, tarballs };
+    let production = loop {
+        let production = block_in_place(|| LockedProduction::of(&locked.lockfile, platforms));
+        let unknown: Vec<PackageId> =
+            production.packages.iter().filter(|id| !locked.contents.contains_key(id)).cloned().collect();
         if unknown.is_empty() {
-            break closure;
+            break production;
         }
-        locked.look_at(unknown.into_iter().cloned().collect(), workspace, settings, context).await?;
+        // What is learned may leave some of them out.
+        locked.look_at(unknown, workspace, settings, context).await?;
     };
-    locked.refuse_install_scripts(&closure, settings, platforms)?;
-    let members = locked.lockfile.importers.keys().map(|dir| (dir.clone(), LockedClosure::default()));
-    let mut closures: BTreeMap<WorkspacePath, LockedClosure> = members.collect();
-    closures.insert(WorkspacePath::default(), closure);
-    locked.node_modules = block_in_place(|| NodeModules::of(&locked.lockfile, &closures))?;
+    locked.refuse_install_scripts(&production, settings, platforms)?;
+    locked.node_modules = block_in_place(|| NodeModules::of(&locked.lockfile, &production))?;
+    locked.commands = locked.commands(workspace)?;
     Ok(locked)
 }
 
@@ -77,17 +78,6 @@ impl LockedPackages {
     /// The packages at their places, as closures are computed of them.
     pub fn placed<'a>(&'a self, workspace: &'a Workspace, index: &'a StatIndex) -> PlacedPackages<'a> {
         PlacedPackages::new(workspace, index, &self.lockfile, &self.node_modules, &self.package_jsons)
-    }
-
-    /// What a production install holds, on any of the platforms.
-    fn closure(&self, platforms: &BTreeSet<NodePlatform>) -> Result<LockedClosure, BuildError> {
-        let mut all = LockedClosure::default();
-        for platform in platforms {
-            let closure = block_in_place(|| LockedClosure::of_workspace(&self.lockfile, platform))?;
-            all.packages.extend(closure.packages);
-            all.members.extend(closure.members);
-        }
-        Ok(all)
     }
 
     /// Learns of packages what their own files say.
@@ -148,12 +138,12 @@ impl LockedPackages {
 
     fn refuse_install_scripts(
         &self,
-        closure: &LockedClosure,
+        production: &LockedProduction,
         settings: &Settings,
         platforms: &BTreeSet<NodePlatform>,
     ) -> Result<(), BuildError> {
         let mut refused = BTreeMap::new();
-        for id in closure.packages.keys() {
+        for id in &production.packages {
             let (Some(package), Some(Contents::Tarball(tarball))) =
                 (self.lockfile.packages.get(id), self.contents.get(id))
             else {
@@ -232,35 +222,39 @@ impl LockedPackages {
         }
     }
 
+    /// The commands of what lies in each directory, and their files.
+    fn commands(&self, workspace: &Workspace) -> Result<BTreeMap<WorkspacePath, BTreeMap<String, String>>, BuildError> {
+        let mut by_dir = BTreeMap::new();
+        for dir in self.node_modules.links.values().chain(self.node_modules.packages.keys()) {
+            let id = self.node_modules.id_at(dir);
+            let directory = match id.and_then(|id| self.contents.get(id)) {
+                Some(Contents::Tarball(tarball)) => {
+                    by_dir.insert(dir.clone(), tarball.package.commands.clone());
+                    continue;
+                }
+                Some(Contents::Bundled) => {
+                    let bins = id.and_then(|id| self.lockfile.packages.get(id)?.bins.clone());
+                    by_dir.insert(dir.clone(), bins.unwrap_or_default());
+                    continue;
+                }
+                Some(Contents::Directory(from)) => from,
+                None => dir,
+            };
+            let bytes = host::read_if_present(&workspace.on_host(directory).join("package.json"))?;
+            by_dir.insert(dir.clone(), bytes.as_deref().map(commands).unwrap_or_default());
+        }
+        Ok(by_dir)
+    }
+
     /// The links of every `.bin` to commands of what `is_kept`.
     pub fn bin_links(
         &self,
-        workspace: &Workspace,
         root: &ImagePath,
         owner: Owner,
         is_kept: impl Fn(&WorkspacePath) -> bool,
     ) -> Result<FileTree, BuildError> {
-        let mut from_disk: BTreeMap<WorkspacePath, BTreeMap<String, String>> = BTreeMap::new();
-        for dir in self.node_modules.links.values().chain(self.node_modules.packages.keys()) {
-            let directory = match self.node_modules.id_at(dir).map(|id| self.contents.get(id)) {
-                None => dir,
-                Some(Some(Contents::Directory(from))) => from,
-                Some(_) => continue,
-            };
-            let bytes = host::read_if_present(&workspace.on_host(directory).join("package.json"))?;
-            from_disk.insert(dir.clone(), bytes.as_deref().map(commands).unwrap_or_default());
-        }
-        let commands_of = |dir: &WorkspacePath| match self.node_modules.id_at(dir).and_then(|id| self.contents.get(id))
-        {
-            Some(Contents::Tarball(tarball)) => Some(&tarball.package.commands),
-            Some(Contents::Bundled) => {
-                let id = self.node_modules.id_at(dir)?;
-                self.lockfile.packages.get(id)?.bins.as_ref()
-            }
-            _ => from_disk.get(dir),
-        };
         let mut links = Vec::new();
-        for (link, target) in self.node_modules.bin_links(is_kept, commands_of) {
+        for (link, target) in self.node_modules.bin_links(is_kept, |dir| self.commands.get(dir)) {
             links.push((root.join(link.as_path())?, Entry::symlink(target, owner)));
         }
         Ok(FileTree::of(links)?)

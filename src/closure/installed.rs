@@ -138,6 +138,12 @@ impl Packages for InstalledPackages<'_> {
     fn edges(&self, dir: &WorkspacePath) -> Result<Vec<ProductionEdge>, ClosureError> {
         Ok(production_edges(&*self.package_json(dir)?).collect())
     }
+
+    fn unresolved(&self, from: &str, name: &str, wanted: &str) -> ClosureError {
+        let (from, name, wanted) = (from.to_owned(), name.to_owned(), wanted.to_owned());
+        let install = self.workspace.package_manager.install_command();
+        ClosureError::UnresolvedDependency { from, name, wanted, install }
+    }
 }
 
 /// The edges that a package.json declares and that count in production.

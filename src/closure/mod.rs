@@ -6,6 +6,7 @@ mod imports;
 mod installed;
 mod locked;
 mod node_modules;
+mod node_platform;
 mod packages;
 mod placed;
 mod production;
@@ -17,8 +18,9 @@ use std::sync::Arc;
 
 pub use imports::{Import, ScanError, Scanned, scan};
 pub use installed::InstalledPackages;
-pub use locked::{LockedClosure, NodePlatform};
+pub use locked::LockedProduction;
 pub use node_modules::{NodeModules, PlacementError};
+pub use node_platform::NodePlatform;
 pub use packages::{Packages, ProductionEdge, ResolvedPackage};
 pub use placed::PlacedPackages;
 pub use production::ProductionTree;
@@ -149,6 +151,18 @@ pub enum ClosureError {
         /// The command that would install it.
         install: &'static str,
     },
+    /// The lockfile has no package for a declared dependency.
+    #[error("the lockfile has nothing for a dependency of `{from}`: `{name}@{wanted}`")]
+    NotLocked {
+        /// Who needs it.
+        from: String,
+        /// The name.
+        name: String,
+        /// The version range or specifier.
+        wanted: String,
+        /// The command that brings the lockfile up to date.
+        update: &'static str,
+    },
     /// A package is a link to a place that no image can hold.
     #[error("`{name}`, needed by `{from}`, is a link that leads out of the workspace: `{target}`")]
     OutsideWorkspace {
@@ -174,9 +188,11 @@ impl ClosureError {
     /// What to type next.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::UnresolvedDependency { install, .. } => {
-                Some(format!("run `{install}`; if it still fails, the lockfile is out of date with package.json"))
-            }
+            Self::UnresolvedDependency { install, .. } => Some(format!(
+                "run `{install}` (if it still fails, the lockfile is out of date with package.json), or build without \
+                     an installation: `--packages lockfile`"
+            )),
+            Self::NotLocked { update, .. } => Some(format!("bring it up to date: `{update}`")),
             Self::OutsideWorkspace { .. } => {
                 Some("move the package into the workspace, or depend on a published version of it".into())
             }

@@ -30,6 +30,9 @@ pub trait Packages: Sync {
     /// What the package or member in `dir` needs in production, sorted by kind, then by name.
     fn edges(&self, dir: &WorkspacePath) -> Result<Vec<ProductionEdge>, ClosureError>;
 
+    /// The error of a dependency that `from` has and that is not there.
+    fn unresolved(&self, from: &str, name: &str, wanted: &str) -> ClosureError;
+
     /// Whether the package in `dir` is made for a platform.
     fn runs_on(&self, dir: &WorkspacePath, platform: &NodePlatform) -> Result<bool, ClosureError> {
         let package_json = self.package_json(dir)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::installed::production_edges;
 use super::{ClosureError, EdgeKind, InstalledPackages, NodeModules, Packages, ProductionEdge, ResolvedPackage};
 use crate::host::StatIndex;
-use crate::workspace::lockfiles::{DependencyKind, Edge, Lockfile, PackageId, Peer};
+use crate::workspace::lockfiles::{DependencyKind, Edge, Lockfile, PackageId, Peer, update_command};
 use crate::workspace::{PackageJson, PackageManager, Workspace, WorkspacePath};
 
 /// The packages that a lockfile names, at the places they would be installed at. What they need, the lockfile says; what
@@ -78,6 +78,11 @@ impl Packages for PlacedPackages<'_> {
         }
         edges.sort();
         Ok(edges)
+    }
+
+    fn unresolved(&self, from: &str, name: &str, wanted: &str) -> ClosureError {
+        let (from, name, wanted) = (from.to_owned(), name.to_owned(), wanted.to_owned());
+        ClosureError::NotLocked { from, name, wanted, update: update_command(self.lockfile.manager) }
     }
 }
 

@@ -6,7 +6,6 @@ use super::{
     ClosureError, ClosurePackage, DependencyClosure, EdgeKind, Exclusion, ExclusionReason, NodePlatform, Packages,
     ProductionEdge, ProductionTree, Reason, ResolvedPackage,
 };
-use crate::platform::Platform;
 use crate::workspace::WorkspacePath;
 
 /// What a walk does at the edges where services and the whole workspace differ.
@@ -60,12 +59,7 @@ impl<'a> Walk<'a> {
         let exclusion = |why| Exclusion { name: name.clone(), from: from.to_owned(), why };
         let Some(resolved) = self.packages.resolve(name, dir, from)? else {
             if kind == EdgeKind::Production && self.strict {
-                return Err(ClosureError::UnresolvedDependency {
-                    from: from.to_owned(),
-                    name: name.clone(),
-                    wanted: wanted.clone(),
-                    install: self.packages.workspace().package_manager.install_command(),
-                });
+                return Err(self.packages.unresolved(from, name, wanted));
             }
             self.closure.excluded.insert(exclusion(ExclusionReason::NotInstalled));
             return Ok(());
@@ -108,16 +102,6 @@ impl<'a> Walk<'a> {
     fn is_placeholder(&self, dir: &WorkspacePath) -> Result<bool, ClosureError> {
         let is_member = self.packages.workspace().member_at(dir).is_some();
         Ok(!is_member && self.packages.package_json(dir)?.version.is_none())
-    }
-}
-
-/// The processor in the words of Node, which npm's `cpu` field uses. Source: Node's documentation, `process.arch`.
-pub(super) fn node_cpu(platform: &Platform) -> &str {
-    match platform.architecture.as_str() {
-        "amd64" => "x64",
-        "386" => "ia32",
-        "ppc64le" => "ppc64",
-        other => other,
     }
 }
 

@@ -5,13 +5,14 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use pirogue::closure::{LockedClosure, NodePlatform};
+use pirogue::closure::NodePlatform;
 use pirogue::path::HostPath;
-use pirogue::workspace::lockfiles::{Lockfile, Source};
-use pirogue::workspace::{Workspace, WorkspacePath};
+use pirogue::workspace::Workspace;
+use pirogue::workspace::lockfiles::Lockfile;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::placed::Placed;
 use super::program;
 use super::yarn::is_unreachable;
 
@@ -21,8 +22,7 @@ pub const MEMBERS: [&str; 3] = ["apps/api", "apps/web", "packages/shared"];
 /// A fixture, copied to where its package manager may write.
 pub struct Fixture {
     folder: TempDir,
-    pub lockfile: Lockfile,
-    platform: NodePlatform,
+    pub placed: Placed,
 }
 
 impl Fixture {
@@ -34,26 +34,12 @@ impl Fixture {
         let folder = TempDir::new().unwrap();
         copy(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/lockfiles").join(name), folder.path());
         let lockfile = Lockfile::read(&Workspace::discover(&HostPath::new(folder.path())).unwrap()).unwrap();
-        Some(Self { folder, lockfile, platform: this_platform() })
+        Some(Self { folder, placed: Placed::new(lockfile, &this_platform()) })
     }
 
     /// Where it lies now.
     pub fn path(&self) -> &Path {
         self.folder.path()
-    }
-
-    /// The closure of a member, as the lockfile says.
-    pub fn closure(&self, member: &str) -> LockedClosure {
-        LockedClosure::of(&self.lockfile, &WorkspacePath::new(member).unwrap(), &self.platform).unwrap()
-    }
-
-    /// `NAME@VERSION` of these packages, without copies of members.
-    pub fn labels<'a>(
-        &self,
-        ids: impl IntoIterator<Item = &'a pirogue::workspace::lockfiles::PackageId>,
-    ) -> BTreeSet<String> {
-        let packages = ids.into_iter().map(|id| &self.lockfile.packages[id]);
-        packages.filter(|it| !matches!(it.source, Source::Directory(_))).map(|it| it.label()).collect()
     }
 
     /// Leaves out the field `packageManager`: where package.json names a pnpm, pnpm 12 resolves itself for every platform

@@ -8,6 +8,7 @@ pub mod layer;
 pub mod layout;
 pub mod locked;
 pub mod misbehaving;
+pub mod placed;
 pub mod program;
 pub mod registry;
 pub mod sample;

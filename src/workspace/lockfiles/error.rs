@@ -145,7 +145,7 @@ impl LockfileError {
 }
 
 /// The command that writes the lockfile and installs nothing, where there is one.
-pub(super) fn update_command(manager: PackageManager) -> &'static str {
+pub fn update_command(manager: PackageManager) -> &'static str {
     match manager {
         PackageManager::Npm => "npm install --package-lock-only",
         PackageManager::YarnClassic => "yarn install",

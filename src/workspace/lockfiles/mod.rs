@@ -26,7 +26,7 @@ mod yarn_syntax;
 use std::collections::BTreeMap;
 use std::fmt;
 
-pub use error::{LockfileError, LockfileProblem};
+pub use error::{LockfileError, LockfileProblem, update_command};
 pub use integrity::{Checksum, Hash, HashAlgorithm, Integrity, YarnCacheChecksum};
 pub use limits::PlatformLimits;
 pub(in crate::workspace) use limits::list_allows;
