@@ -25,7 +25,7 @@ pub use foreign::{ForeignEntry, ForeignKind, LayerListing, ListingError, list};
 pub use grouping::{ImageContents, ServiceSet, ServiceSets, Unit, group};
 pub use key::{FragmentKey, LayerKey, LayerKeys};
 pub use pack::{PackError, Packed, PackedPiece, Packing, PieceCache, pack};
-pub use package_tarball::{PackageFile, PackageTarball, TarballError, TarballLimits};
+pub use package_tarball::{PackageFile, PackageTarball, TarballError, TarballLimits, YarnCompression};
 pub use tree::{Content, Entry, FileTree, HostFile, Kind, Owner, TreeError};
 
 use std::fmt;

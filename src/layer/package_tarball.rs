@@ -14,12 +14,14 @@
 //! case only) is refused here.
 
 mod stream;
+mod yarn_archive;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, BufRead, Read, Write};
 use std::rc::Rc;
 
 use self::stream::{Compressed, Inflated, State, Stop};
+pub use self::yarn_archive::YarnCompression;
 use super::{Content, HostFile};
 use crate::digest::{Digest, Hasher};
 use crate::workspace::{PackageJson, commands};
@@ -125,6 +127,14 @@ pub enum TarballError {
     /// Its package.json says nothing.
     #[error("the tarball has a package.json that cannot be read: {0}")]
     PackageJson(String),
+    /// Nothing that yarn could have locked.
+    #[error("no archive of yarn's is made of the tarball, which has an entry that {problem}: `{entry}`")]
+    NoYarnArchive {
+        /// What is wrong with the entry, as the end of a sentence.
+        problem: &'static str,
+        /// The entry.
+        entry: String,
+    },
     /// The archive inside cannot be written.
     #[error("what the tarball holds cannot be kept: {0}")]
     Keep(io::Error),
