@@ -96,14 +96,20 @@ impl Header<'_> {
     fn common(&self, archive: &mut Archive) -> io::Result<()> {
         let [time, date] = TIME;
         let needed = if self.is_directory { 20 } else { 10 };
-        // No flags; the contents are stored.
-        archive.u16(&[needed, 0, 0, time, date]);
+        // The contents are stored.
+        archive.u16(&[needed, self.flags(), 0, time, date]);
         let size = small(self.size)?;
         archive.u32(&[self.crc, size, size]);
         let length = self.path.len() + usize::from(self.is_directory);
         archive.u16(&[u16::try_from(length).map_err(|_| too_large())?]);
         archive.u16(&[0]);
         Ok(())
+    }
+
+    /// Bit 11 says that the name is UTF-8, which libzip guesses from its bytes.
+    fn flags(&self) -> u16 {
+        let is_text = !self.path.bytes().any(|byte| byte < b' ' && !matches!(byte, b'\t' | b'\n' | b'\r'));
+        u16::from(!self.path.is_ascii() && is_text) << 11
     }
 
     fn name(&self, archive: &mut Archive) {
