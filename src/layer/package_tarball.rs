@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, BufRead, Read, Write};
 use std::rc::Rc;
 
-use self::stream::{Compressed, Inflated, State, Stop};
+use self::stream::{Inflated, State, Stop, uncompressed};
 pub use self::yarn_archive::YarnCompression;
 use super::{Content, HostFile};
 use crate::digest::{Digest, Hasher};
@@ -30,9 +30,6 @@ use crate::workspace::{PackageJson, commands};
 const PACKAGE_JSON_LIMIT: u64 = 16 << 20;
 const NAME_LIMIT: u64 = 4096;
 const NAMES_LIMIT: usize = 64 << 20;
-
-/// The first bytes of a gzip stream. npm takes plain archives too.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// How much a tarball may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,13 +205,8 @@ struct Announced {
 }
 
 impl Reading {
-    fn all(&mut self, mut tarball: impl BufRead, mut archive: impl Write) -> Result<(), Problem> {
-        let is_gzip = tarball.fill_buf()?.starts_with(&GZIP);
-        let compressed = Compressed(tarball, self.state.clone());
-        let plain: Box<dyn Read + '_> = match is_gzip {
-            true => Box::new(flate2::bufread::MultiGzDecoder::new(compressed)),
-            false => Box::new(compressed),
-        };
+    fn all(&mut self, tarball: impl BufRead, mut archive: impl Write) -> Result<(), Problem> {
+        let plain = uncompressed(tarball, &self.state)?;
         let mut tar = tar::Archive::new(Inflated(plain, &mut archive, self.state.clone()));
         let mut announced = Announced::default();
         // The entries as they are: names that come before them could be of any length.
@@ -473,9 +465,9 @@ mod tests {
             ("././@LongLink", b'L', 0o644, b"package/gnu\0"),
             ("package/short", b'0', 0o644, b"gnu"),
         ];
-        for tarball in
-            [gzip(&tar(&items)), tar(&items), [gzip(&tar(&items)[..700]), gzip(&tar(&items)[700..])].concat()]
-        {
+        let (whole, two) = (gzip(&tar(&items)), [gzip(&tar(&items)[..700]), gzip(&tar(&items)[700..])].concat());
+        let (padded, followed) = ([&whole[..], &[0; 700]].concat(), [&two[..], b"\x1e\x8b"].concat());
+        for tarball in [whole, tar(&items), two, padded, followed] {
             let mut archive = Vec::new();
             let package = PackageTarball::read(&tarball[..], &mut archive, &TarballLimits::default()).unwrap();
             assert_eq!(archive, tar(&items));
@@ -564,6 +556,9 @@ mod tests {
         let checksum = changed.len() - 6;
         changed[checksum] ^= 1;
         assert!(matches!(PackageTarball::read(&changed[..], io::sink(), &limits), Err(TarballError::Damaged { .. })));
+        let half_a_member = [&whole[..], &whole[..9]].concat();
+        let result = PackageTarball::read(&half_a_member[..], io::sink(), &limits);
+        assert!(matches!(result, Err(TarballError::Damaged { .. })), "{result:?}");
         let short = &tar(&[("p/a", b'0', 0o644, b"content")])[..515];
         let error = PackageTarball::read(short, io::sink(), &limits).unwrap_err().to_string();
         assert!(error.contains("damaged after `p/a`"), "{error}");

@@ -5,10 +5,9 @@ use std::io::{self, BufRead, Read, Write};
 use std::rc::Rc;
 
 use flate2::Crc;
-use flate2::bufread::MultiGzDecoder;
 
-use crate::layer::package_tarball::stream::{Compressed, Inflated, State, Stop};
-use crate::layer::package_tarball::{GZIP, NAME_LIMIT, NAMES_LIMIT, TarballError, TarballLimits};
+use crate::layer::package_tarball::stream::{Inflated, State, Stop, uncompressed};
+use crate::layer::package_tarball::{NAME_LIMIT, NAMES_LIMIT, TarballError, TarballLimits};
 
 /// An entry of the archive.
 #[derive(Debug)]
@@ -93,13 +92,8 @@ struct Announced {
 }
 
 impl Reading {
-    fn all(&mut self, mut tarball: impl BufRead, tar: impl Write, state: &Rc<State>) -> Result<(), Problem> {
-        let is_gzip = tarball.fill_buf()?.starts_with(&GZIP);
-        let compressed = Compressed(tarball, state.clone());
-        let plain: Box<dyn Read + '_> = match is_gzip {
-            true => Box::new(MultiGzDecoder::new(compressed)),
-            false => Box::new(compressed),
-        };
+    fn all(&mut self, tarball: impl BufRead, tar: impl Write, state: &Rc<State>) -> Result<(), Problem> {
+        let plain = uncompressed(tarball, state)?;
         let mut tar = tar::Archive::new(Inflated(plain, tar, state.clone()));
         let mut announced = Announced::default();
         for (count, entry) in tar.entries()?.raw(true).enumerate() {
