@@ -265,4 +265,45 @@ mod tests {
             assert_eq!(YarnCompression::of_cache_key(key), expected, "{key}");
         }
     }
+
+    proptest::proptest! {
+        /// What the archive's hash is for: nobody can change a file and keep it.
+        #[test]
+        fn the_same_archive_means_the_same_files(
+            changes in proptest::collection::vec((0..9_usize, 0..512_usize, 0_u8..), 1..4),
+            types in proptest::collection::vec((0..9_usize, "[0-7gxLKSV\\x00]"), 0..3),
+        ) {
+            let mut changed = tar(&[
+                ("package/package.json", b'0', 0o644, r#"{"name":"a"}"#),
+                ("x", b'x', 0o644, "23 path=package/deep/x\n"),
+                ("package/a.js", b'0', 0o644, "content"),
+                ("package/l", b'2', 0o777, "a.js"),
+                ("package/lib/b.js", b'0', 0o755, "other"),
+            ]);
+            let original = changed.clone();
+            for (block, at, byte) in changes {
+                changed[block * 512 + at] = byte;
+            }
+            for (block, kind) in types {
+                changed[block * 512 + 156] = kind.as_bytes()[0];
+            }
+            for block in changed.chunks_exact_mut(512).filter(|block| block.iter().any(|byte| *byte != 0)) {
+                block[148..156].fill(b' ');
+                let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+                block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            }
+            let hash = |tarball: &[u8]| {
+                let (scratch, limits) = (Cursor::new(Vec::new()), TarballLimits::default());
+                PackageTarball::yarn_archive_hash(tarball, "a", YarnCompression::Stored, scratch, &limits).ok()
+            };
+            let files = |tarball: &[u8]| {
+                let package = PackageTarball::read(tarball, std::io::sink(), &TarballLimits::default()).ok()?;
+                Some(package.files.into_iter().map(|file| (file.path, file.digest)).collect::<Vec<_>>())
+            };
+            proptest::prop_assert!(hash(&original).is_some());
+            if hash(&changed) == hash(&original) {
+                proptest::prop_assert!(files(&changed).is_none_or(|changed| files(&original) == Some(changed)));
+            }
+        }
+    }
 }
