@@ -6,6 +6,7 @@ mod contents;
 mod deliver;
 mod destination;
 mod error;
+mod locked;
 mod pack;
 mod plan;
 mod selection;
@@ -20,16 +21,21 @@ use contents::Contents;
 pub use deliver::Delivery;
 pub use destination::{Destination, DestinationError};
 pub use error::BuildError;
+pub use locked::LockedError;
+use locked::LockedPackages;
 pub use pack::PackedLayers;
+use pack::Packer;
+use plan::Platforms;
 pub use plan::{BuildPlan, ServicePlan, Weight};
 pub use selection::SelectionError;
 
 use crate::cancel::Cancellation;
-use crate::closure::InstalledPackages;
-use crate::config::Settings;
+use crate::closure::{InstalledPackages, Packages};
+use crate::config::{PackagesFrom, Settings};
 use crate::host::StatIndex;
 use crate::image::Image;
 use crate::manifest::media_type::Compression;
+use crate::npm_registry::{Mirror, Variables};
 use crate::path::HostPath;
 use crate::platform::Platform;
 use crate::progress::Progress;
@@ -54,6 +60,8 @@ pub struct BuildRequest {
     pub platform: Option<Platform>,
     /// How their layers are compressed.
     pub compression: Option<Compression>,
+    /// Where their packages come from.
+    pub packages: Option<PackagesFrom>,
 }
 
 /// What a build works with.
@@ -63,6 +71,8 @@ pub struct Context {
     pub store: Store,
     /// The client of all registries.
     pub client: Client,
+    /// The way to packages that are not installed.
+    pub npm: NpmAccess,
     /// How many threads pack.
     pub threads: usize,
     /// The time of every entry and image, in seconds since 1970.
@@ -73,6 +83,19 @@ pub struct Context {
     pub cancellation: Cancellation,
     /// Who listens.
     pub progress: Arc<dyn Progress>,
+}
+
+/// What leads to the npm registries, beside the files of settings in the workspace.
+#[derive(Clone, Default)]
+pub struct NpmAccess {
+    /// The user's home, where settings may lie.
+    pub home: Option<HostPath>,
+    /// The variables that settings may name.
+    pub variables: Variables,
+    /// What is asked instead of the registries.
+    pub mirror: Option<Mirror>,
+    /// Whether only the store, or a mirror that is a directory, may be asked.
+    pub offline: bool,
 }
 
 /// What a build made of its plan.
@@ -105,13 +128,14 @@ pub async fn plan(request: &BuildRequest, context: &Context) -> Result<BuildPlan
 }
 
 async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
-    let Decided { plan, bases, destinations, index } = decide(request, context).await?;
+    let Decided { plan, bases, destinations, index, locked } = decide(request, context).await?;
 
-    let mut packed = pack::pack(&plan, context)?;
+    let packer = Packer { plan: &plan, locked: locked.as_ref(), context };
+    let mut packed = packer.pack().await?;
     let saving = pack::save_index_meanwhile(index, context);
     let images = pack::assemble_images(&plan, &packed, &bases, context)?;
 
-    let delivered = deliver::deliver(&plan, &mut packed, &images, &destinations, &bases, request, context).await;
+    let delivered = deliver::deliver(packer, &mut packed, &images, &destinations, &bases, request).await;
     // Whatever comes of the delivery, what was learned is kept.
     saving.await.unwrap_or_else(|error| Err(BuildError::Task(error.into())))?;
     let deliveries = delivered?;
@@ -121,9 +145,10 @@ async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildEr
 /// A plan, and what carrying it out needs besides.
 struct Decided {
     plan: BuildPlan,
-    bases: BTreeMap<String, base::ResolvedBase>,
+    bases: Arc<BTreeMap<String, base::ResolvedBase>>,
     destinations: Vec<Destination>,
     index: StatIndex,
+    locked: Option<LockedPackages>,
 }
 
 async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, BuildError> {
@@ -135,18 +160,42 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
     let platform = selection::platform(request, &settings)?;
 
     let index = pack::open_index(&workspace, context)?;
-    let installed = InstalledPackages::new(&workspace, &index);
     context.progress.step("computing dependency closures");
+    let from = request.packages.or(settings.packages).unwrap_or(PackagesFrom::Installed);
     // Networks are slow: while bases come, the workspace is looked at.
-    let resolving = base::start(&services, &settings, request, &platform, context);
+    let based = selection::services_with_bases(&services, from, &workspace, &settings);
+    let mut resolving = base::start(&based, &settings, request, &platform, context);
+    let mut platforms = Platforms { platform: &platform, settings: &settings, request, bases: None };
+    let bases;
+    let locked = match from {
+        PackagesFrom::Installed => None,
+        PackagesFrom::Lockfile => {
+            // Which variants of a package are right depends on the C library of the bases.
+            bases = resolving.finish().await?;
+            platforms.bases = Some(&bases);
+            let platforms = based.iter().map(|service| platforms.of_service(service)).collect();
+            Some(locked::provide(&workspace, &settings, &platforms, context).await?)
+        }
+    };
+    let (installed, placed);
+    let packages: &dyn Packages = match &locked {
+        None => {
+            installed = InstalledPackages::new(&workspace, &index);
+            &installed
+        }
+        Some(locked) => {
+            placed = locked.placed(&workspace, &index);
+            &placed
+        }
+    };
     let (closures, contents) = block_in_place(|| -> Result<_, BuildError> {
-        let closures = plan::close(services, &settings, &destinations, &installed, &platform, context)?;
-        let mut contents = Contents::new(&installed, &settings)?;
+        let closures = plan::close(services, &settings, &destinations, packages, &platforms, context)?;
+        let mut contents = Contents::new(packages, locked.as_ref(), &settings)?;
         contents.look_ahead(&settings, &closures)?;
         Ok((closures, contents))
     })?;
     let bases = resolving.finish().await?;
     context.progress.step("planning layers");
     let plan = BuildPlan::new(contents, &settings, closures, &bases, request)?;
-    Ok(Decided { plan, bases, destinations, index })
+    Ok(Decided { plan, bases, destinations, index, locked })
 }

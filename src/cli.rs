@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 use crate::build::BuildRequest;
+use crate::config::{PackagesFrom, UnknownPackages};
 use crate::manifest::media_type::Compression;
 use crate::path::HostPath;
 use crate::platform::Platform;
@@ -68,6 +69,10 @@ fn bytes(text: &str) -> Result<u64, String> {
     number.ok_or_else(|| "not a size such as 500M or 10G".to_owned())
 }
 
+fn packages(text: &str) -> Result<PackagesFrom, String> {
+    text.parse().map_err(|error: UnknownPackages| error.to_string())
+}
+
 /// `pirogue build`
 #[derive(Debug, Args)]
 pub struct Build {
@@ -99,6 +104,18 @@ pub struct Build {
     #[arg(long, value_name = "COMPRESSION")]
     pub compression: Option<Compression>,
 
+    /// Where packages come from: installed, or the lockfile alone [default: installed]
+    #[arg(long, value_name = "FROM", value_parser = packages)]
+    pub packages: Option<PackagesFrom>,
+
+    /// Where the lockfile's packages are fetched instead of their registries: a directory of tarballs, or a registry's URL
+    #[arg(long, value_name = "DIR|URL")]
+    pub npm_mirror: Option<String>,
+
+    /// Fetch no package: what the lockfile names has to be in the cache, or in a mirror that is a directory
+    #[arg(long)]
+    pub offline: bool,
+
     /// Print the report as one JSON document
     #[arg(long)]
     pub json: bool,
@@ -123,6 +140,7 @@ impl Build {
             tags: self.tags.clone(),
             platform: self.platform.clone(),
             compression: self.compression,
+            packages: self.packages,
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The one place that reads the environment: variables, the user's directories, the clock, the
 //! number of cores.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsString;
 use std::num::NonZero;
@@ -16,7 +17,7 @@ use crate::registry::CredentialFiles;
 const DEFAULT_EPOCH: u64 = 1;
 
 /// What the environment says.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Environment {
     /// Where blobs are kept: `PIROGUE_CACHE_DIR`, else `pirogue` in the user's cache directory.
     pub cache_dir: HostPath,
@@ -24,6 +25,10 @@ pub struct Environment {
     pub epoch: u64,
     /// The files that may hold credentials for registries.
     pub credentials: CredentialFiles,
+    /// The user's home.
+    pub home: Option<HostPath>,
+    /// All variables, which settings of package managers may name. Some are secrets.
+    pub variables: BTreeMap<String, String>,
     /// The number of cores.
     pub threads: usize,
     /// The time now, in nanoseconds since 1970.
@@ -78,7 +83,10 @@ impl Environment {
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let now = i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX);
-        Ok(Self { cache_dir: HostPath::new(cache_dir), epoch, credentials, threads, now })
+        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        let variables = env::vars_os().filter_map(text).collect();
+        let home = home.map(HostPath::new);
+        Ok(Self { cache_dir: HostPath::new(cache_dir), epoch, credentials, home, variables, threads, now })
     }
 }
 

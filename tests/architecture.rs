@@ -9,8 +9,11 @@ use std::path::{Path, PathBuf};
 const MAY_NAME: &[(&str, &[&str])] = &[
     // The program.
     ("main", &["cli", "commands"]),
-    ("commands", &["build", "cancel", "cli", "environment", "path", "progress", "registry", "report", "store"]),
-    ("cli", &["build", "manifest", "path", "platform"]),
+    (
+        "commands",
+        &["build", "cancel", "cli", "environment", "npm_registry", "path", "progress", "registry", "report", "store"],
+    ),
+    ("cli", &["build", "config", "manifest", "path", "platform"]),
     // The pipeline, and what it tells at its end.
     (
         "build",
@@ -24,6 +27,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "layer",
             "layout",
             "manifest",
+            "npm_registry",
             "path",
             "platform",
             "progress",

@@ -8,10 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use harness::workspace::TestWorkspace;
-use pirogue::closure::{DependencyClosure, InstalledPackages, ProductionTree};
+use pirogue::closure::{DependencyClosure, InstalledPackages, NodePlatform, ProductionTree};
 use pirogue::host::StatIndex;
 use pirogue::path::HostPath;
-use pirogue::platform::Platform;
 use pirogue::workspace::{ShippedFiles, Workspace, WorkspacePath};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -183,8 +182,8 @@ fn closure(workspace: &TestWorkspace) -> DependencyClosure {
     DependencyClosure::of(service, &shipped, &installed, &production, &platform, false).unwrap()
 }
 
-fn platform() -> Platform {
-    "linux/amd64".parse().unwrap()
+fn platform() -> NodePlatform {
+    NodePlatform::new(&"linux/amd64".parse().unwrap(), None)
 }
 
 /// The directories of a closure's packages and members.

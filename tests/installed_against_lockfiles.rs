@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use harness::locked::{Fixture, MEMBERS, assert_same};
-use pirogue::closure::{DependencyClosure, InstalledPackages, ProductionTree};
+use pirogue::closure::{DependencyClosure, InstalledPackages, NodePlatform, Packages, ProductionTree};
 use pirogue::host::StatIndex;
 use pirogue::path::HostPath;
 use pirogue::platform::Platform;
@@ -22,7 +22,7 @@ fn compare(fixture: &Fixture, manager: &str, program: &str, install: &[&str]) {
     let workspace = Workspace::discover(&HostPath::new(fixture.path().canonicalize().unwrap())).unwrap();
     let index = StatIndex::decode(&workspace.root, None, i64::MAX);
     let installed = InstalledPackages::new(&workspace, &index);
-    let platform = Platform::of_this_machine();
+    let platform = NodePlatform::new(&Platform::of_this_machine(), None);
     let production = ProductionTree::of(&installed, &platform).unwrap();
     for member in MEMBERS {
         let dir = WorkspacePath::new(member).unwrap();

@@ -85,7 +85,7 @@ impl Project {
     ) -> Result<Vec<Tarball>, NpmRegistryError> {
         let client = NpmClient::new(self.options.clone()).unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        runtime.block_on(client.fetch_all(packages, &self.store(), progress, cancellation))
+        runtime.block_on(client.fetch_all(packages, &self.store(), progress, cancellation, &|_, _| ()))
     }
 
     /// The bytes of a tarball in the store.
@@ -404,7 +404,7 @@ fn mirrors() {
         let mut project = Project::new("registry=http://127.0.0.1:1/\n");
         let mirror = project.folder.path().join("mirror");
         fs::create_dir_all(mirror.join("@s")).unwrap();
-        project.options.mirror = Some(Mirror::parse(mirror.to_str().unwrap()).unwrap());
+        project.options.mirror = Some(Mirror::parse(mirror.to_str().unwrap(), &HostPath::new("/")).unwrap());
         project.options.offline = true;
         let missing = project.fetch(&[from_registry()]).unwrap_err();
         assert!(matches!(missing, NpmRegistryError::NotInMirror { .. }), "{missing:?}");
@@ -417,7 +417,7 @@ fn mirrors() {
     }
     let server = Misbehaving::start(|_| Answer::new(200).body("abc"));
     let mut project = Project::new("registry=http://127.0.0.1:1/\n");
-    project.options.mirror = Some(Mirror::parse(&format!("http://{}/m", server.host())).unwrap());
+    project.options.mirror = Some(Mirror::parse(&format!("http://{}/m", server.host()), &HostPath::new("/")).unwrap());
     let elsewhere = Source::Registry { tarball: Some("http://127.0.0.1:1/@s/abc/-/abc-1.0.0.tgz".into()) };
     project.fetch(&[abc(elsewhere)]).unwrap();
     assert_eq!(server.lines(), ["GET /m/@s/abc/-/abc-1.0.0.tgz"]);

@@ -50,7 +50,7 @@ fn places_of_npm() {
     for member in ["api", "web"] {
         assert!(links.remove(&format!("node_modules/@demo/{member}")).is_some(), "{links:?}");
     }
-    let bins = ours.bin_links(|place| lockfile.packages[ours.packages.get(place)?].bins.as_ref());
+    let bins = ours.bin_links(|_| true, |place| lockfile.packages[ours.packages.get(place)?].bins.as_ref());
     let bins = bins.into_iter().map(|(place, target)| (place.to_string(), target));
     let of_members = ours.links.iter().map(|(place, target)| {
         let up = place.as_path().components().skip(1).map(|_| "..").collect::<PathBuf>();

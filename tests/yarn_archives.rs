@@ -67,7 +67,7 @@ fn checked(yarn: &str, settings: &str) -> Option<(usize, usize)> {
     let client = NpmClient::new(NpmClientOptions::default()).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let cancellation = Cancellation::default();
-    let fetched = client.fetch_all(packages.iter().copied(), &store, &Silent, &cancellation);
+    let fetched = client.fetch_all(packages.iter().copied(), &store, &Silent, &cancellation, &|_, _| {});
     let tarballs = runtime.block_on(fetched).unwrap();
     Some((packages.len(), tarballs.iter().filter(|tarball| tarball.is_verified).count()))
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pirogue::cancel::Cancellation;
-use pirogue::closure::{InstalledPackages, ProductionTree};
+use pirogue::closure::{InstalledPackages, NodePlatform, ProductionTree};
 use pirogue::digest::Digest;
 use pirogue::host::StatIndex;
 use pirogue::layer::{
@@ -14,7 +14,6 @@ use pirogue::layer::{
 };
 use pirogue::manifest::media_type::Compression;
 use pirogue::path::{HostPath, ImagePath};
-use pirogue::platform::Platform;
 use pirogue::workspace::{Workspace, WorkspacePath};
 use rayon::prelude::*;
 
@@ -38,7 +37,7 @@ impl Input {
         let workspace = Workspace::discover(&HostPath::new(dir)).expect("the payload is a workspace");
         let index = empty_index(&workspace);
         let installed = InstalledPackages::new(&workspace, &index);
-        let platform: Platform = "linux/amd64".parse().expect("a platform");
+        let platform = NodePlatform::new(&"linux/amd64".parse().expect("a platform"), None);
         let production = ProductionTree::of(&installed, &platform).expect("the payload is installed whole");
         let packages = production
             .packages()

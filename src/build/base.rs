@@ -3,8 +3,9 @@
 mod download;
 mod source;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read};
+use std::sync::Arc;
 
 use futures_util::future::try_join_all;
 use source::{Source, pull};
@@ -20,7 +21,6 @@ use crate::manifest::{Descriptor, DocumentError, ImageConfig, Index, Manifest, R
 use crate::path::HostPath;
 use crate::platform::Platform;
 use crate::registry::{Reference, ReferenceError, RegistryError, Repository};
-use crate::workspace::Service;
 
 /// The base where nobody names one.
 const DEFAULT_BASE: &str = "node:20-alpine";
@@ -168,6 +168,7 @@ impl ResolvedBase {
 /// Bases that are being resolved while other work goes on. Dropped, it ends that.
 pub(super) struct Resolving {
     tasks: Vec<(String, JoinHandle<Result<ResolvedBase, BuildError>>)>,
+    resolved: Option<Arc<BTreeMap<String, ResolvedBase>>>,
 }
 
 impl Drop for Resolving {
@@ -177,26 +178,29 @@ impl Drop for Resolving {
 }
 
 impl Resolving {
-    /// The bases by the names the user gave them.
-    pub async fn finish(mut self) -> Result<BTreeMap<String, ResolvedBase>, BuildError> {
+    /// Waits for the bases, by the names the user gave them.
+    pub async fn finish(&mut self) -> Result<Arc<BTreeMap<String, ResolvedBase>>, BuildError> {
+        if let Some(resolved) = &self.resolved {
+            return Ok(resolved.clone());
+        }
         let mut by_name = BTreeMap::new();
         for (name, task) in &mut self.tasks {
             let resolved = task.await.unwrap_or_else(|error| Err(BuildError::Task(error.into())))?;
             by_name.insert(name.clone(), resolved);
         }
-        Ok(by_name)
+        Ok(self.resolved.insert(Arc::new(by_name)).clone())
     }
 }
 
-/// Starts to resolve the base of each service; services that name the same one share it.
+/// Starts to resolve the base of each of these services; services that name the same one share it.
 pub(super) fn start(
-    services: &[Service],
+    services: &BTreeSet<String>,
     settings: &Settings,
     request: &BuildRequest,
     platform: &Platform,
     context: &Context,
 ) -> Resolving {
-    let mut resolving = Resolving { tasks: Vec::new() };
+    let mut resolving = Resolving { tasks: Vec::new(), resolved: None };
     for service in services {
         let name = base_name(service, settings, request);
         if resolving.tasks.iter().any(|(known, _)| *known == name) {
@@ -213,8 +217,8 @@ pub(super) fn start(
 }
 
 /// The base of a service, as the user names it.
-pub(super) fn base_name(service: &Service, settings: &Settings, request: &BuildRequest) -> String {
-    let configured = || settings.of_service(&service.name).base;
+pub(super) fn base_name(service: &str, settings: &Settings, request: &BuildRequest) -> String {
+    let configured = || settings.of_service(service).base;
     request.base.clone().or_else(configured).unwrap_or_else(|| DEFAULT_BASE.to_owned())
 }
 

@@ -8,8 +8,9 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use rayon::prelude::*;
 
 use super::BuildError;
+use super::locked::LockedPackages;
 use super::plan::{Closures, Weight};
-use crate::closure::{DependencyClosure, InstalledPackages};
+use crate::closure::{DependencyClosure, Packages};
 use crate::config::{ServiceSettings, Settings};
 use crate::host::{self, StatIndex};
 use crate::image::{BaseFiles, UserEntries};
@@ -25,6 +26,8 @@ const DEFAULT_ROOT: &str = "/app";
 
 /// Collects the contents of images. A package that several services need is looked at once.
 pub(super) struct Contents<'a> {
+    /// The packages of the lockfile, where nothing is taken from the installed ones.
+    locked: Option<&'a LockedPackages>,
     workspace: &'a Workspace,
     index: &'a StatIndex,
     root: ImagePath,
@@ -45,10 +48,15 @@ pub(super) struct Ingredients<'a> {
 }
 
 impl<'a> Contents<'a> {
-    /// The contents of images of the workspace in which packages are `installed`.
-    pub fn new(installed: &InstalledPackages<'a>, settings: &Settings) -> Result<Self, BuildError> {
+    /// The contents of images of the workspace, whose packages are those of the lockfile or the installed ones.
+    pub fn new(
+        packages: &'a dyn Packages,
+        locked: Option<&'a LockedPackages>,
+        settings: &Settings,
+    ) -> Result<Self, BuildError> {
         let root = ImagePath::new(settings.root.as_deref().unwrap_or(DEFAULT_ROOT))?;
-        Ok(Self { workspace: installed.workspace(), index: installed.index(), root, packages: BTreeMap::new() })
+        let (workspace, index) = (packages.workspace(), packages.index());
+        Ok(Self { locked, workspace, index, root, packages: BTreeMap::new() })
     }
 
     /// The directory that stands for the workspace's root.
@@ -80,8 +88,12 @@ impl<'a> Contents<'a> {
         let key = |dir: &WorkspacePath| (dir.clone(), (owner.uid, owner.gid));
         let missing: BTreeSet<_> = dirs.filter(|dir| !self.packages.contains_key(&key(dir))).collect();
         let collector = self.collector(owner);
+        let tree = |dir: &WorkspacePath| match self.locked {
+            Some(locked) => locked.tree(dir, &collector),
+            None => Ok(collector.package(dir)?),
+        };
         let collected: Result<Vec<_>, BuildError> =
-            missing.into_par_iter().map(|dir| Ok((key(dir), Arc::new(collector.package(dir)?)))).collect();
+            missing.into_par_iter().map(|dir| Ok((key(dir), Arc::new(tree(dir)?)))).collect();
         self.packages.extend(collected?);
         Ok(())
     }
@@ -96,9 +108,10 @@ impl<'a> Contents<'a> {
             self.packages.iter().map(|((dir, _), tree)| (dir, tree.as_ref())).collect();
         let collector = self.collector(Owner { uid: 0, gid: 0 });
         let weigh = |dir: &WorkspacePath| {
-            let (files, bytes) = match collected.get(dir) {
-                Some(tree) => (tree.files(), tree.content_bytes()),
-                None => collector.weigh(dir)?,
+            let (files, bytes) = match (collected.get(dir), self.locked) {
+                (Some(tree), _) => (tree.files(), tree.content_bytes()),
+                (None, Some(locked)) => locked.weigh(dir, &collector)?,
+                (None, None) => collector.weigh(dir)?,
             };
             Ok((dir.clone(), Weight { packages: 1, files, bytes }))
         };
@@ -224,6 +237,11 @@ impl<'a> Contents<'a> {
 
     /// The commands of the closure's packages, linked where npm links them.
     fn bin_links(&self, closure: &DependencyClosure, owner: Owner) -> Result<FileTree, BuildError> {
+        if let Some(locked) = self.locked {
+            let is_kept =
+                |place: &WorkspacePath| closure.packages.contains_key(place) || closure.links.contains_key(place);
+            return locked.bin_links(self.workspace, &self.root, owner, is_kept);
+        }
         let node_modules: BTreeSet<WorkspacePath> = closure
             .packages
             .keys()

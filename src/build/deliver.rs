@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use futures_util::future::try_join_all;
 
 use super::base::ResolvedBase;
-use super::{BuildError, BuildPlan, BuildRequest, Context, Destination, PackedLayers, ServicePlan, destination, pack};
+use super::pack::Packer;
+use super::{BuildError, BuildRequest, Context, Destination, PackedLayers, ServicePlan, destination};
 use crate::digest::Digest;
 use crate::image::Image;
 use crate::layout::LayoutWriter;
@@ -29,15 +30,15 @@ pub struct Delivery {
 
 /// Delivers every image to every destination.
 pub(super) async fn deliver(
-    plan: &BuildPlan,
+    packer: Packer<'_>,
     packed: &mut PackedLayers,
     images: &BTreeMap<String, Image>,
     destinations: &[Destination],
     bases: &BTreeMap<String, ResolvedBase>,
     request: &BuildRequest,
-    context: &Context,
 ) -> Result<Vec<Delivery>, BuildError> {
-    let shipments: Vec<Shipment<'_>> = plan
+    let shipments: Vec<Shipment<'_>> = packer
+        .plan
         .services
         .iter()
         .filter_map(|service| {
@@ -47,7 +48,7 @@ pub(super) async fn deliver(
             Some(Shipment { service, image, base, tags })
         })
         .collect();
-    let mut courier = Courier { plan, packed, context };
+    let mut courier = Courier { packer, packed, context: packer.context };
     let mut deliveries = Vec::new();
     for destination in destinations {
         deliveries.extend(match destination {
@@ -103,7 +104,7 @@ impl Shipment<'_> {
 
 /// Brings shipments to destinations. What a destination has already is not read, whether the store has it or not.
 struct Courier<'a> {
-    plan: &'a BuildPlan,
+    packer: Packer<'a>,
     packed: &'a mut PackedLayers,
     context: &'a Context,
 }
@@ -143,7 +144,7 @@ impl Courier<'_> {
         let missing: Vec<(&Descriptor, bool)> =
             shipment.layers().filter(|(layer, _)| !writer.has_blob(layer)).collect();
         let wanted = missing.iter().map(|(layer, _)| layer.digest).collect();
-        pack::mend(self.plan, self.packed, &shipment.planned(&wanted, self.packed), self.context)?;
+        self.packer.mend(self.packed, &shipment.planned(&wanted, self.packed)).await?;
         for (layer, is_base) in missing {
             self.context.cancellation.check()?;
             let path = match is_base {
@@ -206,7 +207,7 @@ impl Courier<'_> {
             })
             .collect();
         let digests = wanted.iter().map(|(layer, ..)| layer.digest).collect();
-        pack::mend(self.plan, self.packed, &shipment.planned(&digests, self.packed), self.context)?;
+        self.packer.mend(self.packed, &shipment.planned(&digests, self.packed)).await?;
         let context = self.context;
         let sendings = wanted.into_iter().map(async |(layer, is_base, session)| {
             let path = match is_base {

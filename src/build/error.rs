@@ -1,19 +1,22 @@
 use std::io;
 
 use super::base::BaseError;
+use super::locked::LockedError;
 use super::{DestinationError, SelectionError};
 use crate::cancel::Cancelled;
-use crate::closure::ClosureError;
+use crate::closure::{ClosureError, PlacementError};
 use crate::config::ConfigError;
-use crate::host::StatIndexError;
+use crate::host::{HostError, StatIndexError};
 use crate::image::{AssembleError, UserError};
 use crate::layer::{CollectError, PackError, TreeError};
 use crate::layout::LayoutError;
+use crate::npm_registry::NpmRegistryError;
 use crate::path::ImagePathError;
 use crate::platform::PlatformError;
 use crate::registry::RegistryError;
 use crate::store::StoreError;
 use crate::workspace::WorkspaceError;
+use crate::workspace::lockfiles::LockfileError;
 
 /// Why a build ends without its images.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +39,21 @@ pub enum BuildError {
     /// A dependency closure cannot be computed.
     #[error(transparent)]
     Closure(#[from] ClosureError),
+    /// The lockfile cannot be used.
+    #[error(transparent)]
+    Lockfile(#[from] LockfileError),
+    /// The lockfile's packages have no place.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
+    /// Packages cannot be fetched.
+    #[error(transparent)]
+    NpmRegistry(#[from] NpmRegistryError),
+    /// Packages of the lockfile cannot go into an image.
+    #[error(transparent)]
+    Locked(#[from] LockedError),
+    /// A file of the workspace cannot be read.
+    #[error(transparent)]
+    Host(#[from] HostError),
     /// The base cannot be had.
     #[error(transparent)]
     Base(#[from] BaseError),
@@ -108,6 +126,10 @@ impl BuildError {
             Self::Selection(error) => error.hint(),
             Self::Destination(error) => error.hint(),
             Self::Closure(error) => error.hint(),
+            Self::Lockfile(error) => error.hint(),
+            Self::Placement(error) => error.hint(),
+            Self::NpmRegistry(error) => error.hint(),
+            Self::Locked(error) => error.hint(),
             Self::Base(error) => error.hint(),
             Self::User(error) => error.hint(),
             Self::Collect(error) => error.hint(),

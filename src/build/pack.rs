@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 
 use super::base::ResolvedBase;
+use super::locked::LockedPackages;
 use super::{BuildError, BuildPlan, Context};
 use crate::digest::Digest;
 use crate::host::StatIndex;
@@ -54,87 +55,106 @@ fn index_name(root: &HostPath) -> String {
     format!("stat-index-{}", Digest::of(root).short())
 }
 
-/// Has every planned layer in the store: those that are known from earlier are not even read.
-pub(super) fn pack(plan: &BuildPlan, context: &Context) -> Result<PackedLayers, BuildError> {
-    let mut found = Vec::new();
-    let mut bytes = 0;
-    for planned in &plan.layers {
-        let keys = LayerKeys::of(planned, context.mtime, plan.compression);
-        let known = known_layer(&keys, context)?;
-        bytes += if known.is_some() { 0 } else { planned.content_bytes() };
-        found.push((planned, keys, known));
-    }
-    let unknown = found.iter().filter(|(.., known)| known.is_none()).count();
-    if unknown > 0 {
-        context.progress.step(&format!("packing {unknown} of {} layers", plan.layers.len()));
-    }
-    let task = context.progress.task("packing", bytes);
-    let pieces = context.store.known_pieces();
-    let cache = StoreCache(&pieces);
-    let on_bytes = |bytes| task.advance(bytes);
-    let packing = packing(plan, &cache, &on_bytes, context);
-    // Packing keeps its own threads busy; the runtime's others go on with what they have.
-    block_in_place(|| {
-        let mut packed = PackedLayers { written: unknown, ..PackedLayers::default() };
-        for (planned, keys, known) in found {
-            let layer = match known {
-                Some(layer) => layer,
-                None => write_layer(planned, &keys, packing, &pieces, context, &mut packed.compressed)?,
-            };
-            packed.layers.push(layer);
-        }
-        Ok(packed)
-    })
+/// Makes the layers of a plan.
+#[derive(Clone, Copy)]
+pub(super) struct Packer<'a> {
+    pub plan: &'a BuildPlan,
+    /// Where contents come from that are not installed.
+    pub locked: Option<&'a LockedPackages>,
+    pub context: &'a Context,
 }
 
-/// Makes sure that the layers at these places of a plan can be delivered: what an earlier build left is read whole, and
-/// packed again where it is damaged or gone.
-pub(super) fn mend(
-    plan: &BuildPlan,
-    packed: &mut PackedLayers,
-    indices: &[usize],
-    context: &Context,
-) -> Result<(), BuildError> {
-    let is_damaged = |&index: &usize| -> Result<Option<usize>, BuildError> {
-        context.cancellation.check()?;
-        let Some(layer) = packed.layers.get(index) else { return Ok(None) };
-        Ok(context.store.intact_blob(layer.descriptor())?.is_none().then_some(index))
-    };
-    block_in_place(|| {
-        let damaged: Vec<Option<usize>> = indices.par_iter().map(is_damaged).collect::<Result<_, _>>()?;
+impl Packer<'_> {
+    /// Has every planned layer in the store: those that are known from earlier are not even read.
+    pub async fn pack(&self) -> Result<PackedLayers, BuildError> {
+        let Self { plan, context, .. } = self;
+        let mut found = Vec::new();
+        let mut bytes = 0;
+        for planned in &plan.layers {
+            let keys = LayerKeys::of(planned, context.mtime, plan.compression);
+            let known = known_layer(&keys, context)?;
+            bytes += if known.is_some() { 0 } else { planned.content_bytes() };
+            found.push((planned, keys, known));
+        }
+        let unknown: Vec<&LayerPlan> =
+            found.iter().filter(|(.., known)| known.is_none()).map(|(planned, ..)| *planned).collect();
+        self.have_contents(&unknown).await?;
+        if !unknown.is_empty() {
+            context.progress.step(&format!("packing {} of {} layers", unknown.len(), plan.layers.len()));
+        }
+        let task = context.progress.task("packing", bytes);
         let pieces = context.store.known_pieces();
         let cache = StoreCache(&pieces);
-        let packing = packing(plan, &cache, &|_| (), context);
-        for index in damaged.into_iter().flatten() {
-            let (Some(planned), Some(known)) = (plan.layers.get(index), packed.layers.get(index)) else { continue };
-            let expected = known.descriptor().digest;
-            let what = if context.store.blob(known.descriptor())?.is_some() { "damaged in" } else { "missing from" };
-            context.progress.step(&format!("packing {} again, which is {what} the cache", expected.short()));
-            let keys = LayerKeys::of(planned, context.mtime, plan.compression);
-            let layer = write_layer(planned, &keys, packing, &pieces, context, &mut packed.compressed)?;
-            packed.written += 1;
-            let actual = layer.descriptor().digest;
-            if actual != expected {
-                return Err(StoreError::Digest { expected, actual }.into());
+        let on_bytes = |bytes| task.advance(bytes);
+        let packing = self.packing(&cache, &on_bytes);
+        let mut packed = PackedLayers { written: unknown.len(), ..PackedLayers::default() };
+        // Packing keeps its own threads busy; the runtime's others go on with what they have.
+        block_in_place(|| {
+            for (planned, keys, known) in found {
+                let layer = match known {
+                    Some(layer) => layer,
+                    None => write_layer(planned, &keys, packing, &pieces, context, &mut packed.compressed)?,
+                };
+                packed.layers.push(layer);
             }
+            Ok(packed)
+        })
+    }
+
+    /// Makes sure that the layers at these places of a plan can be delivered: what an earlier build left is read whole, and
+    /// packed again where it is damaged or gone.
+    pub async fn mend(&self, packed: &mut PackedLayers, indices: &[usize]) -> Result<(), BuildError> {
+        let damaged: Vec<usize> = block_in_place(|| {
+            let damaged = indices.par_iter().map(|index| self.is_damaged(packed, *index));
+            Ok::<_, BuildError>(damaged.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+        })?;
+        let planned: Vec<&LayerPlan> = damaged.iter().filter_map(|index| self.plan.layers.get(*index)).collect();
+        self.have_contents(&planned).await?;
+        block_in_place(|| damaged.into_iter().try_for_each(|index| self.pack_again(packed, index)))
+    }
+
+    fn is_damaged(&self, packed: &PackedLayers, index: usize) -> Result<Option<usize>, BuildError> {
+        self.context.cancellation.check()?;
+        let Some(layer) = packed.layers.get(index) else { return Ok(None) };
+        Ok(self.context.store.intact_blob(layer.descriptor())?.is_none().then_some(index))
+    }
+
+    fn pack_again(&self, packed: &mut PackedLayers, index: usize) -> Result<(), BuildError> {
+        let Self { plan, context, .. } = self;
+        let (Some(planned), Some(known)) = (plan.layers.get(index), packed.layers.get(index)) else { return Ok(()) };
+        let expected = known.descriptor().digest;
+        let what = if context.store.blob(known.descriptor())?.is_some() { "damaged in" } else { "missing from" };
+        context.progress.step(&format!("packing {} again, which is {what} the cache", expected.short()));
+        let pieces = context.store.known_pieces();
+        let cache = StoreCache(&pieces);
+        let packing = self.packing(&cache, &|_| ());
+        let keys = LayerKeys::of(planned, context.mtime, plan.compression);
+        let layer = write_layer(planned, &keys, packing, &pieces, context, &mut packed.compressed)?;
+        packed.written += 1;
+        let actual = layer.descriptor().digest;
+        if actual != expected {
+            return Err(StoreError::Digest { expected, actual }.into());
         }
         Ok(())
-    })
-}
+    }
 
-fn packing<'a>(
-    plan: &BuildPlan,
-    cache: &'a dyn PieceCache,
-    on_bytes: &'a (dyn Fn(u64) + Sync),
-    context: &'a Context,
-) -> Packing<'a> {
-    Packing {
-        mtime: context.mtime,
-        compression: plan.compression,
-        threads: context.threads,
-        cache,
-        cancellation: &context.cancellation,
-        on_bytes,
+    /// Has all tarballs in the store whose contents these layers hold.
+    async fn have_contents(&self, layers: &[&LayerPlan]) -> Result<(), BuildError> {
+        match self.locked {
+            Some(locked) => locked.ensure(layers.iter().copied(), self.context).await,
+            None => Ok(()),
+        }
+    }
+
+    fn packing<'p>(&'p self, cache: &'p dyn PieceCache, on_bytes: &'p (dyn Fn(u64) + Sync)) -> Packing<'p> {
+        Packing {
+            mtime: self.context.mtime,
+            compression: self.plan.compression,
+            threads: self.context.threads,
+            cache,
+            cancellation: &self.context.cancellation,
+            on_bytes,
+        }
     }
 }
 

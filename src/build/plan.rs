@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::base::{ResolvedBase, base_name};
 use super::contents::{Contents, Ingredients};
 use super::{BuildError, BuildRequest, Context, Destination};
-use crate::closure::{DependencyClosure, InstalledPackages, ProductionTree};
+use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
 use crate::config::{Health, ServiceSettings, Settings};
 use crate::image::{HealthCheck, RunSettings, UserEntries};
 use crate::layer::{LayerPlan, Owner, ServiceSets, Unit};
@@ -40,28 +40,51 @@ pub(super) struct ServiceClosure {
     pub shipped: Vec<PathBuf>,
 }
 
+/// The platform of each service's image. Its C library is that of its base.
+pub(super) struct Platforms<'a> {
+    pub platform: &'a Platform,
+    pub settings: &'a Settings,
+    pub request: &'a BuildRequest,
+    /// The bases that are known yet; without one, packages for either library stay.
+    pub bases: Option<&'a BTreeMap<String, ResolvedBase>>,
+}
+
+impl Platforms<'_> {
+    /// What holds whatever the C library is.
+    pub fn of_any(&self) -> NodePlatform {
+        NodePlatform::new(self.platform, None)
+    }
+
+    /// The platform of a service's image.
+    pub fn of_service(&self, name: &str) -> NodePlatform {
+        let base = self.bases.and_then(|bases| bases.get(&base_name(name, self.settings, self.request)));
+        NodePlatform::new(self.platform, base.and_then(|base| base.files.libc()))
+    }
+}
+
 /// Computes the closure of each service.
 pub(super) fn close(
     services: Vec<Service>,
     settings: &Settings,
     destinations: &[Destination],
-    installed: &InstalledPackages<'_>,
-    platform: &Platform,
+    packages: &dyn Packages,
+    platforms: &Platforms<'_>,
     context: &Context,
 ) -> Result<Closures, BuildError> {
-    let production = ProductionTree::of(installed, platform)?;
+    let production = ProductionTree::of(packages, &platforms.of_any())?;
     let mut closures = Vec::new();
     for service in services {
         context.cancellation.check()?;
         let own = settings.of_service(&service.name);
-        let workspace = installed.workspace();
+        let workspace = packages.workspace();
         let Some(member) = workspace.member_at(&service.dir) else { continue };
         let dir = workspace.on_host(&service.dir);
         let include = own.include.unwrap_or_default();
         let exclude = own.exclude.unwrap_or_default();
         let shipped = ShippedFiles::of_service(member, &dir, &service.entry_point.file, &include, &exclude)?;
         let of_root = own.root_dependencies.unwrap_or(false);
-        let closure = DependencyClosure::of(&service, &shipped, installed, &production, platform, of_root)?;
+        let platform = platforms.of_service(&service.name);
+        let closure = DependencyClosure::of(&service, &shipped, packages, &production, &platform, of_root)?;
         for warning in &closure.warnings {
             context.progress.warn(&format!("{}: {warning}", service.name));
         }
@@ -73,9 +96,10 @@ pub(super) fn close(
     }
     let configured = |name: &str| settings.of_service(name).entry_point.is_some();
     let mut fleet = BTreeMap::new();
-    for (name, dir) in installed.workspace().fleet(configured) {
+    for (name, dir) in packages.workspace().fleet(configured) {
         let of_root = settings.of_service(&name).root_dependencies.unwrap_or(false);
-        fleet.insert(name, DependencyClosure::declared(&dir, installed, &production, platform, of_root)?);
+        let platform = platforms.of_service(&name);
+        fleet.insert(name, DependencyClosure::declared(&dir, packages, &production, &platform, of_root)?);
     }
     Ok(Closures { production, services: closures, fleet })
 }
@@ -181,7 +205,7 @@ impl<'a> Draft<'a> {
         request: &BuildRequest,
     ) -> Result<Option<Self>, BuildError> {
         let service = &needs.service;
-        let base = base_name(service, settings, request);
+        let base = base_name(&service.name, settings, request);
         let Some(resolved) = bases.get(&base) else { return Ok(None) };
         let settings = settings.of_service(&service.name);
         let user = settings.user.clone().unwrap_or_default().entries(&resolved.files)?;

@@ -1,4 +1,6 @@
-use crate::config::Settings;
+use std::collections::BTreeSet;
+
+use crate::config::{PackagesFrom, Settings};
 use crate::platform::Platform;
 use crate::workspace::{EntryPointError, NotAService, Service, Workspace, WorkspaceError, WorkspacePath};
 
@@ -82,6 +84,21 @@ pub(super) fn select(
         return Err(SelectionError::NoServices(others).into());
     }
     Ok(services)
+}
+
+/// The services whose bases have to be known: those that are built. Where packages come from the lockfile, those of the
+/// whole fleet: which of its packages lie where must not depend on which services are built.
+pub(super) fn services_with_bases(
+    services: &[Service],
+    from: PackagesFrom,
+    workspace: &Workspace,
+    settings: &Settings,
+) -> BTreeSet<String> {
+    let mut names: BTreeSet<String> = services.iter().map(|service| service.name.clone()).collect();
+    if from == PackagesFrom::Lockfile {
+        names.extend(workspace.fleet(|name| settings.of_service(name).entry_point.is_some()).into_keys());
+    }
+    names
 }
 
 /// The member that the user calls `wanted`: by the service's name, the package's, or the directory.

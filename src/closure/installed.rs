@@ -2,12 +2,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use super::ClosureError;
+use super::{ClosureError, EdgeKind, Packages, ProductionEdge, ResolvedPackage};
 use crate::host::{self, StatIndex};
 use crate::workspace::{PackageJson, Workspace, WorkspaceError, WorkspacePath};
 
 /// The name of the reader of package.json files, for the index. It changes when [`PackageJson`] does.
-const READER: &str = "package.json 1";
+const READER: &str = "package.json 2";
 
 /// The packages under the `node_modules` directories of a workspace, found as Node finds them. Remembers what it read.
 pub struct InstalledPackages<'a> {
@@ -26,15 +26,6 @@ enum Folder {
     Link,
 }
 
-/// Where a package was found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ResolvedPackage {
-    /// The place under `node_modules` at which Node meets it.
-    pub found_at: WorkspacePath,
-    /// The directory in which it really lies: the same, or where the link leads.
-    pub dir: WorkspacePath,
-}
-
 impl<'a> InstalledPackages<'a> {
     /// The packages installed in `workspace`, whose files `index` knows.
     pub fn new(workspace: &'a Workspace, index: &'a StatIndex) -> Self {
@@ -45,50 +36,6 @@ impl<'a> InstalledPackages<'a> {
             resolved: Mutex::default(),
             folders: Mutex::default(),
         }
-    }
-
-    /// The workspace they are installed in.
-    pub fn workspace(&self) -> &'a Workspace {
-        self.workspace
-    }
-
-    /// What is known of the workspace's files.
-    pub fn index(&self) -> &'a StatIndex {
-        self.index
-    }
-
-    /// Finds the package `name` as code in `from_dir` (a real directory, not one reached by a link) would: in the
-    /// `node_modules` of that directory, then of each directory above, up to the workspace's root.
-    ///
-    /// `from` names who asks, for the error about a link that leads out of the workspace.
-    /// Source: Node's documentation, "Modules: CommonJS modules", LOAD_NODE_MODULES and NODE_MODULES_PATHS.
-    pub fn resolve(
-        &self,
-        name: &str,
-        from_dir: &WorkspacePath,
-        from: &str,
-    ) -> Result<Option<ResolvedPackage>, ClosureError> {
-        let key = (from_dir.clone(), name.to_owned());
-        if let Some(known) = lock(&self.resolved).get(&key) {
-            return Ok(known.clone());
-        }
-        let mut found = None;
-        for dir in from_dir.as_path().ancestors() {
-            if dir.file_name().is_some_and(|last| last == "node_modules") {
-                continue;
-            }
-            let folder = dir.join("node_modules");
-            if self.folder(&folder)? == Folder::Missing {
-                continue;
-            }
-            let Some(place) = WorkspacePath::new(folder.join(name)) else { break };
-            found = self.look_at(place, name, from)?;
-            if found.is_some() {
-                break;
-            }
-        }
-        lock(&self.resolved).insert(key, found.clone());
-        Ok(found)
     }
 
     fn look_at(&self, place: WorkspacePath, name: &str, from: &str) -> Result<Option<ResolvedPackage>, ClosureError> {
@@ -136,9 +83,47 @@ impl<'a> InstalledPackages<'a> {
         lock(&self.folders).insert(path.to_owned(), folder);
         Ok(folder)
     }
+}
 
-    /// The package.json of the package in `dir`; an empty one where it has none, as Node allows.
-    pub fn package_json(&self, dir: &WorkspacePath) -> Result<Arc<PackageJson>, ClosureError> {
+impl Packages for InstalledPackages<'_> {
+    fn workspace(&self) -> &Workspace {
+        self.workspace
+    }
+
+    fn index(&self) -> &StatIndex {
+        self.index
+    }
+
+    fn resolve(
+        &self,
+        name: &str,
+        from_dir: &WorkspacePath,
+        from: &str,
+    ) -> Result<Option<ResolvedPackage>, ClosureError> {
+        let key = (from_dir.clone(), name.to_owned());
+        if let Some(known) = lock(&self.resolved).get(&key) {
+            return Ok(known.clone());
+        }
+        let mut found = None;
+        for dir in from_dir.as_path().ancestors() {
+            if dir.file_name().is_some_and(|last| last == "node_modules") {
+                continue;
+            }
+            let folder = dir.join("node_modules");
+            if self.folder(&folder)? == Folder::Missing {
+                continue;
+            }
+            let Some(place) = WorkspacePath::new(folder.join(name)) else { break };
+            found = self.look_at(place, name, from)?;
+            if found.is_some() {
+                break;
+            }
+        }
+        lock(&self.resolved).insert(key, found.clone());
+        Ok(found)
+    }
+
+    fn package_json(&self, dir: &WorkspacePath) -> Result<Arc<PackageJson>, ClosureError> {
         if let Some(known) = lock(&self.package_jsons).get(dir) {
             return Ok(known.clone());
         }
@@ -149,6 +134,24 @@ impl<'a> InstalledPackages<'a> {
         lock(&self.package_jsons).insert(dir.clone(), package_json.clone());
         Ok(package_json)
     }
+
+    fn edges(&self, dir: &WorkspacePath) -> Result<Vec<ProductionEdge>, ClosureError> {
+        Ok(production_edges(&*self.package_json(dir)?).collect())
+    }
+}
+
+/// The edges that a package.json declares and that count in production.
+pub(super) fn production_edges(package_json: &PackageJson) -> impl Iterator<Item = ProductionEdge> {
+    let fields = [
+        (EdgeKind::Production, &package_json.dependencies),
+        (EdgeKind::Optional, &package_json.optional_dependencies),
+        (EdgeKind::Peer, &package_json.peer_dependencies),
+        (EdgeKind::OptionalPeer, &package_json.optional_peers),
+    ];
+    let edge = |kind| {
+        move |(name, wanted): (&String, &String)| ProductionEdge { kind, name: name.clone(), wanted: wanted.clone() }
+    };
+    fields.into_iter().flat_map(move |(kind, field)| field.iter().map(edge(kind)))
 }
 
 /// What was remembered is whole even if a thread died while it held the lock: entries are inserted in one step.

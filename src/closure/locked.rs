@@ -6,12 +6,10 @@ use super::walk::node_cpu;
 use super::{ClosureError, EdgeKind, Exclusion, ExclusionReason, Reason};
 use crate::platform::Platform;
 use crate::workspace::WorkspacePath;
-use crate::workspace::lockfiles::{
-    DependencyKind, Edge, LockedPackage, Lockfile, PackageId, Peer, PlatformLimits, Source, Target,
-};
+use crate::workspace::lockfiles::{Edge, LockedPackage, Lockfile, PackageId, Peer, PlatformLimits, Source, Target};
 
 /// A platform in the words of package.json files.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NodePlatform {
     /// As `process.platform` says it: `linux`
     pub os: String,
@@ -27,7 +25,8 @@ impl NodePlatform {
         Self { os: platform.os.clone(), cpu: node_cpu(platform).to_owned(), libc: libc.map(str::to_owned) }
     }
 
-    fn suits(&self, limits: &PlatformLimits) -> bool {
+    /// Whether a package with these limits may be used on it.
+    pub fn suits(&self, limits: &PlatformLimits) -> bool {
         limits.allow(&self.os, &self.cpu, self.libc.as_deref())
     }
 }
@@ -47,6 +46,14 @@ pub struct LockedClosure {
 }
 
 impl LockedClosure {
+    /// What a production install of the whole workspace holds: what the root and each member need. Nothing that is missing
+    /// is an error here, since nobody may ask for it.
+    pub fn of_workspace(lockfile: &Lockfile, platform: &NodePlatform) -> Result<Self, ClosureError> {
+        let mut walk = Walk::new(lockfile, platform, None);
+        lockfile.importers.keys().try_for_each(|dir| walk.from(dir))?;
+        Ok(walk.finish())
+    }
+
     /// Walks from the member in `member` along production edges, optional edges that suit the platform, and peers.
     ///
     /// An optional peer is no reason to ship a package, but is taken if a production install of the whole workspace would
@@ -164,13 +171,7 @@ impl<'a> Walk<'a> {
     }
 
     fn follow(&mut self, from: &Node, label: &str, name: &str, edge: &Edge) -> Result<(), ClosureError> {
-        let kind = match edge.kind {
-            DependencyKind::Development => return Ok(()),
-            DependencyKind::Production => EdgeKind::Production,
-            DependencyKind::Optional => EdgeKind::Optional,
-            DependencyKind::Peer => EdgeKind::Peer,
-            DependencyKind::OptionalPeer => EdgeKind::OptionalPeer,
-        };
+        let Some(kind) = EdgeKind::of(edge.kind) else { return Ok(()) };
         self.take(from, label, name, kind, edge)
     }
 

@@ -6,6 +6,8 @@ mod imports;
 mod installed;
 mod locked;
 mod node_modules;
+mod packages;
+mod placed;
 mod production;
 mod walk;
 
@@ -14,9 +16,11 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use imports::{Import, ScanError, Scanned, scan};
-pub use installed::{InstalledPackages, ResolvedPackage};
+pub use installed::InstalledPackages;
 pub use locked::{LockedClosure, NodePlatform};
 pub use node_modules::{NodeModules, PlacementError};
+pub use packages::{Packages, ProductionEdge, ResolvedPackage};
+pub use placed::PlacedPackages;
 pub use production::ProductionTree;
 
 use crate::host::HostError;

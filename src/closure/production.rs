@@ -2,11 +2,10 @@ use std::collections::BTreeSet;
 
 use super::walk::{Walk, directories};
 use super::{
-    ClosureError, ClosurePackage, DependencyClosure, Exclusion, ExclusionReason, Import, InstalledPackages, Reason,
-    Scanned, scan,
+    ClosureError, ClosurePackage, DependencyClosure, Exclusion, ExclusionReason, Import, NodePlatform, Packages,
+    Reason, Scanned, scan,
 };
 use crate::path::HostPath;
-use crate::platform::Platform;
 use crate::workspace::{Service, ShippedFiles, WorkspacePath};
 
 /// The packages that a production install of the whole workspace holds: whatever a production edge of any member, or of
@@ -20,10 +19,10 @@ pub struct ProductionTree {
 
 impl ProductionTree {
     /// Walks from every member and the root.
-    pub fn of(installed: &InstalledPackages<'_>, platform: &Platform) -> Result<Self, ClosureError> {
-        let mut walk = Walk::new(installed, platform, None);
+    pub fn of(packages: &dyn Packages, platform: &NodePlatform) -> Result<Self, ClosureError> {
+        let mut walk = Walk::new(packages, platform, None);
         walk.from(WorkspacePath::default())?;
-        for member in &installed.workspace().members {
+        for member in &packages.workspace().members {
             walk.from(member.dir.clone())?;
         }
         Ok(Self { directories: directories(&walk.closure), closure: walk.closure })
@@ -45,12 +44,12 @@ impl DependencyClosure {
     /// is the same whether the member is compiled or not. With `root_dependencies` the root's production edges are its own.
     pub fn declared(
         dir: &WorkspacePath,
-        installed: &InstalledPackages<'_>,
+        packages: &dyn Packages,
         production: &ProductionTree,
-        platform: &Platform,
+        platform: &NodePlatform,
         root_dependencies: bool,
     ) -> Result<Self, ClosureError> {
-        let mut walk = Walk::new(installed, platform, Some(production));
+        let mut walk = Walk::new(packages, platform, Some(production));
         walk.strict = false;
         walk.from(dir.clone())?;
         if root_dependencies {
@@ -65,26 +64,26 @@ impl DependencyClosure {
     pub fn of(
         service: &Service,
         shipped: &ShippedFiles,
-        installed: &InstalledPackages<'_>,
+        packages: &dyn Packages,
         production: &ProductionTree,
-        platform: &Platform,
+        platform: &NodePlatform,
         root_dependencies: bool,
     ) -> Result<Self, ClosureError> {
-        let workspace = installed.workspace();
-        let mut walk = Walk::new(installed, platform, Some(production));
+        let workspace = packages.workspace();
+        let mut walk = Walk::new(packages, platform, Some(production));
         walk.from(service.dir.clone())?;
         if root_dependencies {
             walk.from(WorkspacePath::default())?;
         }
         let mut of_root = BTreeSet::new();
-        let own = scan_member(installed, &service.dir, shipped)?;
+        let own = scan_member(packages, &service.dir, shipped)?;
         walk.closure.default_port = own.default_port();
         add_undeclared(&mut walk, production, &service.dir, &own.imports, &mut of_root)?;
         let mut scanned = BTreeSet::new();
         while let Some(dir) = walk.closure.members.keys().find(|dir| !scanned.contains(*dir)).cloned() {
             if let Some(member) = workspace.member_at(&dir) {
                 let files = ShippedFiles::of_package(member, &workspace.on_host(&dir), &[])?;
-                let imports = scan_member(installed, &dir, &files)?.imports;
+                let imports = scan_member(packages, &dir, &files)?.imports;
                 add_undeclared(&mut walk, production, &dir, &imports, &mut of_root)?;
             }
             scanned.insert(dir);
@@ -96,18 +95,14 @@ impl DependencyClosure {
 }
 
 /// Scans the shipped files of the member at `dir`; places are named relative to the workspace.
-fn scan_member(
-    installed: &InstalledPackages<'_>,
-    dir: &WorkspacePath,
-    shipped: &ShippedFiles,
-) -> Result<Scanned, ClosureError> {
-    let on_host = installed.workspace().on_host(dir);
+fn scan_member(packages: &dyn Packages, dir: &WorkspacePath, shipped: &ShippedFiles) -> Result<Scanned, ClosureError> {
+    let on_host = packages.workspace().on_host(dir);
     let files: Vec<(WorkspacePath, HostPath)> = shipped
         .list(&on_host)?
         .into_iter()
         .filter_map(|file| Some((WorkspacePath::new(dir.as_path().join(&file))?, on_host.join(&file))))
         .collect();
-    Ok(scan(&files, installed.index())?)
+    Ok(scan(&files, packages.index())?)
 }
 
 /// What to say of packages that only the workspace's root declares.
@@ -133,15 +128,15 @@ fn add_undeclared(
     of_root: &mut BTreeSet<String>,
 ) -> Result<(), ClosureError> {
     let root = WorkspacePath::default();
-    let declared_by_root = walk.installed.package_json(&root)?;
-    let own_name = walk.installed.package_json(member)?.name.clone();
+    let declared_by_root = walk.packages.package_json(&root)?;
+    let own_name = walk.packages.package_json(member)?.name.clone();
     for import in imports {
         if Some(&import.package) == own_name.as_ref() {
             continue;
         }
         let place = import.place();
         let file_dir = import.file.as_path().parent().and_then(WorkspacePath::new).unwrap_or_default();
-        let Some(resolved) = walk.installed.resolve(&import.package, &file_dir, &place)? else {
+        let Some(resolved) = walk.packages.resolve(&import.package, &file_dir, &place)? else {
             walk.closure.warnings.insert(format!("`{}` is imported by {place}, but not installed", import.package));
             continue;
         };

@@ -6,10 +6,11 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 
 use super::{CommandError, terminal};
-use crate::build::{BuildError, Context};
+use crate::build::{BuildError, Context, NpmAccess};
 use crate::cancel::{Cancellation, Cancelled};
 use crate::cli::Build;
 use crate::environment::Environment;
+use crate::npm_registry::Mirror;
 use crate::path::HostPath;
 use crate::registry::{Client, ClientOptions};
 use crate::store::Store;
@@ -32,9 +33,17 @@ impl Session {
         let threads = arguments.jobs.map_or(environment.threads, NonZero::get);
         // Where somebody made the pool before, as a test may, theirs is used; no result depends on it.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
+        let here = HostPath::new("");
+        let mirror = arguments.npm_mirror.as_deref().map(|mirror| Mirror::parse(mirror, &here));
         let context = Context {
             store: Store::open(&cache_dir)?,
             client: Client::new(options).map_err(BuildError::from)?,
+            npm: NpmAccess {
+                home: environment.home.clone(),
+                variables: environment.variables.clone(),
+                mirror: mirror.transpose().map_err(BuildError::from)?,
+                offline: arguments.offline,
+            },
             threads,
             mtime: environment.epoch,
             began: environment.now,

@@ -4,6 +4,7 @@ mod document;
 mod schema;
 
 use std::collections::BTreeMap;
+use std::str::FromStr;
 
 use crate::host::{self, HostError};
 use crate::image::{HealthCheck, ImageUser};
@@ -30,10 +31,51 @@ pub struct Settings {
     pub layers: Option<usize>,
     /// Whether identical files of a package's copies become hard links.
     pub hard_links: Option<bool>,
+    /// Where packages come from.
+    pub packages: Option<PackagesFrom>,
+    /// What is asked for tarballs instead of the npm registries: an address, or a directory relative to the workspace.
+    pub npm_mirror: Option<String>,
+    /// What holds for single packages, by their names.
+    pub package: BTreeMap<String, PackageSettings>,
     /// What holds for every service.
     pub all: ServiceSettings,
     /// What holds for one service, by its name, with the place in the file for errors.
     pub each: BTreeMap<String, (String, ServiceSettings)>,
+}
+
+/// Where the packages of images come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PackagesFrom {
+    /// The `node_modules` of the workspace.
+    Installed,
+    /// The lockfile and the tarballs it names, with nothing installed.
+    Lockfile,
+}
+
+/// A text that names no place where packages come from.
+#[derive(Debug, thiserror::Error)]
+#[error("is neither `installed` nor `lockfile`: `{0}`")]
+pub struct UnknownPackages(String);
+
+impl FromStr for PackagesFrom {
+    type Err = UnknownPackages;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "installed" => Ok(Self::Installed),
+            "lockfile" => Ok(Self::Lockfile),
+            other => Err(UnknownPackages(other.to_owned())),
+        }
+    }
+}
+
+/// The settings of a package, where packages come from the lockfile.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PackageSettings {
+    /// Whether it is taken as it is installed all the same.
+    pub from_installed: bool,
+    /// Whether it works without the script that its installation would run.
+    pub skips_install_script: bool,
 }
 
 /// The settings of a service.

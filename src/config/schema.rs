@@ -1,7 +1,11 @@
 //! The keys of `pirogue.toml` and what they become.
 
+use std::collections::BTreeMap;
+
 use super::document::{Source, Table};
-use super::{ConfigError, ExtraFile, Health, ServiceSettings, Settings};
+use super::{
+    ConfigError, ExtraFile, Health, PackageSettings, PackagesFrom, ServiceSettings, Settings, UnknownPackages,
+};
 use crate::image::{HealthCheck, ImageUser, NewUser};
 use crate::layer::Owner;
 use crate::manifest::media_type::{Compression, UnknownCompression};
@@ -19,6 +23,9 @@ pub(super) fn settings(text: &str) -> Result<Settings, ConfigError> {
         compression: compression(&table)?,
         layers: layers(&table)?,
         hard_links: table.boolean("hard-links")?,
+        packages: packages(&table)?,
+        npm_mirror: table.text("npm-mirror")?,
+        package: package(&table)?,
         all: service(&table)?,
         ..Settings::default()
     };
@@ -61,6 +68,34 @@ fn service(table: &Table<'_>) -> Result<ServiceSettings, ConfigError> {
 fn compression(table: &Table<'_>) -> Result<Option<Compression>, ConfigError> {
     let Some(text) = table.text("compression")? else { return Ok(None) };
     text.parse().map(Some).map_err(|error: UnknownCompression| table.problem("compression", error.to_string()))
+}
+
+fn packages(table: &Table<'_>) -> Result<Option<PackagesFrom>, ConfigError> {
+    let Some(text) = table.text("packages")? else { return Ok(None) };
+    text.parse().map(Some).map_err(|error: UnknownPackages| table.problem("packages", error.to_string()))
+}
+
+/// `[package.NAME]`
+fn package(table: &Table<'_>) -> Result<BTreeMap<String, PackageSettings>, ConfigError> {
+    let mut packages = BTreeMap::new();
+    for (name, own) in table.table("package")?.map_or(Ok(Vec::new()), |each| each.named_tables())? {
+        let settings = PackageSettings {
+            from_installed: only(&own, "from", "installed")?,
+            skips_install_script: only(&own, "install-script", "skip")?,
+        };
+        own.finish()?;
+        packages.insert(name, settings);
+    }
+    Ok(packages)
+}
+
+/// Whether a key is there, which can have one value only.
+fn only(table: &Table<'_>, key: &'static str, value: &str) -> Result<bool, ConfigError> {
+    match table.text(key)? {
+        None => Ok(false),
+        Some(text) if text == value => Ok(true),
+        Some(text) => Err(table.problem(key, format!("can only be `{value}`, not `{text}`"))),
+    }
 }
 
 /// At least four: one for the user, one for packages, one for workspace packages, one for the application. At most a

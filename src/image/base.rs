@@ -73,6 +73,23 @@ impl BaseFiles {
         Some(Entry { kind: Kind::Directory, mode: entry.mode, owner: entry.owner })
     }
 
+    /// The C library that programs of the base use, in npm's words: `musl` or `glibc`; `None` where it has neither. A base
+    /// of musl may have glibc's loader too, for programs made elsewhere; Node is not one of them.
+    pub fn libc(&self) -> Option<&'static str> {
+        let holds = |dirs: &[&str], starts: &[&str]| {
+            dirs.iter().filter_map(|dir| ImagePath::new(dir).ok()).any(|dir| {
+                let names =
+                    self.entries.range(dir.below()).filter_map(|(path, _)| path.as_path().file_name()?.to_str());
+                names.into_iter().any(|name| starts.iter().any(|start| name.starts_with(start)))
+            })
+        };
+        if holds(&["/lib", "/usr/lib"], &["ld-musl-"]) {
+            return Some("musl");
+        }
+        let glibc = holds(&["/lib", "/lib64", "/usr/lib", "/usr/lib64"], &["ld-linux", "libc.so.6", "ld64.so"]);
+        glibc.then_some("glibc")
+    }
+
     fn white_out(&mut self, entry: &ForeignEntry) {
         let Ok(path) = ImagePath::new(&entry.path) else { return };
         let Some((parent, name)) = path.parent().zip(path.as_path().file_name().and_then(|name| name.to_str())) else {
@@ -121,6 +138,21 @@ mod tests {
             gid: 0,
         };
         LayerListing { entries: entries.iter().map(entry).collect() }
+    }
+
+    #[test]
+    fn the_c_library_is_told_by_its_loader() {
+        let table: [(&str, &[&str], Option<&str>); 5] = [
+            ("Alpine", &["/lib/ld-musl-x86_64.so.1", "/lib/libc.musl-x86_64.so.1"], Some("musl")),
+            ("Alpine with gcompat", &["/lib/ld-musl-x86_64.so.1", "/lib64/ld-linux-x86-64.so.2"], Some("musl")),
+            ("Debian", &["/usr/lib/x86_64-linux-gnu/libc.so.6"], Some("glibc")),
+            ("Debian on arm64", &["/lib/ld-linux-aarch64.so.1"], Some("glibc")),
+            ("nothing", &["/node"], None),
+        ];
+        for (comment, files, expected) in table {
+            let entries: Vec<_> = files.iter().map(|file| (*file, ForeignKind::File)).collect();
+            assert_eq!(BaseFiles::merge([&listing(&entries)]).libc(), expected, "{comment}");
+        }
     }
 
     #[test]

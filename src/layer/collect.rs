@@ -67,9 +67,14 @@ impl Collector<'_> {
     /// All that an installed package holds, without the directory of packages nested in it, and without what node-gyp
     /// wrote about the host.
     pub fn package(&self, dir: &WorkspacePath) -> Result<FileTree, CollectError> {
+        self.package_at(dir, &self.image_path(dir)?)
+    }
+
+    /// The same at another place of the image.
+    pub fn package_at(&self, dir: &WorkspacePath, place: &ImagePath) -> Result<FileTree, CollectError> {
         let mut entries = Vec::new();
         let directory = Directory::open(self.workspace.on_host(dir))?;
-        self.directory(dir, Path::new(""), &directory, &self.image_path(dir)?, &mut entries)?;
+        self.directory(dir, Path::new(""), &directory, place, &mut entries)?;
         Ok(FileTree::of(entries)?)
     }
 

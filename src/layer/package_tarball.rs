@@ -2,9 +2,9 @@
 //!
 //! Contents stay where they are. While the tarball is read once, from the first byte to the last, the archive inside (the
 //! plain tar) goes to a writer of the caller's choice, and each [`PackageFile`] keeps the offset of its content in that
-//! archive. Who wants the list only lets the writer be a sink. Who packs lets it be a file: with [`Content::Part`] all
-//! cores then read the contents from it in any order, which a compressed stream would not let them, and no file of the
-//! package is ever made. The archive can be made again from the tarball at any time; offsets and digests stay the same.
+//! archive. Who wants the list only lets the writer be a sink. Who packs takes the archive out of the tarball again
+//! ([`PackageArchive`]): all cores then read the contents from it in any order, which a compressed stream would not let
+//! them, and no file of the package is ever made.
 //! Memory holds the names and package.json, both bounded; contents pass through.
 //!
 //! Modes, names and what is left out are npm's. Source: `pacote`, `lib/fetcher.js` (21.5.1, in npm 11), whose filter for
@@ -19,10 +19,13 @@ mod yarn_archive;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, BufRead, Read, Write};
 use std::rc::Rc;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use self::stream::{Inflated, State, Stop, uncompressed};
 pub use self::yarn_archive::YarnCompression;
-use super::{Content, HostFile};
+use super::{Content, PackageArchive};
 use crate::digest::{Digest, Hasher};
 use crate::workspace::{PackageJson, commands};
 
@@ -51,7 +54,7 @@ impl Default for TarballLimits {
 }
 
 /// A package as its tarball holds it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PackageTarball {
     /// The files, sorted by the bytes of their paths.
     pub files: Vec<PackageFile>,
@@ -64,7 +67,7 @@ pub struct PackageTarball {
 }
 
 /// A file of a package.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackageFile {
     /// Its path relative to the package's root, with `/` between names.
     pub path: String,
@@ -79,9 +82,9 @@ pub struct PackageFile {
 }
 
 impl PackageFile {
-    /// The content, from the file into which the archive was written.
-    pub fn content(&self, archive: HostFile) -> Content {
-        Content::Part { file: archive, offset: self.offset, size: self.size, digest: self.digest }
+    /// The content, in the archive that was inside.
+    pub fn content(&self, archive: &Arc<PackageArchive>) -> Content {
+        Content::Archived { archive: archive.clone(), offset: self.offset, size: self.size, digest: self.digest }
     }
 }
 
@@ -164,6 +167,25 @@ impl PackageTarball {
             (None, Err(Problem::Refused(error))) => Err(error),
             (None, Ok(())) => reading.finish(),
         }
+    }
+}
+
+impl PackageTarball {
+    /// The package of these files, sorted by their paths. Where its package.json is another than `before`, its bytes are
+    /// given.
+    pub fn of_files(
+        mut files: Vec<PackageFile>,
+        package_json: Option<&[u8]>,
+        before: &Self,
+    ) -> Result<Self, TarballError> {
+        refuse_collisions(&files)?;
+        let (package_json, commands) = match package_json {
+            Some(bytes) => (Some(PackageJson::parse(bytes).map_err(TarballError::PackageJson)?), commands(bytes)),
+            None => (before.package_json.clone(), before.commands.clone()),
+        };
+        let of_commands: BTreeSet<&str> = commands.values().map(String::as_str).collect();
+        files.iter_mut().for_each(|file| file.executable |= of_commands.contains(file.path.as_str()));
+        Ok(Self { files, package_json, commands, archive_bytes: before.archive_bytes })
     }
 }
 
@@ -309,14 +331,13 @@ impl Reading {
     }
 
     fn finish(self) -> Result<PackageTarball, TarballError> {
-        let mut files: Vec<PackageFile> = self.files.into_values().collect();
-        refuse_collisions(&files)?;
-        let bytes = self.package_json;
-        let commands = bytes.as_deref().map(commands).unwrap_or_default();
-        let package_json = bytes.as_deref().map(PackageJson::parse).transpose().map_err(TarballError::PackageJson)?;
-        let of_commands: BTreeSet<&str> = commands.values().map(String::as_str).collect();
-        files.iter_mut().for_each(|file| file.executable |= of_commands.contains(file.path.as_str()));
-        Ok(PackageTarball { files, package_json, commands, archive_bytes: self.state.bytes.get() })
+        let empty = PackageTarball {
+            files: Vec::new(),
+            package_json: None,
+            commands: BTreeMap::new(),
+            archive_bytes: self.state.bytes.get(),
+        };
+        PackageTarball::of_files(self.files.into_values().collect(), self.package_json.as_deref(), &empty)
     }
 }
 
@@ -366,10 +387,8 @@ fn refuse_collisions(files: &[PackageFile]) -> Result<(), TarballError> {
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsStr;
-    use std::sync::Arc;
-
     use super::*;
+    use crate::layer::Scratch;
     use crate::path::HostPath;
 
     /// An entry with any name: `(name, type, mode, content)`.
@@ -485,21 +504,21 @@ mod tests {
     #[test]
     fn contents_are_packed_from_the_archive() {
         let folder = tempfile::tempdir().unwrap();
-        let dir = Arc::new(HostPath::new(folder.path()));
-        let archive = HostFile::new(&dir, OsStr::new("archive"), None);
-        let file = std::fs::File::create(archive.path()).unwrap();
+        let dir = HostPath::new(folder.path());
         let items = [("p/a", b'0', 0o644, &b"first"[..]), ("p/b", b'0', 0o644, b"second")];
-        let package = PackageTarball::read(&gzip(&tar(&items))[..], file, &TarballLimits::default()).unwrap();
+        let tarball = gzip(&tar(&items));
+        let package = PackageTarball::read(&tarball[..], io::sink(), &TarballLimits::default()).unwrap();
+        let path = dir.join("p.tgz");
+        std::fs::write(path.as_path(), &tarball).unwrap();
+        let archive = PackageArchive::new(path, Digest::of(&tarball), package.archive_bytes, &Scratch::new(&dir));
+        let archive = Arc::new(archive);
         for (file, (.., expected)) in package.files.iter().zip(items) {
-            let content = file.content(archive.clone());
+            let content = file.content(&archive);
             let mut bytes = Vec::new();
             crate::layer::piece::append_content(&content, 1, content.size(), &mut bytes).unwrap();
             assert_eq!(bytes, expected[1..]);
             assert_eq!(content.digest(), Digest::of(expected));
         }
-        std::fs::File::options().write(true).open(archive.path()).unwrap().set_len(600).unwrap();
-        let lost = package.files[1].content(archive);
-        assert!(crate::layer::piece::append_content(&lost, 0, lost.size(), &mut Vec::new()).is_err());
     }
 
     #[test]

@@ -110,14 +110,14 @@ fn content_size(entry: &Entry) -> u64 {
 pub(super) fn append_content(content: &Content, from: u64, to: u64, buffer: &mut Vec<u8>) -> Result<(), PackError> {
     match content {
         Content::Bytes(bytes) => buffer.extend_from_slice(&bytes[from as usize..to as usize]),
-        Content::Host { file, size, .. } => append_file(file, Some(*size), from, to, buffer)?,
-        Content::Part { file, offset, .. } => append_file(file, None, offset + from, offset + to, buffer)?,
+        Content::Host { file, size, .. } => append_file(file, *size, from, to, buffer)?,
+        Content::Archived { archive, offset, .. } => archive.read(offset + from, (to - from) as usize, buffer)?,
     }
     Ok(())
 }
 
-/// Reads a file from `from` to `to`. If it has a planned size, it must still have that, neither less nor more.
-fn append_file(host: &HostFile, size: Option<u64>, from: u64, to: u64, buffer: &mut Vec<u8>) -> Result<(), PackError> {
+/// Reads a file from `from` to `to`. It must still have the planned size, neither less nor more.
+fn append_file(host: &HostFile, size: u64, from: u64, to: u64, buffer: &mut Vec<u8>) -> Result<(), PackError> {
     if let Some(kept) = host.kept() {
         let part = kept.get(from as usize..to as usize).ok_or_else(|| PackError::Changed(host.path()))?;
         buffer.extend_from_slice(part);
@@ -127,7 +127,7 @@ fn append_file(host: &HostFile, size: Option<u64>, from: u64, to: u64, buffer: &
     let start = buffer.len();
     let wanted = (to - from) as usize;
     // One byte more than planned shows a file that has grown.
-    let asked = if Some(to) == size { wanted + 1 } else { wanted };
+    let asked = if to == size { wanted + 1 } else { wanted };
     buffer.resize(start + asked, 0);
     let mut read = 0;
     while read < asked {

@@ -3,6 +3,7 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::PackageArchive;
 use crate::digest::Digest;
 use crate::host::HostError;
 use crate::path::{HostPath, ImagePath};
@@ -67,13 +68,13 @@ pub enum Content {
         /// The digest of its content when it was looked at.
         digest: Digest,
     },
-    /// A part of a file of this disk, such as an archive in which every content lies in one piece.
-    Part {
-        /// The file.
-        file: HostFile,
+    /// A part of the archive inside a package's tarball.
+    Archived {
+        /// The archive.
+        archive: Arc<PackageArchive>,
         /// Where the content starts in it.
         offset: u64,
-        /// How many bytes it has. If the file is shorter when it is read, packing fails.
+        /// How many bytes it has.
         size: u64,
         /// The digest of these bytes.
         digest: Digest,
@@ -86,7 +87,7 @@ impl Content {
     /// How many bytes.
     pub fn size(&self) -> u64 {
         match self {
-            Self::Host { size, .. } | Self::Part { size, .. } => *size,
+            Self::Host { size, .. } | Self::Archived { size, .. } => *size,
             Self::Bytes(bytes) => bytes.len() as u64,
         }
     }
@@ -94,7 +95,7 @@ impl Content {
     /// The digest of the bytes.
     pub fn digest(&self) -> Digest {
         match self {
-            Self::Host { digest, .. } | Self::Part { digest, .. } => *digest,
+            Self::Host { digest, .. } | Self::Archived { digest, .. } => *digest,
             Self::Bytes(bytes) => Digest::of(bytes),
         }
     }

@@ -44,7 +44,7 @@ pub(super) enum Expected {
 impl Wanted {
     fn new(package: &LockedPackage, client: &NpmClient) -> Result<Self, NpmRegistryError> {
         let options = &client.0.options;
-        let location = locate(package, &options.settings, options.mirror.as_ref())?;
+        let location = locate(package, &options.settings, options.mirror.as_ref(), options.project.as_ref())?;
         let label = package.label();
         let (expected, key) = match &package.checksum {
             Some(Checksum::Tarball(integrity)) => (Expected::Integrity(integrity.clone()), integrity.to_string()),
@@ -76,26 +76,49 @@ impl Wanted {
 }
 
 impl NpmClient {
+    /// A name for the tarball of a package, which stays the same as long as the lockfile says the same of it.
+    pub fn name(&self, package: &LockedPackage) -> Result<String, NpmRegistryError> {
+        Ok(Wanted::new(package, self)?.fact)
+    }
+
+    /// Removes the tarball of a package from the store.
+    pub fn forget(&self, package: &LockedPackage, store: &Store) -> Result<(), NpmRegistryError> {
+        let wanted = Wanted::new(package, self)?;
+        if let Some(descriptor) = wanted.known(store)? {
+            store.forget(&descriptor.digest, &wanted.fact)?;
+        }
+        Ok(())
+    }
+
     /// The tarballs of `packages`, in their order. What the store lacks is fetched, many at a time; the first failure
-    /// ends the others.
+    /// ends the others. `arrived` is told each as soon as it is there, with its position among `packages`: the first of
+    /// those that share it.
     pub async fn fetch_all<'a>(
         &self,
         packages: impl IntoIterator<Item = &'a LockedPackage>,
         store: &Store,
         progress: &dyn Progress,
         cancellation: &Cancellation,
+        arrived: &(dyn Fn(usize, &Tarball) + Sync),
     ) -> Result<Vec<Tarball>, NpmRegistryError> {
         // Instances that differ in their peers only have one tarball.
         let mut distinct: HashMap<String, usize> = HashMap::new();
         let (mut wanted, mut places) = (Vec::new(), Vec::new());
+        let mut positions: Vec<usize> = Vec::new();
         for package in packages {
             let each = Wanted::new(package, self)?;
             places.push(*distinct.entry(each.fact.clone()).or_insert_with(|| {
                 wanted.push(each);
+                positions.push(places.len());
                 wanted.len() - 1
             }));
         }
         let (wanted, mut found) = in_store(wanted, store.clone()).await?;
+        for (at, descriptor) in found.iter().enumerate() {
+            if let Some(descriptor) = descriptor {
+                arrived(positions[at], &wanted[at].tarball(descriptor.clone()));
+            }
+        }
         let missing: Vec<usize> = (0..wanted.len()).filter(|at| found[*at].is_none()).collect();
         if let Some(first) = missing.first() {
             let is_local = matches!(self.0.options.mirror, Some(Mirror::Directory(_)));
@@ -106,6 +129,7 @@ impl NpmClient {
             progress.step(&format!("fetching {} of {} packages", missing.len(), wanted.len()));
             let task = progress.count("packages", missing.len() as u64);
             let fetched = |at: usize, descriptor: Descriptor| {
+                arrived(positions[at], &wanted[at].tarball(descriptor.clone()));
                 found[at] = Some(descriptor);
                 task.advance(1);
             };

@@ -49,10 +49,10 @@ pub enum Mirror {
 }
 
 impl Mirror {
-    /// Reads the address of a registry, or else a path.
-    pub fn parse(text: &str) -> Result<Self, NpmRegistryError> {
+    /// Reads the address of a registry, or else a path relative to `dir`.
+    pub fn parse(text: &str, dir: &HostPath) -> Result<Self, NpmRegistryError> {
         if !text.contains("://") {
-            return Ok(Self::Directory(HostPath::new(text)));
+            return Ok(Self::Directory(dir.join(text)));
         }
         NpmSettings::default().address(text, "mirror").map(Self::Registry)
     }
@@ -67,6 +67,8 @@ pub struct NpmClientOptions {
     pub mirror: Option<Mirror>,
     /// Whether only the store, or a mirror that is a directory, may be asked.
     pub offline: bool,
+    /// The root of the workspace, in which tarballs may lie (`file:`).
+    pub project: Option<HostPath>,
     /// How many tarballs are fetched at a time.
     pub concurrency: usize,
     /// The most bytes a tarball may have.
@@ -85,6 +87,7 @@ impl Default for NpmClientOptions {
             settings: NpmSettings::default(),
             mirror: None,
             offline: false,
+            project: None,
             concurrency: 16,
             size_limit: 512 << 20,
             retry: RetryPolicy::default(),

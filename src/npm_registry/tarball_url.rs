@@ -30,12 +30,17 @@ impl Location {
     }
 }
 
-/// Where the tarball of `package` lies.
+/// Where the tarball of `package` lies, whose workspace is `project`.
 pub(super) fn locate(
     package: &LockedPackage,
     settings: &NpmSettings,
     mirror: Option<&Mirror>,
+    project: Option<&HostPath>,
 ) -> Result<Location, NpmRegistryError> {
+    if let (Source::File(path), Some(project)) = (&package.source, project) {
+        let dir = path.as_path().parent().map_or(project.clone(), |dir| project.join(dir));
+        return Ok(Location::Directory(dir, vec![path.name()]));
+    }
     let stated = stated_address(package)?;
     match mirror {
         Some(Mirror::Directory(directory)) => {
@@ -191,7 +196,7 @@ mod tests {
     }
 
     fn url(npmrc: &str, package: &LockedPackage) -> String {
-        match locate(package, &settings(npmrc), None) {
+        match locate(package, &settings(npmrc), None, None) {
             Ok(Location::Url(url)) => url.into(),
             other => format!("{other:?}"),
         }
@@ -254,7 +259,8 @@ mod tests {
     fn mirrors() {
         let find = |name: &str, mirror: &str| {
             let package = package(name, "1.0.0", Source::Registry { tarball: Some("https://h/x/-/x.tgz".into()) });
-            locate(&package, &NpmSettings::default(), Some(&Mirror::parse(mirror).unwrap())).unwrap()
+            locate(&package, &NpmSettings::default(), Some(&Mirror::parse(mirror, &HostPath::new("")).unwrap()), None)
+                .unwrap()
         };
         let directory = HostPath::new("/m");
         assert_eq!(find("a", "/m"), Location::Directory(directory.clone(), vec!["a-1.0.0.tgz".into()]));
@@ -283,7 +289,7 @@ mod tests {
             ("", registry(), "not a package's name and version: `@1`"),
         ];
         for (name, source, expected) in table {
-            let said = match locate(&package(name, "1", source), &NpmSettings::default(), None) {
+            let said = match locate(&package(name, "1", source), &NpmSettings::default(), None, None) {
                 Ok(Location::Url(url)) => url.to_string(),
                 Ok(other) => format!("{other:?}"),
                 Err(error) => error.to_string(),

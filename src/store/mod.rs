@@ -209,7 +209,26 @@ impl Store {
         self.write_named(&self.dir.join("facts").join(name), &[bytes, digest.as_bytes()])
     }
 
-    fn blob_path(&self, digest: &Digest) -> HostPath {
+    /// The directory for files that no run needs after it has ended.
+    pub fn scratch_dir(&self) -> HostPath {
+        self.dir.join("tmp")
+    }
+
+    /// Removes a blob that turned out to be of no use, and a fact.
+    pub fn forget(&self, digest: &Digest, fact: &str) -> Result<(), StoreError> {
+        for path in [self.blob_path(digest), self.dir.join("facts").join(fact)] {
+            match fs::remove_file(&path) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(StoreError::new("remove", &path, source));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The file in which a blob lies if the store has it.
+    pub fn blob_path(&self, digest: &Digest) -> HostPath {
         self.dir.join("blobs/sha256").join(digest.hex())
     }
 }

@@ -44,6 +44,8 @@ pub struct PackageJson {
     pub os: Vec<String>,
     /// `cpu`, in Node's words
     pub cpu: Vec<String>,
+    /// `libc`: `glibc`, `musl`
+    pub libc: Vec<String>,
     /// The files that `exports`, `module`, `browser` (as a text) and `types` name
     pub exported_files: Vec<String>,
     /// Whether `types`, `typings` or `exports` say that other packages import this one
@@ -101,6 +103,7 @@ impl PackageJson {
             files: fields.get("files").filter(|files| files.is_array()).map(|files| texts(Some(files))),
             os: texts(fields.get("os")),
             cpu: texts(fields.get("cpu")),
+            libc: texts(fields.get("libc")),
             is_library: ["types", "typings", "exports"].iter().any(|field| fields.contains_key(*field)),
             exported_files,
         }
@@ -115,10 +118,13 @@ impl PackageJson {
         }
     }
 
-    /// Whether the package may be used where Node says `process.platform` and `process.arch` are these.
-    /// Source: npm's `package.json` documentation, fields `os` and `cpu`: a list of names, `!name` forbids.
-    pub fn runs_on(&self, os: &str, cpu: &str) -> bool {
-        list_allows(&self.os, os) && list_allows(&self.cpu, cpu)
+    /// Whether the package may be used where Node says `process.platform` and `process.arch` are these. A C library
+    /// nobody knows (`None`) is no reason against it.
+    /// Source: npm's `package.json` documentation, fields `os`, `cpu` and `libc`: a list of names, `!name` forbids.
+    pub fn runs_on(&self, os: &str, cpu: &str, libc: Option<&str>) -> bool {
+        list_allows(&self.os, os)
+            && list_allows(&self.cpu, cpu)
+            && libc.is_none_or(|libc| list_allows(&self.libc, libc))
     }
 }
 
@@ -199,9 +205,15 @@ mod tests {
             ("another processor", r#"{"os":["linux"],"cpu":["arm64"]}"#, false),
             ("forbidden", r#"{"os":["!linux"]}"#, false),
             ("another one forbidden", r#"{"os":["!win32"]}"#, true),
+            ("another C library", r#"{"libc":["glibc"]}"#, false),
+            ("this C library", r#"{"libc":"musl"}"#, true),
         ];
         for (comment, json, expected) in table {
-            assert_eq!(PackageJson::parse(json.as_bytes()).unwrap().runs_on("linux", "x64"), expected, "{comment}");
+            assert_eq!(
+                PackageJson::parse(json.as_bytes()).unwrap().runs_on("linux", "x64", Some("musl")),
+                expected,
+                "{comment}"
+            );
         }
     }
 }

@@ -1,0 +1,280 @@
+//! The tarballs of a lockfile: fetched where the store lacks them, read once, remembered.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, BufReader};
+use std::sync::{Arc, mpsc};
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use tokio::task::block_in_place;
+
+use super::LockedError;
+use crate::build::{BuildError, Context};
+use crate::config::Settings;
+use crate::digest::Digest;
+use crate::host::HostError;
+use crate::layer::{Content, Kind, LayerPlan, PackageArchive, PackageFile, PackageTarball, Scratch, TarballLimits};
+use crate::manifest::Descriptor;
+use crate::npm_registry::{Mirror, NpmClient, NpmClientOptions, NpmSettings, TARBALL_MEDIA_TYPE, Tarball};
+use crate::store::{Store, StoreError};
+use crate::workspace::lockfiles::LockedPackage;
+use crate::workspace::{PackageJson, PackageManager, Workspace};
+
+/// How much of a tarball is read at a time.
+const STEP: usize = 256 << 10;
+
+/// The client of the registries, and what contents are read from.
+pub(super) struct Tarballs {
+    client: NpmClient,
+    scratch: Arc<Scratch>,
+}
+
+/// A tarball that was read.
+pub(super) struct ReadTarball {
+    /// What is in it.
+    pub package: PackageTarball,
+    /// Its package.json; one with the lockfile's name and version where it has none.
+    pub package_json: Arc<PackageJson>,
+    /// Where its contents come from.
+    pub archive: Arc<PackageArchive>,
+    /// The contents of files that are not as they were published.
+    patched: BTreeMap<String, Vec<u8>>,
+    descriptor: Descriptor,
+    is_verified: bool,
+}
+
+impl ReadTarball {
+    /// The same with files that are patched.
+    pub fn changed(&self, package: PackageTarball, patched: BTreeMap<String, Vec<u8>>) -> Self {
+        let package_json = package.package_json.clone().map_or(self.package_json.clone(), Arc::new);
+        let (archive, descriptor, is_verified) = (self.archive.clone(), self.descriptor.clone(), self.is_verified);
+        Self { package, package_json, archive, patched, descriptor, is_verified }
+    }
+
+    /// The content of one of its files.
+    pub fn content(&self, file: &PackageFile) -> Content {
+        match self.patched.get(&file.path) {
+            Some(bytes) => Content::Bytes(bytes.clone()),
+            None => file.content(&self.archive),
+        }
+    }
+}
+
+/// What is remembered of a tarball, under the name that its locked hash gives it.
+#[derive(Serialize, Deserialize)]
+struct Remembered {
+    digest: Digest,
+    size: u64,
+    is_verified: bool,
+    package: PackageTarball,
+}
+
+impl Tarballs {
+    pub fn new(
+        workspace: &Workspace,
+        manager: PackageManager,
+        settings: &Settings,
+        context: &Context,
+    ) -> Result<Self, BuildError> {
+        let npm = &context.npm;
+        let registries = NpmSettings::read(manager, &workspace.root, npm.home.as_ref(), &npm.variables)?;
+        for warning in registries.warnings() {
+            context.progress.warn(warning);
+        }
+        let mirror = match (&npm.mirror, &settings.npm_mirror) {
+            (Some(typed), _) => Some(typed.clone()),
+            (None, Some(configured)) => Some(Mirror::parse(configured, &workspace.root)?),
+            (None, None) => None,
+        };
+        let client = NpmClient::new(NpmClientOptions {
+            settings: registries,
+            mirror,
+            offline: npm.offline,
+            project: Some(workspace.root.clone()),
+            ..NpmClientOptions::default()
+        })?;
+        Ok(Self { client, scratch: Scratch::new(&context.store.scratch_dir()) })
+    }
+
+    /// The tarballs of these packages, in their order.
+    pub async fn read_all(
+        &self,
+        packages: &[&LockedPackage],
+        context: &Context,
+    ) -> Result<Vec<Arc<ReadTarball>>, BuildError> {
+        let names = packages.iter().map(|package| self.client.name(package)).collect::<Result<Vec<_>, _>>()?;
+        // Instances that differ in their peers only have one tarball.
+        let mut distinct: BTreeMap<&str, &LockedPackage> = BTreeMap::new();
+        distinct.extend(names.iter().map(String::as_str).zip(packages.iter().copied()));
+        let mut known: BTreeMap<&str, Remembered> = block_in_place(|| {
+            let recalled = distinct.par_iter().map(|(name, _)| Ok(recall(name, &context.store)?.map(|it| (*name, it))));
+            Ok::<_, StoreError>(recalled.collect::<Result<Vec<_>, StoreError>>()?.into_iter().flatten().collect())
+        })?;
+        let missing: Vec<(&str, &LockedPackage)> =
+            distinct.iter().filter(|(name, _)| !known.contains_key(**name)).map(|(name, it)| (*name, *it)).collect();
+        known.extend(self.fetch_and_read(&missing, context).await?);
+        let mut read: BTreeMap<&str, Arc<ReadTarball>> = BTreeMap::new();
+        for (name, remembered) in known {
+            if let Some(package) = distinct.get(name) {
+                read.insert(name, Arc::new(self.read_tarball(package, remembered, &context.store)));
+            }
+        }
+        warn_of_unverified(&distinct, &read, context);
+        Ok(names.iter().filter_map(|name| read.get(name.as_str()).cloned()).collect())
+    }
+
+    fn read_tarball(&self, package: &LockedPackage, remembered: Remembered, store: &Store) -> ReadTarball {
+        let Remembered { digest, size, is_verified, package: read } = remembered;
+        let nameless = || PackageJson {
+            name: Some(package.name.clone()),
+            version: package.version.clone(),
+            ..PackageJson::default()
+        };
+        let archive = PackageArchive::new(store.blob_path(&digest), digest, read.archive_bytes, &self.scratch);
+        ReadTarball {
+            package_json: Arc::new(read.package_json.clone().unwrap_or_else(nameless)),
+            archive: Arc::new(archive),
+            patched: BTreeMap::new(),
+            descriptor: Descriptor::new(TARBALL_MEDIA_TYPE, digest, size),
+            is_verified,
+            package: read,
+        }
+    }
+
+    /// Fetches what is not remembered, and reads each tarball as soon as it is there.
+    async fn fetch_and_read<'a>(
+        &self,
+        missing: &[(&'a str, &LockedPackage)],
+        context: &Context,
+    ) -> Result<BTreeMap<&'a str, Remembered>, BuildError> {
+        let (sender, receiver) = mpsc::channel();
+        let store = &context.store;
+        let arrived = |at: usize, tarball: &Tarball| {
+            let (sender, store, tarball) = (sender.clone(), store.clone(), tarball.clone());
+            let name = missing[at].0.to_owned();
+            // Who waits for it may have ended.
+            rayon::spawn(move || _ = sender.send((at, read(&name, &tarball, &store))));
+        };
+        let packages = missing.iter().map(|(_, package)| *package);
+        self.client.fetch_all(packages, store, &*context.progress, &context.cancellation, &arrived).await?;
+        drop(sender);
+        let mut found = BTreeMap::new();
+        for (at, remembered) in block_in_place(|| receiver.iter().collect::<Vec<_>>()) {
+            let (name, package) = missing[at];
+            let remembered = match remembered {
+                Ok(remembered) => remembered,
+                Err(error) => {
+                    self.client.forget(package, store)?;
+                    return Err(error.of(package));
+                }
+            };
+            found.insert(name, remembered);
+        }
+        Ok(found)
+    }
+
+    /// Has the tarballs in the store that are needed to pack these layers.
+    pub async fn ensure<'a>(
+        &self,
+        layers: impl Iterator<Item = &LayerPlan>,
+        tarballs: impl Iterator<Item = (&'a LockedPackage, &'a ReadTarball)>,
+        context: &Context,
+    ) -> Result<(), BuildError> {
+        let entries = layers.flat_map(|layer| &layer.fragments).flat_map(|fragment| fragment.tree.iter());
+        let needed: BTreeSet<Digest> = entries
+            .filter_map(|(_, entry)| match &entry.kind {
+                Kind::File(Content::Archived { archive, .. }) => Some(archive.digest()),
+                _ => None,
+            })
+            .collect();
+        self.have(tarballs.filter(|(_, tarball)| needed.contains(&tarball.descriptor.digest)), context).await
+    }
+
+    /// Fetches again what is not in the store any more.
+    pub async fn have<'a>(
+        &self,
+        tarballs: impl Iterator<Item = (&'a LockedPackage, &'a ReadTarball)>,
+        context: &Context,
+    ) -> Result<(), BuildError> {
+        let needed: BTreeMap<Digest, (&LockedPackage, &ReadTarball)> =
+            tarballs.map(|(package, tarball)| (tarball.descriptor.digest, (package, tarball))).collect();
+        let is_lost = |(package, tarball): &(&'a LockedPackage, &ReadTarball)| {
+            let found = context.store.intact_blob(&tarball.descriptor)?;
+            Ok::<_, StoreError>(found.is_none().then_some((*package, tarball.descriptor.digest)))
+        };
+        let lost = block_in_place(|| needed.par_iter().map(|(_, each)| is_lost(each)).collect::<Result<Vec<_>, _>>())?;
+        let (lost, digests): (Vec<&LockedPackage>, Vec<Digest>) = lost.into_iter().flatten().unzip();
+        let fetched =
+            self.client.fetch_all(lost, &context.store, &*context.progress, &context.cancellation, &|_, _| ()).await?;
+        for (expected, fetched) in digests.into_iter().zip(fetched) {
+            let actual = fetched.descriptor.digest;
+            if actual != expected {
+                return Err(StoreError::Digest { expected, actual }.into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Says once how many packages came without anything to check them by.
+fn warn_of_unverified(
+    packages: &BTreeMap<&str, &LockedPackage>,
+    read: &BTreeMap<&str, Arc<ReadTarball>>,
+    context: &Context,
+) {
+    let unverified = || read.iter().filter(|(_, tarball)| !tarball.is_verified);
+    let first = unverified().filter_map(|(name, _)| packages.get(name)).map(|package| package.label()).min();
+    if let Some(first) = first {
+        context.progress.warn(&format!(
+            "the lockfile has the hash of archives that yarn compressed, with which tarballs cannot be checked; {} \
+             packages are as the registry gave them, such as `{first}`",
+            unverified().count()
+        ));
+    }
+}
+
+/// Why a tarball cannot be read.
+enum ReadError {
+    Store(StoreError),
+    Host(HostError),
+    Tarball(crate::layer::TarballError),
+}
+
+impl ReadError {
+    fn of(self, package: &LockedPackage) -> BuildError {
+        match self {
+            Self::Store(error) => error.into(),
+            Self::Host(error) => crate::layer::PackError::Read(error).into(),
+            Self::Tarball(source) => LockedError::Tarball { package: package.label(), source }.into(),
+        }
+    }
+}
+
+/// Reads a tarball of the store, and remembers what is in it.
+fn read(name: &str, tarball: &Tarball, store: &Store) -> Result<Remembered, ReadError> {
+    let path = store.blob_path(&tarball.descriptor.digest);
+    let file = File::open(path.as_path())
+        .map_err(|source| ReadError::Host(HostError::new("read the package's tarball", &path, source)))?;
+    let limits = TarballLimits::default();
+    let package =
+        PackageTarball::read(BufReader::with_capacity(STEP, file), io::sink(), &limits).map_err(ReadError::Tarball)?;
+    let Tarball { descriptor, is_verified } = tarball;
+    let remembered =
+        Remembered { digest: descriptor.digest, size: descriptor.size, is_verified: *is_verified, package };
+    if let Ok(bytes) = postcard::to_allocvec(&remembered) {
+        store.put_fact(&fact(name), &bytes).map_err(ReadError::Store)?;
+    }
+    Ok(remembered)
+}
+
+/// What is remembered of the tarball of this name.
+fn recall(name: &str, store: &Store) -> Result<Option<Remembered>, StoreError> {
+    let bytes = store.fact(&fact(name))?;
+    Ok(bytes.and_then(|bytes| postcard::from_bytes(&bytes).ok()))
+}
+
+/// The number changes when the shape of what is remembered does, or what reading makes of a tarball.
+fn fact(name: &str) -> String {
+    format!("package-1-{name}")
+}

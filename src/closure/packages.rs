@@ -1,0 +1,58 @@
+use std::sync::Arc;
+
+use super::{ClosureError, EdgeKind, NodePlatform};
+use crate::host::StatIndex;
+use crate::workspace::{PackageJson, Workspace, WorkspacePath};
+
+/// The packages under the `node_modules` directories of a workspace: those that lie on the disk, or those that would if the
+/// lockfile were installed.
+pub trait Packages: Sync {
+    /// The workspace they belong to.
+    fn workspace(&self) -> &Workspace;
+
+    /// What is known of the workspace's files.
+    fn index(&self) -> &StatIndex;
+
+    /// Finds the package `name` as code in `from_dir` (a real directory, not one reached by a link) would: in the
+    /// `node_modules` of that directory, then of each directory above, up to the workspace's root. `from` names who asks.
+    ///
+    /// Source: Node's documentation, "Modules: CommonJS modules", LOAD_NODE_MODULES and NODE_MODULES_PATHS.
+    fn resolve(
+        &self,
+        name: &str,
+        from_dir: &WorkspacePath,
+        from: &str,
+    ) -> Result<Option<ResolvedPackage>, ClosureError>;
+
+    /// The package.json of the package or member in `dir`; an empty one where it has none, as Node allows.
+    fn package_json(&self, dir: &WorkspacePath) -> Result<Arc<PackageJson>, ClosureError>;
+
+    /// What the package or member in `dir` needs in production, sorted by kind, then by name.
+    fn edges(&self, dir: &WorkspacePath) -> Result<Vec<ProductionEdge>, ClosureError>;
+
+    /// Whether the package in `dir` is made for a platform.
+    fn runs_on(&self, dir: &WorkspacePath, platform: &NodePlatform) -> Result<bool, ClosureError> {
+        let package_json = self.package_json(dir)?;
+        Ok(package_json.runs_on(&platform.os, &platform.cpu, platform.libc.as_deref()))
+    }
+}
+
+/// Where a package was found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResolvedPackage {
+    /// The place under `node_modules` at which Node meets it.
+    pub found_at: WorkspacePath,
+    /// The directory in which it really lies: the same, or where the link leads.
+    pub dir: WorkspacePath,
+}
+
+/// A dependency that counts in production.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ProductionEdge {
+    /// By which field of package.json.
+    pub kind: EdgeKind,
+    /// The name under which code imports it.
+    pub name: String,
+    /// The version range or specifier.
+    pub wanted: String,
+}

@@ -1,0 +1,203 @@
+//! Where the contents of packages come from that nobody installed: the archive inside a tarball, taken out when the first
+//! content is packed.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::PackError;
+use crate::digest::Digest;
+use crate::host::HostError;
+use crate::path::HostPath;
+
+/// How much is inflated at a time.
+const STEP: usize = 256 << 10;
+
+/// The first bytes of a gzip stream. npm takes plain archives too.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// A file without a name that holds the archives of a run, one behind the other. It is made when the first one needs it,
+/// and gone when the run ends, however that is.
+pub struct Scratch {
+    dir: HostPath,
+    file: Mutex<Option<(Arc<File>, u64)>>,
+}
+
+impl fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scratch").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+impl Scratch {
+    /// A scratch file that will lie in `dir`.
+    pub fn new(dir: &HostPath) -> Arc<Self> {
+        Arc::new(Self { dir: dir.clone(), file: Mutex::default() })
+    }
+
+    /// Room for so many bytes: the file, and where they start.
+    fn reserve(&self, bytes: u64) -> Result<(Arc<File>, u64), PackError> {
+        let mut slot = self.file.lock().unwrap_or_else(PoisonError::into_inner);
+        let (file, end) = match slot.take() {
+            Some(known) => known,
+            None => (Arc::new(tempfile::tempfile_in(self.dir.as_path()).map_err(|error| self.failed(error))?), 0),
+        };
+        *slot = Some((file.clone(), end + bytes));
+        Ok((file, end))
+    }
+
+    fn failed(&self, source: io::Error) -> PackError {
+        PackError::Read(HostError::new("write to", &self.dir, source))
+    }
+}
+
+/// The archive inside a package's tarball, of which [`PackageTarball`](super::PackageTarball) says what lies where.
+pub struct PackageArchive {
+    tarball: HostPath,
+    digest: Digest,
+    bytes: u64,
+    scratch: Arc<Scratch>,
+    /// The scratch file and where the archive starts in it, once it was taken out.
+    inflated: Mutex<Option<(Arc<File>, u64)>>,
+}
+
+impl fmt::Debug for PackageArchive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PackageArchive").field("tarball", &self.tarball).finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for PackageArchive {
+    fn eq(&self, other: &Self) -> bool {
+        self.digest == other.digest
+    }
+}
+
+impl Eq for PackageArchive {}
+
+impl PackageArchive {
+    /// The archive of so many bytes inside the tarball with this digest, which lies or will lie in a file.
+    pub fn new(tarball: HostPath, digest: Digest, bytes: u64, scratch: &Arc<Scratch>) -> Self {
+        Self { tarball, digest, bytes, scratch: scratch.clone(), inflated: Mutex::default() }
+    }
+
+    /// The digest of the tarball.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Reads a part of the archive to the end of `buffer`.
+    pub fn read(&self, offset: u64, size: usize, buffer: &mut Vec<u8>) -> Result<(), PackError> {
+        let (file, start) = self.inflated()?;
+        let at = buffer.len();
+        buffer.resize(at + size, 0);
+        file.read_exact_at(&mut buffer[at..], start + offset).map_err(|error| self.failed(error))
+    }
+
+    fn inflated(&self) -> Result<(Arc<File>, u64), PackError> {
+        // Who comes second waits, and does not do it again.
+        let mut inflated = self.inflated.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((file, start)) = &*inflated {
+            return Ok((file.clone(), *start));
+        }
+        let (file, start) = self.scratch.reserve(self.bytes)?;
+        let mut end = start;
+        self.inflate(|bytes| {
+            if end + bytes.len() as u64 > start + self.bytes {
+                return Err(PackError::Changed(self.tarball.clone()));
+            }
+            file.write_all_at(bytes, end).map_err(|error| self.scratch.failed(error))?;
+            end += bytes.len() as u64;
+            Ok(())
+        })?;
+        if end != start + self.bytes {
+            return Err(PackError::Changed(self.tarball.clone()));
+        }
+        *inflated = Some((file.clone(), start));
+        Ok((file, start))
+    }
+
+    fn inflate(&self, mut take: impl FnMut(&[u8]) -> Result<(), PackError>) -> Result<(), PackError> {
+        let file = File::open(self.tarball.as_path()).map_err(|error| self.failed(error))?;
+        let mut tarball = BufReader::with_capacity(STEP, file);
+        let is_gzip = io::BufRead::fill_buf(&mut tarball).map_err(|error| self.failed(error))?.starts_with(&GZIP);
+        let mut archive: Box<dyn Read> = match is_gzip {
+            true => Box::new(flate2::bufread::MultiGzDecoder::new(tarball)),
+            false => Box::new(tarball),
+        };
+        let mut step = vec![0; STEP.min(usize::try_from(self.bytes).unwrap_or(STEP).max(1))];
+        loop {
+            match archive.read(&mut step) {
+                Ok(0) => return Ok(()),
+                Ok(count) => take(&step[..count])?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.failed(error)),
+            }
+        }
+    }
+
+    fn failed(&self, source: io::Error) -> PackError {
+        PackError::Read(HostError::new("read the package's tarball", &self.tarball, source))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::io::Write as _;
+
+    use super::*;
+
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut writer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        writer.write_all(bytes).unwrap();
+        writer.finish().unwrap()
+    }
+
+    #[test]
+    fn parts_of_many_archives_are_read_in_any_order() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = HostPath::new(dir.path());
+        let scratch = Scratch::new(&dir);
+        let archives: Vec<(Vec<u8>, PackageArchive)> = (0..5_u8)
+            .map(|number| {
+                let bytes: Vec<u8> = (0..300_000_u32).map(|at| (at % 251) as u8 ^ number).collect();
+                let tarball = if number == 4 { bytes.clone() } else { gzip(&bytes) };
+                let path = dir.join(number.to_string());
+                fs::write(path.as_path(), &tarball).unwrap();
+                let archive = PackageArchive::new(path, Digest::of(&tarball), bytes.len() as u64, &scratch);
+                (bytes, archive)
+            })
+            .collect();
+        for (offset, size) in [(299_000, 1000), (0, 1), (0, 300_000), (70_000, 65_536)] {
+            std::thread::scope(|threads| {
+                for (bytes, archive) in &archives {
+                    threads.spawn(move || {
+                        let mut read = vec![7];
+                        archive.read(offset, size, &mut read).unwrap();
+                        assert!(read[1..] == bytes[offset as usize..offset as usize + size]);
+                    });
+                }
+            });
+        }
+        assert_eq!(fs::read_dir(dir.as_path()).unwrap().count(), 5, "the scratch file has no name");
+    }
+
+    #[test]
+    fn a_tarball_that_changed_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = HostPath::new(dir.path()).join("a.tgz");
+        let scratch = Scratch::new(&HostPath::new(dir.path()));
+        let read = |bytes: u64| {
+            PackageArchive::new(path.clone(), Digest::of(b""), bytes, &scratch).read(0, 1, &mut Vec::new())
+        };
+        fs::write(path.as_path(), gzip(b"content")).unwrap();
+        assert!(read(7).is_ok());
+        assert!(matches!(read(6), Err(PackError::Changed(_))));
+        assert!(matches!(read(8), Err(PackError::Changed(_))));
+        fs::write(path.as_path(), &gzip(b"content")[..12]).unwrap();
+        assert!(matches!(read(7), Err(PackError::Read(_))));
+    }
+}
