@@ -39,7 +39,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("report", &["build", "closure", "image", "layer"]),
     // The edges. They do not name each other, but what moves blobs may name the store.
     ("environment", &["path", "registry"]),
-    ("npm_registry", &["cancel", "digest", "host", "http", "manifest", "path", "progress", "store", "workspace"]),
+    (
+        "npm_registry",
+        &["cancel", "digest", "host", "http", "layer", "manifest", "path", "progress", "store", "workspace"],
+    ),
     ("registry", &["digest", "http", "manifest", "store"]),
     ("layout", &["digest", "manifest", "path", "store"]),
     ("store", &["digest", "layer", "manifest", "path"]),

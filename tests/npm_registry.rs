@@ -446,7 +446,8 @@ fn what_yarn_did_not_hash_is_told_and_found_again() {
     let server = Misbehaving::start(|_| Answer::new(200).body("abc"));
     let locked = |hash: char| LockedPackage {
         checksum: Some(Checksum::YarnCache(YarnCacheChecksum {
-            cache_key: "10c0".into(),
+            // A level whose archives are not made again.
+            cache_key: "10c5".into(),
             sha512: String::from(hash).repeat(128),
         })),
         ..from_registry()
@@ -463,6 +464,44 @@ fn what_yarn_did_not_hash_is_told_and_found_again() {
         matches!(verified, NpmRegistryError::Offline { .. }),
         "what nobody checked counts for no hash: {verified:?}"
     );
+}
+
+/// A plain tar of one file.
+fn tar_of(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut header = tar::Header::new_ustar();
+    header.set_mode(0o644);
+    header.set_size(content.len() as u64);
+    let mut tar = tar::Builder::new(Vec::new());
+    tar.append_data(&mut header, name, content).unwrap();
+    tar.into_inner().unwrap()
+}
+
+#[test]
+fn what_yarn_locked_is_its_archive_of_the_tarball() {
+    // Written by yarn 4.18.1 for a tarball of this one file.
+    const SHA512: &str = "5286e032eb2a556faf0d9a4bde7572f6c896bc22873533ec902e5d79734d3b6ea3767696dffa5308a1c7a9a8b5da63fe71d14bea0d4dc519669536e52bcf07bc";
+    let manifest = br#"{"name":"@s/abc","version":"1.0.0"}"#;
+    let right = tar_of("package/package.json", manifest);
+    let wrong = tar_of("package/package.json", br#"{"name":"@s/abc","version":"6.6.6"}"#);
+    let answers = Mutex::new(vec![b"abc".to_vec(), right, wrong]);
+    let server = Misbehaving::start(move |_| Answer::new(200).body(answers.lock().unwrap().pop().unwrap_or_default()));
+    let archive = YarnCacheChecksum { cache_key: "10c0".into(), sha512: SHA512.into() };
+    let locked = [LockedPackage { checksum: Some(Checksum::YarnCache(archive)), ..from_registry() }];
+    let mut project = registry_at(&server);
+    let error = project.fetch(&locked).unwrap_err();
+    let NpmRegistryError::WrongIntegrity { expected, actual, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(expected, &format!("10c0/{SHA512}"));
+    assert!(actual.starts_with("10c0/") && actual != expected, "{actual}");
+
+    let tarballs = project.fetch(&locked).unwrap();
+    assert!(tarballs[0].is_verified);
+    project.options.offline = true;
+    assert_eq!(project.fetch(&locked).unwrap(), tarballs, "what was checked once is known");
+
+    let another = registry_at(&server);
+    let error = another.fetch(&locked).unwrap_err();
+    assert!(matches!(error, NpmRegistryError::Unverifiable { .. }), "{error:?}");
+    assert!(error.to_string().contains("`@s/abc@1.0.0` is not what the lockfile has"), "{error}");
 }
 
 #[test]

@@ -14,6 +14,7 @@
 //! case only) is refused here.
 
 mod stream;
+mod yarn_archive;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::io::{self, BufRead, Read, Write};
@@ -22,7 +23,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use self::stream::{Compressed, Inflated, State, Stop};
+use self::stream::{Inflated, State, Stop, uncompressed};
+pub use self::yarn_archive::YarnCompression;
 use super::{Content, PackageArchive};
 use crate::digest::{Digest, Hasher};
 use crate::workspace::{PackageJson, commands};
@@ -31,9 +33,6 @@ use crate::workspace::{PackageJson, commands};
 const PACKAGE_JSON_LIMIT: u64 = 16 << 20;
 const NAME_LIMIT: u64 = 4096;
 const NAMES_LIMIT: usize = 64 << 20;
-
-/// The first bytes of a gzip stream. npm takes plain archives too.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// How much a tarball may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -128,6 +127,14 @@ pub enum TarballError {
     /// Its package.json says nothing.
     #[error("the tarball has a package.json that cannot be read: {0}")]
     PackageJson(String),
+    /// Nothing that yarn could have locked.
+    #[error("no archive of yarn's is made of the tarball, which has an entry that {problem}: `{entry}`")]
+    NoYarnArchive {
+        /// What is wrong with the entry, as the end of a sentence.
+        problem: &'static str,
+        /// The entry.
+        entry: String,
+    },
     /// The archive inside cannot be written.
     #[error("what the tarball holds cannot be kept: {0}")]
     Keep(io::Error),
@@ -220,13 +227,8 @@ struct Announced {
 }
 
 impl Reading {
-    fn all(&mut self, mut tarball: impl BufRead, mut archive: impl Write) -> Result<(), Problem> {
-        let is_gzip = tarball.fill_buf()?.starts_with(&GZIP);
-        let compressed = Compressed(tarball, self.state.clone());
-        let plain: Box<dyn Read + '_> = match is_gzip {
-            true => Box::new(flate2::bufread::MultiGzDecoder::new(compressed)),
-            false => Box::new(compressed),
-        };
+    fn all(&mut self, tarball: impl BufRead, mut archive: impl Write) -> Result<(), Problem> {
+        let plain = uncompressed(tarball, &self.state)?;
         let mut tar = tar::Archive::new(Inflated(plain, &mut archive, self.state.clone()));
         let mut announced = Announced::default();
         // The entries as they are: names that come before them could be of any length.
@@ -482,9 +484,9 @@ mod tests {
             ("././@LongLink", b'L', 0o644, b"package/gnu\0"),
             ("package/short", b'0', 0o644, b"gnu"),
         ];
-        for tarball in
-            [gzip(&tar(&items)), tar(&items), [gzip(&tar(&items)[..700]), gzip(&tar(&items)[700..])].concat()]
-        {
+        let (whole, two) = (gzip(&tar(&items)), [gzip(&tar(&items)[..700]), gzip(&tar(&items)[700..])].concat());
+        let (padded, followed) = ([&whole[..], &[0; 700]].concat(), [&two[..], b"\x1e\x8b"].concat());
+        for tarball in [whole, tar(&items), two, padded, followed] {
             let mut archive = Vec::new();
             let package = PackageTarball::read(&tarball[..], &mut archive, &TarballLimits::default()).unwrap();
             assert_eq!(archive, tar(&items));
@@ -573,6 +575,9 @@ mod tests {
         let checksum = changed.len() - 6;
         changed[checksum] ^= 1;
         assert!(matches!(PackageTarball::read(&changed[..], io::sink(), &limits), Err(TarballError::Damaged { .. })));
+        let half_a_member = [&whole[..], &whole[..9]].concat();
+        let result = PackageTarball::read(&half_a_member[..], io::sink(), &limits);
+        assert!(matches!(result, Err(TarballError::Damaged { .. })), "{result:?}");
         let short = &tar(&[("p/a", b'0', 0o644, b"content")])[..515];
         let error = PackageTarball::read(short, io::sink(), &limits).unwrap_err().to_string();
         assert!(error.contains("damaged after `p/a`"), "{error}");

@@ -255,7 +255,8 @@ impl<'a> Incoming<'a> {
                     || NpmRegistryError::NoIntegrity { package: wanted.label.clone(), url: from.clone() };
                 Some(Verification::new(integrity).ok_or_else(no_integrity)?)
             }
-            Expected::Unknown => None,
+            // The archive is made of a whole tarball.
+            Expected::Archive(_) | Expected::Unknown => None,
         };
         let blob = store.new_blob_of_known_digest()?;
         Ok(Self { wanted, from, limit, store, blob, hasher: Hasher::default(), verification, size: 0 })

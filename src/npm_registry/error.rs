@@ -4,6 +4,7 @@
 use crate::cancel::Cancelled;
 use crate::host::HostError;
 use crate::http::Failure;
+use crate::layer::TarballError;
 use crate::path::HostPath;
 use crate::store::StoreError;
 
@@ -67,6 +68,14 @@ pub enum NpmRegistryError {
         actual: String,
         /// Where from: an address, or a file of the mirror.
         url: String,
+    },
+    /// The archive that yarn locked cannot be made of the bytes that came.
+    #[error("`{package}` is not what the lockfile has, the hash of an archive that yarn made: {source}")]
+    Unverifiable {
+        /// The package.
+        package: String,
+        /// What its tarball is.
+        source: TarballError,
     },
     /// More bytes than any package has.
     #[error("the tarball of `{package}` has more than {limit} bytes: `{url}`")]
@@ -228,6 +237,7 @@ impl NpmRegistryError {
             }
             Self::Offline { .. } => "run once without `--offline`, or name a mirror that has them".to_owned(),
             Self::Unreachable { failure, .. } => hint_for(*failure)?.to_owned(),
+            Self::Unverifiable { source, .. } => return source.hint(),
             Self::Store(error) => return error.hint(),
             _ => return None,
         };

@@ -7,11 +7,11 @@ use rayon::prelude::*;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 
+use super::archive_check::ArchiveCheck;
 use super::tarball_url::{Location, locate};
 use super::{Mirror, NpmClient, NpmRegistryError, Tarball};
 use crate::cancel::Cancellation;
 use crate::digest::Digest;
-use crate::http::redacted;
 use crate::manifest::Descriptor;
 use crate::progress::Progress;
 use crate::store::{Store, StoreError};
@@ -35,7 +35,9 @@ pub(super) struct Wanted {
 #[derive(Clone, Debug)]
 pub(super) enum Expected {
     Integrity(Integrity),
-    /// The lockfile only knows the archive that yarn makes of it.
+    /// The lockfile only knows the archive that yarn makes of it, which can be made again.
+    Archive(ArchiveCheck),
+    /// The same, and it cannot.
     Unknown,
 }
 
@@ -46,17 +48,16 @@ impl Wanted {
         let label = package.label();
         let (expected, key) = match &package.checksum {
             Some(Checksum::Tarball(integrity)) => (Expected::Integrity(integrity.clone()), integrity.to_string()),
-            // One package, one archive: what it was made of is found again by it.
+            // One package, one archive: what it was made of is found again by it. What nobody checked once is not taken
+            // for checked by whoever can.
             Some(Checksum::YarnCache(checksum)) => {
-                (Expected::Unknown, format!("{label} {}/{}", checksum.cache_key, checksum.sha512))
+                let key = format!("{label} {}/{}", checksum.cache_key, checksum.sha512);
+                match ArchiveCheck::new(&package.name, checksum) {
+                    Some(check) => (Expected::Archive(check), format!("checked {key}")),
+                    None => (Expected::Unknown, key),
+                }
             }
-            None => {
-                let url = match &location {
-                    Location::Url(url) => redacted(url),
-                    Location::Directory(directory, _) => directory.to_string(),
-                };
-                return Err(NpmRegistryError::NoIntegrity { package: label, url });
-            }
+            None => return Err(NpmRegistryError::NoIntegrity { package: label, url: location.shown() }),
         };
         let fact = format!("npm-{}", Digest::of(key.as_bytes()).hex());
         Ok(Self { label, location, expected, fact })
@@ -70,7 +71,7 @@ impl Wanted {
     }
 
     fn tarball(&self, descriptor: Descriptor) -> Tarball {
-        Tarball { descriptor, is_verified: matches!(self.expected, Expected::Integrity(_)) }
+        Tarball { descriptor, is_verified: !matches!(self.expected, Expected::Unknown) }
     }
 }
 
@@ -157,6 +158,7 @@ impl NpmClient {
                 let cancellation = cancellation.clone();
                 running.spawn(async move {
                     let descriptor = client.download(&wanted, &store, &cancellation).await?;
+                    check_archive(&wanted, &descriptor, &store, &cancellation).await?;
                     if let Ok(bytes) = serde_json::to_vec(&descriptor) {
                         store.put_fact(&wanted.fact, &bytes)?;
                     }
@@ -175,6 +177,19 @@ impl NpmClient {
             }
         }
     }
+}
+
+/// Checks what could not be checked while it came.
+async fn check_archive(
+    wanted: &Wanted,
+    tarball: &Descriptor,
+    store: &Store,
+    cancellation: &Cancellation,
+) -> Result<(), NpmRegistryError> {
+    let Expected::Archive(check) = wanted.expected.clone() else { return Ok(()) };
+    let (wanted, tarball, store, cancellation) = (wanted.clone(), tarball.clone(), store.clone(), cancellation.clone());
+    let work = move || check.check(&wanted, &tarball, &store, &cancellation);
+    spawn_blocking(work).await.map_err(|error| NpmRegistryError::Ended(error.to_string()))?
 }
 
 /// What the store has of these.

@@ -3,9 +3,11 @@
 //!
 //! A tarball is kept under the digest of its bytes; a fact named after the lockfile's hash leads to it, so that what
 //! was fetched once is never asked for again. Credentials go to the registry they are for and nowhere else, nor into
-//! errors and logs. What cannot be verified against the lockfile is not fetched; but yarn 2 and later locks the archive
-//! it makes of a package and not the tarball, so that there TLS is all there is: [`Tarball::is_verified`] tells.
+//! errors and logs. What cannot be verified against the lockfile is not fetched. Yarn 2 and later locks the archive it
+//! makes of a package and not the tarball: that archive is made again and checked, and where it cannot be, TLS is all
+//! there is, as [`Tarball::is_verified`] tells.
 
+mod archive_check;
 mod credentials;
 mod download;
 mod error;

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::settings::{NpmSettings, PUBLIC_HOSTS, PUBLIC_REGISTRY, ReplacedHost};
 use super::{Mirror, NpmRegistryError};
+use crate::http::redacted;
 use crate::path::HostPath;
 use crate::workspace::lockfiles::{LockedPackage, Source};
 
@@ -17,6 +18,16 @@ pub(super) enum Location {
     Url(Url),
     /// In a directory, under one of these names.
     Directory(HostPath, Vec<String>),
+}
+
+impl Location {
+    /// As it may be shown.
+    pub(super) fn shown(&self) -> String {
+        match self {
+            Self::Url(url) => redacted(url),
+            Self::Directory(directory, _) => directory.to_string(),
+        }
+    }
 }
 
 /// Where the tarball of `package` lies, whose workspace is `project`.

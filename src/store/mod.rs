@@ -23,7 +23,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::fs::{AtFlags, CWD, Timespec, Timestamps, UTIME_NOW};
-use tempfile::NamedTempFile;
+use tempfile::{NamedTempFile, SpooledTempFile};
 
 pub use pieces::KnownPieces;
 pub use sweep::{Bounds, Sweep, Usage};
@@ -170,6 +170,11 @@ impl Store {
     /// Starts a blob whose writer computes the digest itself, of every byte it writes: it is not computed a second time.
     pub fn new_blob_of_known_digest(&self) -> Result<NewBlob, StoreError> {
         Ok(NewBlob { hasher: None, ..self.new_blob()? })
+    }
+
+    /// A nameless file for work in progress, which is in memory until it has more than `in_memory` bytes.
+    pub fn scratch(&self, in_memory: usize) -> SpooledTempFile {
+        SpooledTempFile::new_in(in_memory, self.dir.join("tmp"))
     }
 
     /// The error of a blob whose writing failed.

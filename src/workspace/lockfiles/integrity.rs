@@ -80,6 +80,11 @@ impl Hash {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
+
+    /// Its result in hexadecimal digits, in lower case.
+    pub fn hex(&self) -> String {
+        self.bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
 }
 
 impl fmt::Display for Hash {
@@ -143,7 +148,7 @@ fn hash(text: &str) -> Option<Hash> {
 pub enum Checksum {
     /// Of the tarball, as it comes from a registry.
     Tarball(Integrity),
-    /// Of the archive that yarn makes of it. It says nothing of a tarball.
+    /// Of the archive that yarn makes of it, before any patch. Of the tarball's own bytes it says nothing.
     YarnCache(YarnCacheChecksum),
 }
 

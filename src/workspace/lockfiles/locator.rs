@@ -132,6 +132,12 @@ fn patch_file(selector: &str, base: &WorkspacePath) -> Patch {
     path.map_or_else(|| Patch::Outside(selector.to_owned()), Patch::File)
 }
 
+/// The locator of what a patch changes, beneath all patches; `None` if the locator is none of a patch.
+pub(super) fn unpatched(locator: &str) -> Option<String> {
+    let inner = |locator: &str| Some(decode(split(locator)?.1.strip_prefix("patch:")?.split_once('#')?.0));
+    std::iter::successors(inner(locator), |locator| inner(locator)).take(DEPTH).last()
+}
+
 /// The package that a descriptor of one of yarn's own patches is about: its name and range, whatever they are wrapped in.
 pub(super) fn built_in_patch_of(descriptor: &str) -> Option<(String, String)> {
     let (name, range) = split(descriptor)?;

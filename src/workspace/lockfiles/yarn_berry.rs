@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use super::integrity::{Checksum, YarnCacheChecksum};
 use super::limits::PlatformLimits;
-use super::locator::{Locator, built_in_patch_of, encode, split, with_protocol};
+use super::locator::{Locator, built_in_patch_of, encode, split, unpatched, with_protocol};
 use super::manifests::{Manifests, declared, peers};
 use super::source::Source;
 use super::yaml;
@@ -56,7 +56,9 @@ pub(super) fn parse(text: &str, manifests: &Manifests) -> Result<Lockfile, Lockf
             upgrade: "yarn install --mode=update-lockfile",
         });
     }
-    let mut resolver = Resolver { manifests, descriptors: BTreeMap::new(), patched: BTreeMap::new() };
+    let checksums = entries.values().filter_map(|entry| Some((entry.resolution.as_str(), entry.checksum.as_deref()?)));
+    let checksums = checksums.collect();
+    let mut resolver = Resolver { manifests, checksums, descriptors: BTreeMap::new(), patched: BTreeMap::new() };
     for (descriptors, entry) in &entries {
         let target = target_of(entry);
         for descriptor in descriptors.split(", ") {
@@ -90,6 +92,8 @@ fn target_of(entry: &Entry) -> Target {
 
 struct Resolver<'a> {
     manifests: &'a Manifests,
+    /// Of each locator that has one.
+    checksums: BTreeMap<&'a str, &'a str>,
     /// What each descriptor was resolved to.
     descriptors: BTreeMap<String, Target>,
     /// What yarn put in the place of packages it patches itself, by their name and range.
@@ -115,8 +119,7 @@ impl Resolver<'_> {
         if let Source::Link(_) = package.source {
             package.version = None;
         }
-        let checksum = entry.checksum.as_deref().and_then(|text| YarnCacheChecksum::parse(text, cache_key));
-        package.checksum = checksum.map(Checksum::YarnCache);
+        package.checksum = self.checksum(entry, cache_key).map(Checksum::YarnCache);
         package.limits = Some(entry.conditions.as_deref().map(PlatformLimits::from_conditions).unwrap_or_default());
         package.bins = Some(entry.bin.clone());
         package.patches = locator.patches;
@@ -135,6 +138,17 @@ impl Resolver<'_> {
             package.peers.insert(name.clone(), Peer { specifier: specifier.clone(), optional });
         }
         Ok(package)
+    }
+
+    /// The checksum of the archive that is made of the package's tarball: a patch has another one, of the archive that
+    /// was changed.
+    fn checksum(&self, entry: &Entry, cache_key: Option<&str>) -> Option<YarnCacheChecksum> {
+        let own = || YarnCacheChecksum::parse(entry.checksum.as_deref()?, cache_key);
+        let Some(original) = unpatched(&entry.resolution) else { return own() };
+        let of_original = self.checksums.get(original.as_str()).copied();
+        let checksum = of_original.and_then(|text| YarnCacheChecksum::parse(text, cache_key));
+        // No key is one that nobody can make an archive of.
+        checksum.or_else(|| Some(YarnCacheChecksum { cache_key: String::new(), ..own()? }))
     }
 
     /// What the package at `parent` gets when it asks for `name`.
@@ -288,6 +302,33 @@ mod tests {
         assert!(found.checksum.as_ref().is_some_and(|checksum| checksum.tarball().is_none()));
         let limits = found.limits.as_ref().unwrap();
         assert!(limits.allow("linux", "x64", Some("musl")) && !limits.allow("linux", "x64", Some("glibc")));
+    }
+
+    #[test]
+    fn a_patched_package_has_the_checksum_of_its_tarball() {
+        let hex = |digit: &str| digit.repeat(128);
+        let of = |key: &str, hash: &str| format!("  checksum: {key}/{}\n", hex(hash));
+        let once = "a@patch:a@npm%3A1.0.0#~/a.patch::version=1.0.0&hash=0";
+        let twice =
+            "a@patch:a@patch%3Aa@npm%253A1.0.0%23~/a.patch%3A%3Aversion=1.0.0&hash=0#~/b.patch::version=1.0.0&hash=1";
+        let table = [
+            ("its own", "a@npm:1.0.0", true, "10c0", "a"),
+            ("a patch", once, true, "10c0", "a"),
+            ("a patch of a patch", twice, true, "10c0", "a"),
+            ("a patch of what is not there cannot be checked", once, false, "", "b"),
+        ];
+        for (comment, id, has_original, key, hash) in table {
+            let mut entries = String::new();
+            if has_original {
+                entries += &entry("a@npm:1.0.0", "a@npm:1.0.0", &of("10c0", "a"));
+            }
+            if id != "a@npm:1.0.0" {
+                entries += &entry(id, id, &of("10c0", "b"));
+            }
+            let lockfile = parse(&format!("__metadata:\n  version: 8\n\n{entries}"), &manifests(&[])).unwrap();
+            let expected = YarnCacheChecksum { cache_key: key.into(), sha512: hex(hash) };
+            assert_eq!(package(&lockfile, id).checksum, Some(Checksum::YarnCache(expected)), "{comment}");
+        }
     }
 
     #[test]
