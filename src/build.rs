@@ -14,6 +14,7 @@ mod selection;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures_util::future::try_join;
 use tokio::task::block_in_place;
 
 pub use base::BaseReference;
@@ -170,11 +171,14 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
     let locked = match from {
         PackagesFrom::Installed => None,
         PackagesFrom::Lockfile => {
+            let mut locked = LockedPackages::read(&workspace, &settings, context)?;
+            let any = platforms.of_any();
+            (bases, ()) = try_join(resolving.finish(), locked.look_ahead(&workspace, &settings, &any, context)).await?;
             // Which variants of a package are right depends on the C library of the bases.
-            bases = resolving.finish().await?;
             platforms.bases = Some(&bases);
             let platforms = based.iter().map(|service| platforms.of_service(service)).collect();
-            Some(locked::provide(&workspace, &settings, &platforms, context).await?)
+            locked.provide(&workspace, &settings, &platforms, context).await?;
+            Some(locked)
         }
     };
     let (installed, placed);

@@ -47,34 +47,56 @@ enum Contents {
     Bundled,
 }
 
-/// Brings everything that the lockfile names for these platforms into the store, and finds its place.
-pub(super) async fn provide(
-    workspace: &Workspace,
-    settings: &Settings,
-    platforms: &BTreeSet<NodePlatform>,
-    context: &Context,
-) -> Result<LockedPackages, BuildError> {
-    let lockfile = block_in_place(|| Lockfile::read(workspace))?;
-    let tarballs = Tarballs::new(workspace, lockfile.manager, settings, context)?;
-    let (node_modules, contents, package_jsons, commands) = Default::default();
-    let mut locked = LockedPackages { lockfile, node_modules, contents, package_jsons, commands, tarballs };
-    let production = loop {
-        let production = block_in_place(|| LockedProduction::of(&locked.lockfile, platforms));
-        let unknown: Vec<PackageId> =
-            production.packages.iter().filter(|id| !locked.contents.contains_key(id)).cloned().collect();
-        if unknown.is_empty() {
-            break production;
-        }
-        // What is learned may leave some of them out.
-        locked.look_at(unknown, workspace, settings, context).await?;
-    };
-    locked.refuse_install_scripts(&production, settings, platforms)?;
-    locked.node_modules = block_in_place(|| NodeModules::of(&locked.lockfile, &production))?;
-    locked.commands = locked.commands(workspace)?;
-    Ok(locked)
-}
-
 impl LockedPackages {
+    /// The packages of a workspace's lockfile, with nothing fetched yet.
+    pub fn read(workspace: &Workspace, settings: &Settings, context: &Context) -> Result<Self, BuildError> {
+        let lockfile = block_in_place(|| Lockfile::read(workspace))?;
+        let tarballs = Tarballs::new(workspace, lockfile.manager, settings, context)?;
+        let (node_modules, contents, package_jsons, commands) = Default::default();
+        Ok(Self { lockfile, node_modules, contents, package_jsons, commands, tarballs })
+    }
+
+    /// Brings into the store what is needed with whatever C library, before the bases tell which one it is.
+    pub async fn look_ahead(
+        &mut self,
+        workspace: &Workspace,
+        settings: &Settings,
+        platform: &NodePlatform,
+        context: &Context,
+    ) -> Result<(), BuildError> {
+        let production = block_in_place(|| LockedProduction::of(&self.lockfile, [platform]));
+        let is_for_any = |id: &PackageId| {
+            let limits = self.lockfile.packages.get(id).and_then(|package| package.limits.as_ref());
+            limits.is_none_or(|limits| limits.libc.is_empty())
+        };
+        let certain = production.packages.into_iter().filter(is_for_any).collect();
+        self.look_at(certain, workspace, settings, context).await
+    }
+
+    /// Brings everything into the store that is needed on these platforms, and finds its place.
+    pub async fn provide(
+        &mut self,
+        workspace: &Workspace,
+        settings: &Settings,
+        platforms: &BTreeSet<NodePlatform>,
+        context: &Context,
+    ) -> Result<(), BuildError> {
+        let production = loop {
+            let production = block_in_place(|| LockedProduction::of(&self.lockfile, platforms));
+            let unknown: Vec<PackageId> =
+                production.packages.iter().filter(|id| !self.contents.contains_key(id)).cloned().collect();
+            if unknown.is_empty() {
+                break production;
+            }
+            // What is learned may leave some of them out.
+            self.look_at(unknown, workspace, settings, context).await?;
+        };
+        self.refuse_install_scripts(&production, settings, platforms)?;
+        self.node_modules = block_in_place(|| NodeModules::of(&self.lockfile, &production))?;
+        self.commands = self.commands(workspace)?;
+        Ok(())
+    }
+
     /// The packages at their places, as closures are computed of them.
     pub fn placed<'a>(&'a self, workspace: &'a Workspace, index: &'a StatIndex) -> PlacedPackages<'a> {
         PlacedPackages::new(workspace, index, &self.lockfile, &self.node_modules, &self.package_jsons)
