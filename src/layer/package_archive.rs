@@ -15,6 +15,9 @@ use crate::path::HostPath;
 /// How much is inflated at a time.
 const STEP: usize = 256 << 10;
 
+/// An archive of no more than this many bytes may be held in memory.
+const WHOLE: usize = 8 << 20;
+
 /// The first bytes of a gzip stream. npm takes plain archives too.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 
@@ -103,6 +106,11 @@ impl PackageArchive {
             return Ok((file.clone(), *start));
         }
         let (file, start) = self.scratch.reserve(self.bytes)?;
+        if let Some(archive) = self.inflate_whole()? {
+            file.write_all_at(&archive, start).map_err(|error| self.scratch.failed(error))?;
+            *inflated = Some((file.clone(), start));
+            return Ok((file, start));
+        }
         let mut end = start;
         self.inflate(|bytes| {
             if end + bytes.len() as u64 > start + self.bytes {
@@ -117,6 +125,15 @@ impl PackageArchive {
         }
         *inflated = Some((file.clone(), start));
         Ok((file, start))
+    }
+
+    /// The archive at once, which is faster, where it is small and its tarball is one gzip member; its length is known.
+    fn inflate_whole(&self) -> Result<Option<Vec<u8>>, PackError> {
+        let Some(length) = usize::try_from(self.bytes).ok().filter(|bytes| *bytes <= WHOLE) else { return Ok(None) };
+        let tarball = std::fs::read(self.tarball.as_path()).map_err(|error| self.failed(error))?;
+        let mut archive = vec![0; length];
+        let inflated = libdeflater::Decompressor::new().gzip_decompress(&tarball, &mut archive);
+        Ok((inflated == Ok(length)).then_some(archive))
     }
 
     fn inflate(&self, mut take: impl FnMut(&[u8]) -> Result<(), PackError>) -> Result<(), PackError> {
