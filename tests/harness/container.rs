@@ -78,6 +78,15 @@ impl Container {
         }
     }
 
+    /// Waits for what the service will do by itself.
+    pub fn wait_until(&self, what: &str, holds: impl Fn() -> bool) {
+        let begin = Instant::now();
+        while !holds() {
+            assert!(begin.elapsed() < PATIENCE, "{what}: not so\n{}", self.said());
+            thread::sleep(STEP);
+        }
+    }
+
     /// What the service wrote to its output.
     pub fn said(&self) -> String {
         fs::read_to_string(self.said.path()).unwrap_or_default()

@@ -13,6 +13,8 @@ pub mod program;
 pub mod registry;
 pub mod sample;
 pub mod scratch;
+pub mod service;
+pub mod tarball_cache;
 pub mod tree;
 pub mod workspace;
 pub mod yarn;
