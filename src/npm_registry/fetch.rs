@@ -37,7 +37,7 @@ pub(super) enum Expected {
     Integrity(Integrity),
     /// The lockfile only knows the archive that yarn makes of it, which can be made again.
     Archive(ArchiveCheck),
-    /// The same, and it cannot.
+    /// The same, and it cannot; or the lockfile knows nothing.
     Unknown,
 }
 
@@ -57,6 +57,8 @@ impl Wanted {
                     None => (Expected::Unknown, key),
                 }
             }
+            // Nothing but its place says which of all packages of this name and version it is.
+            Some(Checksum::Unstated) => (Expected::Unknown, format!("{label} {}", location.shown())),
             None => return Err(NpmRegistryError::NoIntegrity { package: label, url: location.shown() }),
         };
         let fact = format!("npm-{}", Digest::of(key.as_bytes()).hex());

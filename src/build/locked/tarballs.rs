@@ -227,8 +227,8 @@ fn warn_of_unverified(
     let first = unverified().filter_map(|(name, _)| packages.get(name)).map(|package| package.label()).min();
     if let Some(first) = first {
         context.progress.warn(&format!(
-            "the lockfile has the hash of archives that yarn compressed, with which tarballs cannot be checked; {} \
-             packages are as the registry gave them, such as `{first}`",
+            "the lockfile has no hash of some tarballs, or that of archives that yarn compressed, with which they cannot \
+             be checked; {} packages are as the registry gave them, such as `{first}`",
             unverified().count()
         ));
     }
