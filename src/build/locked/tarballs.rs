@@ -157,21 +157,23 @@ impl Tarballs {
             rayon::spawn(move || _ = sender.send((at, read(&name, &tarball, &store))));
         };
         let packages = missing.iter().map(|(_, package)| *package);
-        self.client.fetch_all(packages, store, &*context.progress, &context.cancellation, &arrived).await?;
+        let fetched = self.client.fetch_all(packages, store, &*context.progress, &context.cancellation, &arrived).await;
         drop(sender);
         let mut found = BTreeMap::new();
+        // By position: what is told of several that cannot be read does not depend on which was there first.
+        let mut refused = BTreeMap::new();
         for (at, remembered) in block_in_place(|| receiver.iter().collect::<Vec<_>>()) {
             let (name, package) = missing[at];
-            let remembered = match remembered {
-                Ok(remembered) => remembered,
+            match remembered {
+                Ok(remembered) => _ = found.insert(name, remembered),
                 Err(error) => {
                     self.client.forget(package, store)?;
-                    return Err(error.of(package));
+                    refused.insert(at, error.of(package));
                 }
-            };
-            found.insert(name, remembered);
+            }
         }
-        Ok(found)
+        fetched?;
+        refused.into_values().next().map_or(Ok(found), Err)
     }
 
     /// Has the tarballs in the store that are needed to pack these layers.
