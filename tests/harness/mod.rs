@@ -3,10 +3,12 @@
 
 pub mod build;
 pub mod container;
+pub mod failure;
 pub mod image_files;
 pub mod layer;
 pub mod layout;
 pub mod locked;
+pub mod locked_shop;
 pub mod misbehaving;
 pub mod package_manager;
 pub mod package_tarball;
