@@ -190,7 +190,13 @@ async fn check_archive(
 ) -> Result<(), NpmRegistryError> {
     let Expected::Archive(check) = wanted.expected.clone() else { return Ok(()) };
     let (wanted, tarball, store, cancellation) = (wanted.clone(), tarball.clone(), store.clone(), cancellation.clone());
-    let work = move || check.check(&wanted, &tarball, &store, &cancellation);
+    let work = move || {
+        let checked = check.check(&wanted, &tarball, &store, &cancellation);
+        if let Err(NpmRegistryError::WrongIntegrity { .. } | NpmRegistryError::Unverifiable { .. }) = checked {
+            store.forget(&tarball.digest, &wanted.fact)?;
+        }
+        checked
+    };
     spawn_blocking(work).await.map_err(|error| NpmRegistryError::Ended(error.to_string()))?
 }
 
