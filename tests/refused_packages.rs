@@ -154,6 +154,49 @@ fn a_package_that_is_not_what_was_locked() {
 }
 
 #[test]
+fn a_package_of_yarn_that_is_not_what_was_locked() {
+    let shop = LockedShop::new();
+    let locked = format!("checksum: 10c0/{}", "0f".repeat(64));
+    let entry = |names: &str, version: &str, more: &str| {
+        format!("\n\"{names}\":\n  version: {version}\n  resolution: \"{more}\n  languageName: node\n")
+    };
+    let lockfile = "__metadata:\n  version: 8\n  cacheKey: 10c0\n".to_owned()
+        + &entry("left@npm:^1.0.0", "1.2.0", &format!("left@npm:1.2.0\"\n  {locked}"))
+        + &entry("shop@workspace:.", "0.0.0-use.local", "shop@workspace:.\"")
+        + &entry(
+            "web@workspace:apps/web",
+            "0.0.0-use.local",
+            "web@workspace:apps/web\"\n  dependencies:\n    left: \"npm:^1.0.0\"",
+        );
+    let settings = format!("nodeLinker: node-modules\nnpmRegistryServer: \"http://{}\"\n", shop.registry.host());
+    let shop = shop.and(&[
+        ("package.json", r#"{"name": "shop", "packageManager": "yarn@4.18.1", "workspaces": ["apps/*"]}"#),
+        (".yarnrc.yml", &settings),
+        ("yarn.lock", &lockfile),
+    ]);
+    assert_snapshot!(shop.refused(&[]), @r"
+    exit code: 1
+    ----- stderr
+    error: `left@1.2.0` is not what the lockfile has: its hash is `10c0/871bd8954624a29678b2ede5cc803cd2919e0c4409e9135d543a39d5d2f02ce6ce5919617a17588c1a15b7a019d47bba5ad7f9ae134e919983e9dc673a06c02a` and not `10c0/0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f0f`: `http://[REGISTRY]/left/-/left-1.2.0.tgz`
+    hint: if a proxy or mirror changes what it passes on, ask the registry itself; if the package was published anew, find out why before you update the lockfile
+    ");
+}
+
+#[test]
+fn a_package_of_a_git_repository() {
+    let shop = LockedShop::new().locked(|lockfile| {
+        let left = &mut lockfile["packages"]["node_modules/left"];
+        left["resolved"] = format!("git+ssh://git@github.com/acme/left.git#{}", "0f".repeat(20)).into();
+    });
+    assert_snapshot!(shop.refused(&[]), @r#"
+    exit code: 1
+    ----- stderr
+    error: a package has no tarball to fetch, since it comes from a git repository: `left@1.2.0`
+    hint: install it, and set `from = "installed"` under its name in pirogue.toml: `[package."NAME"]`
+    "#);
+}
+
+#[test]
 fn an_entry_above_the_package() {
     assert_snapshot!(refused_entry("package/../../evil.js", EntryType::Regular, b"evil"), @r"
     exit code: 1
