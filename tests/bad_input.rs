@@ -10,6 +10,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use harness::failure::{assert_failed, failed_to};
 use harness::misbehaving::{Answer, Misbehaving};
 use harness::workspace::{BASE, Run, TestWorkspace};
 use insta::assert_snapshot;
@@ -51,28 +52,6 @@ fn arguments<'a>(base: &'a str, more: &[&'a str]) -> Vec<&'a str> {
 /// A build for amd64 over the base for tests that has to fail.
 fn failed(workspace: &TestWorkspace, more: &[&str]) -> Run {
     failed_to(workspace, &arguments(&base(), more))
-}
-
-/// A run that has to fail: with an error of the form that all have, and with everything as it was before.
-fn failed_to(workspace: &TestWorkspace, arguments: &[&str]) -> Run {
-    let before = workspace.paths();
-    let run = workspace.run(arguments);
-    assert_failed(&run);
-    assert_eq!(workspace.paths(), before, "a build that fails leaves nothing behind");
-    assert_eq!(workspace.unfinished(), [].into(), "a build that fails leaves nothing half written in the cache");
-    run
-}
-
-/// An error is a sentence without a period that ends with the path or value; what to type next follows, unless the error
-/// itself names the line and column at which to type.
-fn assert_failed(run: &Run) {
-    assert_eq!(run.code, Some(1), "{run}");
-    assert_eq!(run.stdout, "", "{run}");
-    let (_, error) = run.stderr.split_once("error: ").expect("there is an error");
-    let (error, hint) = error.split_once("\nhint: ").unwrap_or((error.trim_end(), ""));
-    assert!(error.ends_with('`'), "the value is last: {run}");
-    assert!(!hint.is_empty() || error.contains("`pirogue.toml:"), "there is a hint: {run}");
-    assert!(!hint.trim_end().ends_with('.'), "{run}");
 }
 
 #[test]

@@ -505,6 +505,25 @@ fn what_yarn_locked_is_its_archive_of_the_tarball() {
 }
 
 #[test]
+fn what_yarn_states_no_hash_of_is_told_and_found_again_where_it_came_from() {
+    let server = Misbehaving::start(|_| Answer::new(200).body("abc"));
+    let unstated = || LockedPackage { checksum: Some(Checksum::Unstated), ..from_registry() };
+    let mut project = registry_at(&server);
+    let tarballs = project.fetch(&[unstated()]).unwrap();
+    assert!(!tarballs[0].is_verified);
+    project.options.offline = true;
+    assert_eq!(project.fetch(&[unstated()]).unwrap(), tarballs);
+    let elsewhere = Source::Registry { tarball: Some("https://elsewhere.example/abc-1.0.0.tgz".into()) };
+    let another = project.fetch(&[LockedPackage { source: elsewhere, ..unstated() }]).unwrap_err();
+    assert!(matches!(another, NpmRegistryError::Offline { count: 1, .. }), "of another registry: {another:?}");
+    let verified = project.fetch(&[from_registry()]).unwrap_err();
+    assert!(
+        matches!(verified, NpmRegistryError::Offline { .. }),
+        "what nobody checked counts for no hash: {verified:?}"
+    );
+}
+
+#[test]
 fn a_damaged_tarball_is_fetched_again() {
     let server = Misbehaving::start(|_| Answer::new(200).body("abc"));
     let project = registry_at(&server);

@@ -14,11 +14,16 @@ const MARK: &str = "@sha256:";
 
 #[test]
 fn the_digests_in_the_readme_are_what_the_quick_start_gives() {
-    let Some(report) = sample::from_lockfile() else { return };
+    let Some(locked) = sample::built_from_lockfile() else { return };
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
     let readme = fs::read_to_string(&path).expect("there is a README.md");
-    let built: BTreeMap<String, String> =
-        report.digests().into_iter().map(|(name, digest)| (name, digest.replace("sha256:", ""))).collect();
+    let built: BTreeMap<String, String> = locked
+        .sample
+        .report
+        .digests()
+        .into_iter()
+        .map(|(name, digest)| (name, digest.replace("sha256:", "")))
+        .collect();
     if std::env::var_os("PIROGUE_BLESS").is_some_and(|value| value == "1") {
         let blessed = digests(&readme).into_iter().fold(readme.clone(), |text, (service, digest)| {
             let now = built.get(&service).unwrap_or_else(|| panic!("README.md names no service: `{service}`"));

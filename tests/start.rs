@@ -3,7 +3,6 @@
 mod harness;
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -12,6 +11,7 @@ use harness::build::{Build, Report};
 use harness::container::Container;
 use harness::registry::Registry;
 use harness::sample::{self, SERVICES};
+use harness::service::serves;
 use harness::{layout, program, scratch};
 use tempfile::TempDir;
 
@@ -112,40 +112,4 @@ fn a_blob_is_sent_once_for_all_services() {
         .map(|image| fs::metadata(layout.join("blobs").join(image.digest.replace(':', "/"))).unwrap().len())
         .sum();
     assert_eq!(start.push(&[]).sent_bytes(), all - manifests);
-}
-
-/// A service answers, as the user it should be; and what only some services do works too.
-fn serves(service: &str, container: &mut Container) {
-    let (status, body) = container.get("/health");
-    assert_eq!(status, 200, "{service}: {body}");
-    assert!(body.contains(r#""status":"ok""#) && body.contains(service), "{service}: {body}");
-    let (status, body) = container.get("/metrics");
-    assert_eq!(status, 200, "{service}: {body}");
-    assert!(body.contains("# TYPE "), "{service}: {body}");
-
-    let process = container.process();
-    assert_eq!(process.ids(), (1001, 1001), "{service}");
-    let inside = fs::metadata(process.path("app/apps").join(service)).unwrap();
-    let working_dir = fs::metadata(process.working_dir()).unwrap();
-    assert_eq!(
-        (working_dir.dev(), working_dir.ino()),
-        (inside.dev(), inside.ino()),
-        "{service}: its working directory"
-    );
-
-    match service {
-        "admin-service" => {
-            // The password's hash was made by the native addon at the start; now it compares.
-            let login = |password| format!(r#"{{"email": "awa@example.org", "password": "{password}"}}"#);
-            let (status, body) = container.post("/auth/login", &login("wanzo"));
-            assert!(status == 201 && body.contains("token"), "{status} {body}");
-            let (status, body) = container.post("/auth/login", &login("wrong"));
-            assert_eq!(status, 401, "{body}");
-        }
-        "gestion_commerciale_service" => {
-            let log = process.working_dir().join("logs/gestion.log");
-            assert!(fs::read_to_string(log).unwrap().contains("starting"), "the log is in ./logs");
-        }
-        _ => {}
-    }
 }

@@ -92,9 +92,9 @@ impl PackageFile {
 #[derive(Debug, thiserror::Error)]
 pub enum TarballError {
     /// The bytes are no tar, or end too early.
-    #[error("the tarball is damaged after `{entry}`: {source}")]
+    #[error("the tarball is damaged{}: {source}", met(" after", entry))]
     Damaged {
-        /// The last entry that was met.
+        /// The last entry that was met; empty if none was.
         entry: String,
         /// What the reader says.
         source: io::Error,
@@ -122,7 +122,7 @@ pub enum TarballError {
     #[error("the tarball has too many entries, the last of them `{0}`")]
     TooManyEntries(String),
     /// More bytes than any package has, or far more than their compressed form lets expect.
-    #[error("the tarball holds more bytes than a package may, at the latest in `{0}`")]
+    #[error("the tarball holds more bytes than a package may{}", met(", at the latest in", .0))]
     TooLarge(String),
     /// Its package.json says nothing.
     #[error("the tarball has a package.json that cannot be read: {0}")]
@@ -138,6 +138,11 @@ pub enum TarballError {
     /// The archive inside cannot be written.
     #[error("what the tarball holds cannot be kept: {0}")]
     Keep(io::Error),
+}
+
+/// Where it was met, if an entry was.
+fn met(words: &str, entry: &str) -> String {
+    if entry.is_empty() { String::new() } else { format!("{words} `{entry}`") }
 }
 
 impl TarballError {

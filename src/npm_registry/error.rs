@@ -42,7 +42,7 @@ pub enum NpmRegistryError {
         package: String,
     },
     /// No registry has the package: it comes from somewhere else.
-    #[error("`{package}` has no tarball to fetch: it {origin}")]
+    #[error("a package has no tarball to fetch, since it {origin}: `{package}`")]
     NoTarball {
         /// The package.
         package: String,
@@ -206,7 +206,8 @@ impl NpmRegistryError {
             Self::UnsetVariable { name, .. } => format!("set it: `export {name}=…`"),
             Self::Address { .. } => "write the whole address, such as `https://registry.npmjs.org/`".to_owned(),
             Self::NoTarball { .. } => {
-                "install it with the package manager, and take this package from the installed tree".to_owned()
+                "install it, and set `from = \"installed\"` under its name in pirogue.toml: `[package.\"NAME\"]`"
+                    .to_owned()
             }
             Self::NoIntegrity { .. } => {
                 "let the package manager write the lockfile anew; it adds what the registry states".to_owned()

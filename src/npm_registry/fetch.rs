@@ -37,7 +37,7 @@ pub(super) enum Expected {
     Integrity(Integrity),
     /// The lockfile only knows the archive that yarn makes of it, which can be made again.
     Archive(ArchiveCheck),
-    /// The same, and it cannot.
+    /// The same, and it cannot; or the lockfile knows nothing.
     Unknown,
 }
 
@@ -57,6 +57,8 @@ impl Wanted {
                     None => (Expected::Unknown, key),
                 }
             }
+            // Nothing but its place says which of all packages of this name and version it is.
+            Some(Checksum::Unstated) => (Expected::Unknown, format!("{label} {}", location.shown())),
             None => return Err(NpmRegistryError::NoIntegrity { package: label, url: location.shown() }),
         };
         let fact = format!("npm-{}", Digest::of(key.as_bytes()).hex());
@@ -188,7 +190,13 @@ async fn check_archive(
 ) -> Result<(), NpmRegistryError> {
     let Expected::Archive(check) = wanted.expected.clone() else { return Ok(()) };
     let (wanted, tarball, store, cancellation) = (wanted.clone(), tarball.clone(), store.clone(), cancellation.clone());
-    let work = move || check.check(&wanted, &tarball, &store, &cancellation);
+    let work = move || {
+        let checked = check.check(&wanted, &tarball, &store, &cancellation);
+        if let Err(NpmRegistryError::WrongIntegrity { .. } | NpmRegistryError::Unverifiable { .. }) = checked {
+            store.forget(&tarball.digest, &wanted.fact)?;
+        }
+        checked
+    };
     spawn_blocking(work).await.map_err(|error| NpmRegistryError::Ended(error.to_string()))?
 }
 

@@ -276,11 +276,11 @@ mod tests {
         let registry = || Source::Registry { tarball: None };
         let git = Source::Git { repository: "https://h/r.git".into(), commit: None, directory: None };
         let table = [
-            ("a", git, "`a@1` has no tarball to fetch: it comes from a git repository"),
+            ("a", git, "a package has no tarball to fetch, since it comes from a git repository: `a@1`"),
             (
                 "a",
                 Source::File(WorkspacePath::new("a.tgz").unwrap()),
-                "`a@1` has no tarball to fetch: it lies in the workspace, at `a.tgz`",
+                "a package has no tarball to fetch, since it lies in the workspace, at `a.tgz`: `a@1`",
             ),
             ("../a", registry(), "not a package's name and version: `../a@1`"),
             ("@s/../a", registry(), "not a package's name and version: `@s/../a@1`"),

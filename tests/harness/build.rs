@@ -5,8 +5,6 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use super::program;
-
 /// A call of `pirogue build`. Nothing of the caller's environment that means something to pirogue is passed on.
 pub struct Build {
     wrapper: Vec<OsString>,
@@ -48,6 +46,17 @@ impl Build {
         self
     }
 
+    /// With packages from the lockfile.
+    pub fn locked(self) -> Self {
+        self.with("--packages", "lockfile")
+    }
+
+    /// With an option of the command line that has no value.
+    pub fn option(mut self, option: &str) -> Self {
+        self.arguments.push(option.into());
+        self
+    }
+
     /// Of these services alone.
     pub fn services(mut self, names: &[&str]) -> Self {
         self.arguments.extend(names.iter().map(OsString::from));
@@ -74,20 +83,27 @@ impl Build {
 
     /// Runs it. Panics if it fails.
     pub fn run(self) -> Report {
-        Report::read(&program::run(&mut self.command()))
+        self.report().unwrap_or_else(|said| panic!("pirogue fails: {said}"))
     }
 
     /// Runs it. `None`, with a word on it, where it cannot fetch packages; panics if it fails otherwise.
     pub fn run_if_packages_can_be_fetched(self) -> Option<Report> {
-        let mut command = self.command();
-        let output = command.output().unwrap_or_else(|error| panic!("{command:?} does not start: {error}"));
-        let said = String::from_utf8_lossy(&output.stderr);
-        if !output.status.success() && said.contains("error: cannot fetch") {
-            super::skip("the npm registry cannot be reached");
-            return None;
+        match self.report() {
+            Err(said) if said.contains("error: cannot fetch `") => {
+                super::skip("the npm registry cannot be reached");
+                None
+            }
+            result => Some(result.unwrap_or_else(|said| panic!("pirogue fails: {said}"))),
         }
-        assert!(output.status.success(), "{command:?}: {said}");
-        Some(Report::read(&String::from_utf8_lossy(&output.stdout)))
+    }
+
+    /// Runs it. Gives the report, or what it said where it fails.
+    pub fn report(self) -> Result<Report, String> {
+        let output = self.command().output().unwrap_or_else(|error| panic!("pirogue does not start: {error}"));
+        match output.status.success() {
+            true => Ok(Report::read(&String::from_utf8_lossy(&output.stdout))),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
     }
 
     fn command(self) -> Command {

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::NamedTempFile;
 
+use super::program;
+
 /// Seven containers are unpacked at once, maybe on one slow disk.
 const PATIENCE: Duration = Duration::from_secs(180);
 const STEP: Duration = Duration::from_millis(50);
@@ -37,6 +39,11 @@ impl Container {
             .spawn()
             .unwrap_or_else(|error| panic!("`{script}` does not start: {error}"));
         Self { child, port, said }
+    }
+
+    /// Runs an image to its end by a script of `tests/base`, and gives what it wrote to its standard output.
+    pub fn run(script: &str, image: &[&str]) -> String {
+        program::run(Command::new(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/base").join(script)).args(image))
     }
 
     /// The answer to `GET path`, its status and body, as soon as the service listens.
@@ -74,6 +81,15 @@ impl Container {
             let ended = self.child.try_wait().expect("a child can be asked");
             assert!(ended.is_none(), "the container ended ({ended:?}):\n{}", self.said());
             assert!(begin.elapsed() < PATIENCE, "the service does not listen:\n{}", self.said());
+            thread::sleep(STEP);
+        }
+    }
+
+    /// Waits for what the service will do by itself.
+    pub fn wait_until(&self, what: &str, holds: impl Fn() -> bool) {
+        let begin = Instant::now();
+        while !holds() {
+            assert!(begin.elapsed() < PATIENCE, "{what}: not so\n{}", self.said());
             thread::sleep(STEP);
         }
     }

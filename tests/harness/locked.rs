@@ -13,8 +13,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use super::placed::Placed;
-use super::program;
-use super::yarn::is_unreachable;
+use super::{package_manager, program};
 
 /// The members of each of them.
 pub const MEMBERS: [&str; 3] = ["apps/api", "apps/web", "packages/shared"];
@@ -53,18 +52,7 @@ impl Fixture {
 
     /// Runs a package manager; its standard output, or `None`, with a word on it, where it cannot reach the registry.
     pub fn run(&self, package: &str, program: &str, arguments: &[&str]) -> Option<String> {
-        let mut command = Command::new("npx");
-        command.args(["--yes", "--loglevel=error", "--package", package, "--", program]).args(arguments);
-        command.current_dir(self.path()).env("YARN_ENABLE_IMMUTABLE_INSTALLS", "false").env("CI", "1");
-        let output = command.output().unwrap_or_else(|error| panic!("`npx` does not start: {error}"));
-        let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
-        let said = format!("{stdout}{}", String::from_utf8_lossy(&output.stderr));
-        if !output.status.success() && is_unreachable(&said) {
-            super::skip("the npm registry cannot be reached");
-            return None;
-        }
-        assert!(output.status.success(), "{command:?}: {said}");
-        Some(stdout)
+        package_manager::run(self.path(), package, program, arguments)
     }
 }
 

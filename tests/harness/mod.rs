@@ -3,16 +3,23 @@
 
 pub mod build;
 pub mod container;
+pub mod failure;
 pub mod image_files;
 pub mod layer;
 pub mod layout;
 pub mod locked;
+pub mod locked_shop;
 pub mod misbehaving;
+pub mod package_manager;
+pub mod package_tarball;
 pub mod placed;
 pub mod program;
 pub mod registry;
 pub mod sample;
 pub mod scratch;
+pub mod service;
+pub mod tarball_cache;
+pub mod tiny_base;
 pub mod tree;
 pub mod workspace;
 pub mod yarn;

@@ -1,4 +1,6 @@
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
@@ -6,6 +8,7 @@ use std::sync::OnceLock;
 use super::build::{Build, Report};
 use super::layout::{self, Image};
 use super::scratch;
+use super::tree::{self, Found};
 
 /// The services of the sample.
 pub const SERVICES: [&str; 7] = [
@@ -29,6 +32,22 @@ pub fn workspace() -> Option<PathBuf> {
         return None;
     }
     Some(dir)
+}
+
+/// Makes a copy of the sample in which nothing is installed.
+pub fn uninstalled(to: &Path) -> PathBuf {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("vendor-fixtures/wanzo");
+    for (path, found) in tree::files(&workspace) {
+        let copy = to.join(&path);
+        fs::create_dir_all(copy.parent().expect("a file has a directory")).expect("a directory can be made");
+        match found {
+            // Members' `node_modules` lie deeper than the one that is passed over.
+            _ if path.split('/').any(|name| name == "node_modules") => {}
+            Found::File(file) => _ = fs::copy(file, copy).expect("a file can be copied"),
+            Found::Symlink(target) => symlink(target, copy).expect("a link can be made"),
+        }
+    }
+    to.to_owned()
 }
 
 /// A base that looks the same, and can be run; where there is none, the test is skipped.
@@ -56,31 +75,54 @@ pub struct Sample {
     pub images: BTreeMap<String, Image>,
 }
 
-/// The sample as the README's quick start builds it: on the small base, from the lockfile, with nothing installed.
-pub fn from_lockfile() -> Option<Report> {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("vendor-fixtures/wanzo");
-    let layout = scratch::folder().join("quickstart");
-    let build = Build::of(&workspace, &scratch::folder().join("quickstart-cache")).base(SMALL_BASE);
-    let build = build.with("--platform", "linux/amd64").with("--packages", "lockfile");
-    let report = build.into_layout(&layout).run_if_packages_can_be_fetched()?;
-    assert!(layout::validate(&layout).keys().eq(SERVICES));
-    Some(report)
+impl Sample {
+    fn new(report: Report, layout: PathBuf) -> Self {
+        let images = layout::validate(&layout);
+        assert!(images.keys().eq(SERVICES), "{:?}", images.keys());
+        Self { report, layout, images }
+    }
 }
 
 /// The sample on the small base, built once in a test program and found valid.
 pub fn built() -> Option<&'static Sample> {
     static SAMPLE: OnceLock<Option<Sample>> = OnceLock::new();
     let sample = SAMPLE.get_or_init(|| {
-        let workspace = workspace()?;
         let layout = scratch::folder().join("sample");
-        let build = Build::of(&workspace, &scratch::folder().join("sample-cache"));
+        let build = Build::of(&workspace()?, &scratch::folder().join("sample-cache"));
         let report = build.base(SMALL_BASE).with("--platform", "linux/amd64").into_layout(&layout).run();
-        let images = layout::validate(&layout);
-        assert!(images.keys().eq(SERVICES), "{:?}", images.keys());
-        Some(Sample { report, layout, images })
+        Some(Sample::new(report, layout))
     });
     if sample.is_none() {
         workspace(); // says why, once for each test
     }
     sample.as_ref()
+}
+
+/// The same as the README's quick start builds it: from the lockfile alone, with nothing installed.
+pub fn built_from_lockfile() -> Option<&'static LockedSample> {
+    static SAMPLE: OnceLock<Option<LockedSample>> = OnceLock::new();
+    let sample = SAMPLE.get_or_init(|| {
+        let cache = scratch::folder().join("locked-sample-cache");
+        let workspace = uninstalled(&scratch::folder().join("locked-sample-workspace"));
+        let layout = scratch::folder().join("locked-sample");
+        let build = locked_build(&workspace, &cache).into_layout(&layout);
+        Some(LockedSample { sample: Sample::new(build.run_if_packages_can_be_fetched()?, layout), workspace, cache })
+    });
+    if sample.is_none() {
+        super::skip("the sample could not be built from its lockfile");
+    }
+    sample.as_ref()
+}
+
+/// A build of the sample from its lockfile, as it is shared.
+pub fn locked_build(workspace: &Path, cache: &Path) -> Build {
+    Build::of(workspace, cache).base(SMALL_BASE).with("--platform", "linux/amd64").locked()
+}
+
+/// The sample from the lockfile alone, with what it was built of.
+pub struct LockedSample {
+    pub sample: Sample,
+    pub workspace: PathBuf,
+    /// No test changes it.
+    pub cache: PathBuf,
 }

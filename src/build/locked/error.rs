@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
 use crate::layer::{PatchError, TarballError};
+use crate::workspace::WorkspacePath;
 
 /// Why packages of a lockfile cannot go into an image.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +24,14 @@ pub enum LockedError {
         package: String,
         /// What is wrong with it.
         source: PatchError,
+    },
+    /// The file of a patch is not there.
+    #[error("the patch of `{package}` is missing: `{patch}`")]
+    MissingPatch {
+        /// `NAME@VERSION`
+        package: String,
+        /// Where the lockfile says it is.
+        patch: WorkspacePath,
     },
     /// A package with a patch of which the lockfile does not say where it lies.
     #[error("a patch is to be applied to a package, and is no file of the workspace: `{0}`")]
@@ -50,6 +59,9 @@ impl LockedError {
                 ))
             }
             Self::Patch { source, .. } => source.hint(),
+            Self::MissingPatch { patch, .. } => {
+                Some(format!("bring it back, or remove it with the package manager: `git log -- {patch}`"))
+            }
             Self::NoPatch(label) => {
                 let name = label.rsplit_once('@').map_or(label.as_str(), |(name, _)| name);
                 Some(format!("install it, and set `from = \"installed\"` under `[package.\"{name}\"]` in pirogue.toml"))

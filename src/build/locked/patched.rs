@@ -30,7 +30,8 @@ pub(super) fn patched(
             Patch::File(path) => path,
             Patch::Outside(_) | Patch::Hash(_) => return Err(LockedError::NoPatch(package.label()).into()),
         };
-        let bytes = host::read(&workspace.on_host(path))?;
+        let missing = || LockedError::MissingPatch { package: package.label(), patch: path.clone() };
+        let bytes = host::read_if_present(&workspace.on_host(path))?.ok_or_else(missing)?;
         let patch = match manager {
             PackageManager::YarnBerry => PackagePatch::parse_as_yarn(path.to_string(), &bytes),
             _ => PackagePatch::parse(path.to_string(), &bytes),

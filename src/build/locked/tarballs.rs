@@ -157,21 +157,23 @@ impl Tarballs {
             rayon::spawn(move || _ = sender.send((at, read(&name, &tarball, &store))));
         };
         let packages = missing.iter().map(|(_, package)| *package);
-        self.client.fetch_all(packages, store, &*context.progress, &context.cancellation, &arrived).await?;
+        let fetched = self.client.fetch_all(packages, store, &*context.progress, &context.cancellation, &arrived).await;
         drop(sender);
         let mut found = BTreeMap::new();
+        // By position: what is told of several that cannot be read does not depend on which was there first.
+        let mut refused = BTreeMap::new();
         for (at, remembered) in block_in_place(|| receiver.iter().collect::<Vec<_>>()) {
             let (name, package) = missing[at];
-            let remembered = match remembered {
-                Ok(remembered) => remembered,
+            match remembered {
+                Ok(remembered) => _ = found.insert(name, remembered),
                 Err(error) => {
                     self.client.forget(package, store)?;
-                    return Err(error.of(package));
+                    refused.insert(at, error.of(package));
                 }
-            };
-            found.insert(name, remembered);
+            }
         }
-        Ok(found)
+        fetched?;
+        refused.into_values().next().map_or(Ok(found), Err)
     }
 
     /// Has the tarballs in the store that are needed to pack these layers.
@@ -227,8 +229,8 @@ fn warn_of_unverified(
     let first = unverified().filter_map(|(name, _)| packages.get(name)).map(|package| package.label()).min();
     if let Some(first) = first {
         context.progress.warn(&format!(
-            "the lockfile has the hash of archives that yarn compressed, with which tarballs cannot be checked; {} \
-             packages are as the registry gave them, such as `{first}`",
+            "the lockfile has no hash of some tarballs, or that of archives that yarn compressed, with which they cannot \
+             be checked; {} packages are as the registry gave them, such as `{first}`",
             unverified().count()
         ));
     }

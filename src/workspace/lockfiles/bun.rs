@@ -69,7 +69,7 @@ pub(super) fn parse(text: &str, manifests: &Manifests) -> Result<Lockfile, Lockf
         });
     }
     let mut lockfile = Lockfile::new(PackageManager::Bun, version.to_string());
-    let reader = Reader { packages: &document.packages, manifests };
+    let reader = Reader { packages: &document.packages, workspaces: &document.workspaces, manifests };
     for (path, entry) in &document.packages {
         let damaged = || LockfileProblem::Syntax(format!("no package: `{path}`"));
         let locator = entry.first().and_then(Value::as_str).ok_or_else(damaged)?;
@@ -85,13 +85,17 @@ pub(super) fn parse(text: &str, manifests: &Manifests) -> Result<Lockfile, Lockf
     }
     for (dir, fields) in &document.workspaces {
         if let Some(dir) = WorkspacePath::new(dir).filter(|dir| manifests.contains(dir)) {
-            let is_root = dir == WorkspacePath::default();
-            let path = fields.name.as_deref().filter(|_| !is_root).unwrap_or_default();
+            let path = path_of(&dir, fields);
             let importer = Importer { dependencies: reader.edges(path, fields), peers: BTreeMap::new() };
             lockfile.importers.insert(dir, importer);
         }
     }
     Ok(lockfile)
+}
+
+/// The path from which the root or a member looks for what it depends on.
+fn path_of<'a>(dir: &WorkspacePath, fields: &'a Fields) -> &'a str {
+    fields.name.as_deref().filter(|_| *dir != WorkspacePath::default()).unwrap_or_default()
 }
 
 /// The member's directory in `NAME@workspace:DIR`, and the root's in `NAME@root:`.
@@ -105,6 +109,7 @@ fn member_of(locator: &str) -> Option<WorkspacePath> {
 
 struct Reader<'a> {
     packages: &'a BTreeMap<String, Vec<Value>>,
+    workspaces: &'a BTreeMap<String, Fields>,
     manifests: &'a Manifests,
 }
 
@@ -115,7 +120,8 @@ impl Reader<'_> {
         let fields: Fields = fields.map(Fields::deserialize).transpose().ok()?.unwrap_or_default();
         let mut texts = entry.iter().skip(1).filter_map(Value::as_str);
         let is_version = !reference.contains([':', '/']);
-        let source = source(reference, texts.clone().next().filter(|_| is_version));
+        let source =
+            source(reference, texts.clone().next().filter(|_| is_version), || self.declared_in(path, reference));
         let mut package = LockedPackage::new(name, is_version.then(|| reference.to_owned()), source);
         let integrity = texts.find(|text| text.starts_with("sha") && text.contains('-'));
         package.checksum = integrity.and_then(Integrity::parse).map(Checksum::Tarball);
@@ -131,6 +137,21 @@ impl Reader<'_> {
         package.dependencies = self.edges(path, &fields);
         package.limits = Some(PlatformLimits { os: fields.os, cpu: fields.cpu, libc: fields.libc });
         Some(package)
+    }
+
+    /// The directory that a path in the entry at `path` is relative to: bun keeps a tarball's as the member wrote it that
+    /// depends on it, and everything else relative to the root.
+    fn declared_in(&self, path: &str, reference: &str) -> WorkspacePath {
+        let written = |specifier: &&String| specifier.strip_prefix("file:").unwrap_or(specifier) == reference;
+        let declares = |dir: &WorkspacePath, fields: &Fields| {
+            let fields_of_edges = [&fields.dependencies, &fields.dev_dependencies, &fields.optional_dependencies];
+            fields_of_edges.into_iter().flatten().filter(|(_, specifier)| written(specifier)).any(|(name, _)| {
+                let target = self.find(path_of(dir, fields), name);
+                matches!(target, Target::Package(id) if id.as_str() == path)
+            })
+        };
+        let dirs = self.workspaces.iter().filter_map(|(dir, fields)| Some((WorkspacePath::new(dir)?, fields)));
+        dirs.into_iter().find(|(dir, fields)| declares(dir, fields)).map(|(dir, _)| dir).unwrap_or_default()
     }
 
     fn edges(&self, path: &str, fields: &Fields) -> BTreeMap<String, Edge> {
@@ -184,7 +205,7 @@ fn parent(path: &str) -> &str {
     }
 }
 
-fn source(reference: &str, address: Option<&str>) -> Source {
+fn source(reference: &str, address: Option<&str>, declared_in: impl Fn() -> WorkspacePath) -> Source {
     let (base, fragment) = reference.split_once('#').unwrap_or((reference, ""));
     let local = |path: &str| Source::from_path(&WorkspacePath::default(), path);
     match base.split_once(':') {
@@ -204,7 +225,7 @@ fn source(reference: &str, address: Option<&str>) -> Source {
         }
         _ if is_git(base) => Source::git(base, fragment),
         Some(("http" | "https", _)) => Source::Tarball { url: reference.to_owned() },
-        None => local(base),
+        None => Source::from_path(&declared_in(), base),
         Some(_) => Source::Unknown(reference.to_owned()),
     }
 }
@@ -286,6 +307,24 @@ mod tests {
             let lockfile = parse(&text, &manifests(&[])).unwrap();
             assert_eq!(package(&lockfile, "a").source, expected, "{comment}");
         }
+    }
+
+    /// As bun 1.4 writes them.
+    #[test]
+    fn paths_of_tarballs_are_relative_to_who_depends_on_them() {
+        let text = r#"{"lockfileVersion":2,
+            "workspaces":{
+                "":{"name":"r","dependencies":{"t":"./v/t.tgz"}},
+                "x":{"name":"@m/x","dependencies":{"a":"file:../v/a.tgz"}},
+                "y/z":{"name":"z","dependencies":{"a":"file:../v/a.tgz","d":"file:../v/d"}}},
+            "packages":{
+                "a":["a@../v/a.tgz",{},"sha512-x"],"z/a":["a@../v/a.tgz",{},"sha512-y"],
+                "d":["d@file:y/v/d",{}],"t":["t@./v/t.tgz",{},"sha512-z"]}}"#;
+        let lockfile = parse(text, &manifests(&[("", "{}"), ("x", "{}"), ("y/z", "{}")])).unwrap();
+        for (id, file) in [("a", "v/a.tgz"), ("z/a", "y/v/a.tgz"), ("t", "v/t.tgz")] {
+            assert_eq!(package(&lockfile, id).source, Source::File(WorkspacePath::new(file).unwrap()), "{id}");
+        }
+        assert_eq!(package(&lockfile, "d").source, Source::Directory(WorkspacePath::new("y/v/d").unwrap()));
     }
 
     #[test]

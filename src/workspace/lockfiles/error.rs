@@ -64,9 +64,7 @@ pub enum LockfileError {
         update: &'static str,
     },
     /// It names a dependency that package.json no longer does.
-    #[error(
-        "the lockfile is out of date: it has `{name}@{locked}` for `{member}`, whose package.json does not name it"
-    )]
+    #[error("the lockfile is out of date: package.json of `{member}` does not name what it has, `{name}@{locked}`")]
     Superfluous {
         /// The member's directory.
         member: WorkspacePath,

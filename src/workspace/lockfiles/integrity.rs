@@ -150,6 +150,10 @@ pub enum Checksum {
     Tarball(Integrity),
     /// Of the archive that yarn makes of it, before any patch. Of the tarball's own bytes it says nothing.
     YarnCache(YarnCacheChecksum),
+    /// None, on purpose: yarn 2 and later state none for what is optional and made for some platforms only.
+    ///
+    /// Source: yarn, `packages/yarnpkg-core/sources/Project.ts` (4.18): `conditionalLocators` are `unstablePackages`.
+    Unstated,
 }
 
 impl Checksum {
@@ -157,7 +161,7 @@ impl Checksum {
     pub fn tarball(&self) -> Option<&Integrity> {
         match self {
             Self::Tarball(integrity) => Some(integrity),
-            Self::YarnCache(_) => None,
+            Self::YarnCache(_) | Self::Unstated => None,
         }
     }
 }

@@ -244,7 +244,7 @@ mod tests {
             (
                 "a dependency that is gone",
                 &[("package.json", &npm("")), ("package-lock.json", locked)],
-                "it has `a@1` for `.`",
+                "package.json of `.` does not name what it has, `a@1`",
                 "npm install",
             ),
             (

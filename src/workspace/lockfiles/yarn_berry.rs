@@ -119,7 +119,9 @@ impl Resolver<'_> {
         if let Source::Link(_) = package.source {
             package.version = None;
         }
-        package.checksum = self.checksum(entry, cache_key).map(Checksum::YarnCache);
+        let checksum = self.checksum(entry, cache_key).map(Checksum::YarnCache);
+        let unstated = checksum.is_none() && entry.checksum.is_none() && entry.conditions.is_some();
+        package.checksum = checksum.or_else(|| unstated.then_some(Checksum::Unstated));
         package.limits = Some(entry.conditions.as_deref().map(PlatformLimits::from_conditions).unwrap_or_default());
         package.bins = Some(entry.bin.clone());
         package.patches = locator.patches;
@@ -329,6 +331,15 @@ mod tests {
             let expected = YarnCacheChecksum { cache_key: key.into(), sha512: hex(hash) };
             assert_eq!(package(&lockfile, id).checksum, Some(Checksum::YarnCache(expected)), "{comment}");
         }
+    }
+
+    #[test]
+    fn only_what_is_for_some_platforms_may_be_without_a_checksum() {
+        let entries =
+            entry("a@npm:1", "a@npm:1.0.0", "  conditions: os=linux\n") + &entry("b@npm:1", "b@npm:1.0.0", "");
+        let lockfile = parse(&format!("__metadata:\n  version: 8\n\n{entries}"), &manifests(&[])).unwrap();
+        assert_eq!(package(&lockfile, "a@npm:1.0.0").checksum, Some(Checksum::Unstated));
+        assert_eq!(package(&lockfile, "b@npm:1.0.0").checksum, None);
     }
 
     #[test]
