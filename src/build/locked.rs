@@ -29,7 +29,7 @@ use crate::workspace::{PackageJson, Workspace, WorkspacePath, commands};
 pub(super) struct LockedPackages {
     lockfile: Lockfile,
     node_modules: NodeModules,
-    contents: BTreeMap<PackageId, Contents>,
+    origins: BTreeMap<PackageId, Origin>,
     package_jsons: BTreeMap<PackageId, Arc<PackageJson>>,
     /// By the directory of the package or member.
     commands: BTreeMap<WorkspacePath, BTreeMap<String, String>>,
@@ -38,7 +38,7 @@ pub(super) struct LockedPackages {
 
 /// Where the files of a package are.
 #[derive(Clone)]
-enum Contents {
+enum Origin {
     /// In a tarball.
     Tarball(Arc<ReadTarball>),
     /// In a directory of the workspace: what a `file:` names, or an installed copy.
@@ -52,8 +52,8 @@ impl LockedPackages {
     pub fn read(workspace: &Workspace, settings: &Settings, context: &Context) -> Result<Self, BuildError> {
         let lockfile = block_in_place(|| Lockfile::read(workspace))?;
         let tarballs = Tarballs::new(workspace, lockfile.manager, settings, context)?;
-        let (node_modules, contents, package_jsons, commands) = Default::default();
-        Ok(Self { lockfile, node_modules, contents, package_jsons, commands, tarballs })
+        let (node_modules, origins, package_jsons, commands) = Default::default();
+        Ok(Self { lockfile, node_modules, origins, package_jsons, commands, tarballs })
     }
 
     /// Brings into the store what is needed with whatever C library, before the bases tell which one it is.
@@ -84,7 +84,7 @@ impl LockedPackages {
         let production = loop {
             let production = block_in_place(|| LockedProduction::of(&self.lockfile, platforms));
             let unknown: Vec<PackageId> =
-                production.packages.iter().filter(|id| !self.contents.contains_key(id)).cloned().collect();
+                production.packages.iter().filter(|id| !self.origins.contains_key(id)).cloned().collect();
             if unknown.is_empty() {
                 break production;
             }
@@ -114,21 +114,21 @@ impl LockedPackages {
         for id in unknown {
             let Some(package) = self.lockfile.packages.get(&id) else { continue };
             let from_installed = settings.package.get(&package.name).is_some_and(|own| own.from_installed);
-            let contents = match &package.source {
-                _ if package.bundled => Contents::Bundled,
-                _ if from_installed => Contents::Directory(installed_copy(workspace, package)?),
-                Source::Directory(dir) | Source::Link(dir) => Contents::Directory(dir.clone()),
+            let origin = match &package.source {
+                _ if package.bundled => Origin::Bundled,
+                _ if from_installed => Origin::Directory(installed_copy(workspace, package)?),
+                Source::Directory(dir) | Source::Link(dir) => Origin::Directory(dir.clone()),
                 _ => {
                     fetched.push(id);
                     continue;
                 }
             };
-            if let Contents::Directory(dir) = &contents {
+            if let Origin::Directory(dir) = &origin {
                 let path = workspace.on_host(dir).join("package.json");
                 let package_json = PackageJson::read(&path)?.unwrap_or_default();
                 self.complete(&id, Arc::new(package_json));
             }
-            self.contents.insert(id, contents);
+            self.origins.insert(id, origin);
         }
         let packages: Vec<&LockedPackage> = fetched.iter().filter_map(|id| self.lockfile.packages.get(id)).collect();
         let read = self.tarballs.read_all(&packages, context).await?;
@@ -139,7 +139,7 @@ impl LockedPackages {
                 tarball = Arc::new(block_in_place(|| patched(package, &tarball, workspace, manager))?);
             }
             let package_json = tarball.package_json.clone();
-            self.contents.insert(id.clone(), Contents::Tarball(tarball));
+            self.origins.insert(id.clone(), Origin::Tarball(tarball));
             self.complete(&id, package_json);
         }
         Ok(())
@@ -166,8 +166,8 @@ impl LockedPackages {
     ) -> Result<(), BuildError> {
         let mut refused = BTreeMap::new();
         for id in &production.packages {
-            let (Some(package), Some(Contents::Tarball(tarball))) =
-                (self.lockfile.packages.get(id), self.contents.get(id))
+            let (Some(package), Some(Origin::Tarball(tarball))) =
+                (self.lockfile.packages.get(id), self.origins.get(id))
             else {
                 continue;
             };
@@ -183,11 +183,11 @@ impl LockedPackages {
     /// What the package in `dir` puts into an image, at its place there. A package that comes in another's tarball lies in
     /// the files of that one.
     pub fn tree(&self, dir: &WorkspacePath, collector: &Collector<'_>) -> Result<FileTree, BuildError> {
-        let contents = self.node_modules.id_at(dir).and_then(|id| self.contents.get(id));
-        match contents {
-            Some(Contents::Tarball(tarball)) => self.tarball_tree(dir, tarball, collector),
-            Some(Contents::Directory(from)) => Ok(collector.package_at(from, &collector.image_path(dir)?)?),
-            Some(Contents::Bundled) => Ok(FileTree::default()),
+        let origin = self.node_modules.id_at(dir).and_then(|id| self.origins.get(id));
+        match origin {
+            Some(Origin::Tarball(tarball)) => self.tarball_tree(dir, tarball, collector),
+            Some(Origin::Directory(from)) => Ok(collector.package_at(from, &collector.image_path(dir)?)?),
+            Some(Origin::Bundled) => Ok(FileTree::default()),
             None => Ok(collector.package(dir)?),
         }
     }
@@ -228,18 +228,18 @@ impl LockedPackages {
         };
         let place = dir.join("node_modules").and_then(|below| below.join(name));
         let id = place.and_then(|place| self.node_modules.packages.get(&place));
-        id.and_then(|id| self.contents.get(id)).is_some_and(|it| !matches!(it, Contents::Bundled))
+        id.and_then(|id| self.origins.get(id)).is_some_and(|it| !matches!(it, Origin::Bundled))
     }
 
     /// How many files the package in `dir` has, and how many bytes.
     pub fn weigh(&self, dir: &WorkspacePath, collector: &Collector<'_>) -> Result<(usize, u64), BuildError> {
-        match self.node_modules.id_at(dir).and_then(|id| self.contents.get(id)) {
-            Some(Contents::Tarball(tarball)) => {
+        match self.node_modules.id_at(dir).and_then(|id| self.origins.get(id)) {
+            Some(Origin::Tarball(tarball)) => {
                 let files = || tarball.package.files.iter().filter(|file| !self.is_replaced(dir, &file.path));
                 Ok((files().count(), files().map(|file| file.size).sum()))
             }
-            Some(Contents::Directory(from)) => Ok(collector.weigh(from)?),
-            Some(Contents::Bundled) => Ok((0, 0)),
+            Some(Origin::Directory(from)) => Ok(collector.weigh(from)?),
+            Some(Origin::Bundled) => Ok((0, 0)),
             None => Ok(collector.weigh(dir)?),
         }
     }
@@ -249,17 +249,17 @@ impl LockedPackages {
         let mut by_dir = BTreeMap::new();
         for dir in self.node_modules.links.values().chain(self.node_modules.packages.keys()) {
             let id = self.node_modules.id_at(dir);
-            let directory = match id.and_then(|id| self.contents.get(id)) {
-                Some(Contents::Tarball(tarball)) => {
+            let directory = match id.and_then(|id| self.origins.get(id)) {
+                Some(Origin::Tarball(tarball)) => {
                     by_dir.insert(dir.clone(), tarball.package.commands.clone());
                     continue;
                 }
-                Some(Contents::Bundled) => {
+                Some(Origin::Bundled) => {
                     let bins = id.and_then(|id| self.lockfile.packages.get(id)?.bins.clone());
                     by_dir.insert(dir.clone(), bins.unwrap_or_default());
                     continue;
                 }
-                Some(Contents::Directory(from)) => from,
+                Some(Origin::Directory(from)) => from,
                 None => dir,
             };
             let bytes = host::read_if_present(&workspace.on_host(directory).join("package.json"))?;
@@ -284,9 +284,9 @@ impl LockedPackages {
 
     /// Makes sure that the tarballs are there whole from which these layers would be packed.
     pub async fn ensure(&self, layers: impl Iterator<Item = &LayerPlan>, context: &Context) -> Result<(), BuildError> {
-        let tarballs = self.contents.iter().filter_map(|(id, contents)| match contents {
-            Contents::Tarball(tarball) => Some((self.lockfile.packages.get(id)?, tarball.as_ref())),
-            Contents::Directory(_) | Contents::Bundled => None,
+        let tarballs = self.origins.iter().filter_map(|(id, origin)| match origin {
+            Origin::Tarball(tarball) => Some((self.lockfile.packages.get(id)?, tarball.as_ref())),
+            Origin::Directory(_) | Origin::Bundled => None,
         });
         self.tarballs.ensure(layers, tarballs, context).await
     }
