@@ -13,6 +13,7 @@
 //! those above files. What npm warns of and passes over (`..`, devices) or what depends on the disk (names that differ in
 //! case only) is refused here.
 
+mod gzip;
 mod stream;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::gzip::archive_inside;
 use self::stream::{Compressed, Inflated, State, Stop};
 use super::{Content, PackageArchive};
 use crate::digest::{Digest, Hasher};
@@ -31,9 +33,6 @@ use crate::workspace::{PackageJson, commands};
 const PACKAGE_JSON_LIMIT: u64 = 16 << 20;
 const NAME_LIMIT: u64 = 4096;
 const NAMES_LIMIT: usize = 64 << 20;
-
-/// The first bytes of a gzip stream. npm takes plain archives too.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// How much a tarball may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,13 +219,8 @@ struct Announced {
 }
 
 impl Reading {
-    fn all(&mut self, mut tarball: impl BufRead, mut archive: impl Write) -> Result<(), Problem> {
-        let is_gzip = tarball.fill_buf()?.starts_with(&GZIP);
-        let compressed = Compressed(tarball, self.state.clone());
-        let plain: Box<dyn Read + '_> = match is_gzip {
-            true => Box::new(flate2::bufread::MultiGzDecoder::new(compressed)),
-            false => Box::new(compressed),
-        };
+    fn all(&mut self, tarball: impl BufRead, mut archive: impl Write) -> Result<(), Problem> {
+        let plain = archive_inside(Compressed(tarball, self.state.clone()))?;
         let mut tar = tar::Archive::new(Inflated(plain, &mut archive, self.state.clone()));
         let mut announced = Announced::default();
         // The entries as they are: names that come before them could be of any length.
