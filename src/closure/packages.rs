@@ -30,6 +30,16 @@ pub trait Packages: Sync {
     /// What the package or member in `dir` needs in production, sorted by kind, then by name.
     fn edges(&self, dir: &WorkspacePath) -> Result<Vec<ProductionEdge>, ClosureError>;
 
+    /// Where an edge of the package or member in `dir` leads, if it leads anywhere. `from` names who has it.
+    fn target(
+        &self,
+        edge: &ProductionEdge,
+        dir: &WorkspacePath,
+        from: &str,
+    ) -> Result<Option<ResolvedPackage>, ClosureError> {
+        self.resolve(&edge.name, dir, from)
+    }
+
     /// Whether the package in `dir` is made for a platform.
     fn runs_on(&self, dir: &WorkspacePath, platform: &NodePlatform) -> Result<bool, ClosureError> {
         let package_json = self.package_json(dir)?;
