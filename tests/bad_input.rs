@@ -108,6 +108,20 @@ fn a_member_without_an_entry_point() {
 }
 
 #[test]
+fn a_member_without_an_entry_point_whose_directory_has_a_common_name() {
+    let packages = [
+        ("packages/types/package.json", r#"{"name": "types"}"#),
+        ("apps/types/package.json", r#"{"name": "@shop/types-service"}"#),
+    ];
+    assert_snapshot!(failed(&shop().and(&packages), &["types-service"]), @r"
+    exit code: 1
+    ----- stderr
+    error: nothing in `apps/types` could be an entry point: no `main`, `bin` or start script names a file, and there is no `main.js`, `server.js` or `index.js` under `dist`, `build` or `out`
+    hint: set `entry-point` under `[service.types-service]` in pirogue.toml, or remove stale build output
+    ");
+}
+
+#[test]
 fn no_services() {
     let workspace = shop().without("apps/web").and(&[("packages/types/package.json", r#"{"name": "types"}"#)]);
     assert_snapshot!(failed(&workspace, &[]), @r#"

@@ -23,7 +23,7 @@ use crate::host::{self, StatIndex};
 use crate::layer::{Collector, Entry, FileTree, LayerPlan, Owner};
 use crate::path::ImagePath;
 use crate::workspace::lockfiles::{LockedPackage, Lockfile, PackageId, PlatformLimits, Source};
-use crate::workspace::{PackageJson, Workspace, WorkspacePath, commands};
+use crate::workspace::{PackageJson, PackageManager, Workspace, WorkspacePath, commands};
 
 /// The packages that a lockfile names, with all that an image needs of them.
 pub(super) struct LockedPackages {
@@ -45,6 +45,26 @@ enum Origin {
     Directory(WorkspacePath),
     /// In the tarball of the package in whose `node_modules` it lies.
     Bundled,
+}
+
+/// Yarn 2 and later let every package depend on it whose scripts name it or `prebuild-install`, to run them. Nothing is run
+/// here.
+///
+/// Source: yarn 4, `packages/plugin-npm/sources/NpmSemverResolver.ts`, `resolve`.
+const NODE_GYP: &str = "node-gyp";
+
+/// Corrects what a lockfile says of a package by what its package.json says.
+fn correct(package: &mut LockedPackage, manager: PackageManager, package_json: &PackageJson) {
+    let limits = || PlatformLimits {
+        os: package_json.os.clone(),
+        cpu: package_json.cpu.clone(),
+        libc: package_json.libc.clone(),
+    };
+    package.limits.get_or_insert_with(limits);
+    let fields = [&package_json.dependencies, &package_json.optional_dependencies, &package_json.peer_dependencies];
+    if manager == PackageManager::YarnBerry && !fields.iter().any(|field| field.contains_key(NODE_GYP)) {
+        package.dependencies.remove(NODE_GYP);
+    }
 }
 
 impl LockedPackages {
@@ -145,15 +165,11 @@ impl LockedPackages {
         Ok(())
     }
 
-    /// Fills in what the lockfile does not say: yarn 1 does not know platforms.
+    /// Fills in what the lockfile does not say (yarn 1 does not know platforms), and takes out what it says too much.
     fn complete(&mut self, id: &PackageId, package_json: Arc<PackageJson>) {
+        let manager = self.lockfile.manager;
         if let Some(package) = self.lockfile.packages.get_mut(id) {
-            let limits = || PlatformLimits {
-                os: package_json.os.clone(),
-                cpu: package_json.cpu.clone(),
-                libc: package_json.libc.clone(),
-            };
-            package.limits.get_or_insert_with(limits);
+            correct(package, manager, &package_json);
         }
         self.package_jsons.insert(id.clone(), package_json);
     }
@@ -289,5 +305,41 @@ impl LockedPackages {
             Origin::Directory(_) | Origin::Bundled => None,
         });
         self.tarballs.ensure(layers, tarballs, context).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::path::HostPath;
+
+    #[test]
+    fn what_yarn_adds_for_scripts_is_left_out() {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("package.json"), r#"{"name":"r","dependencies":{"a":"1"}}"#).unwrap();
+        let entry = |name: &str, more: &str| {
+            format!("\"{name}@npm:1\":\n  version: 1.0.0\n  resolution: \"{name}@npm:1.0.0\"\n{more}")
+        };
+        let text = "__metadata:\n  version: 8\n\n".to_owned()
+            + &entry("a", "  dependencies:\n    b: \"npm:1\"\n    node-gyp: \"npm:1\"\n")
+            + &entry("b", "")
+            + &entry("node-gyp", "");
+        fs::write(root.path().join("yarn.lock"), text).unwrap();
+        fs::write(root.path().join(".yarnrc.yml"), "nodeLinker: node-modules\n").unwrap();
+        let workspace = Workspace::discover(&HostPath::new(root.path())).unwrap();
+        let lockfile = Lockfile::read(&workspace).unwrap();
+        let package = lockfile.packages.values().find(|package| package.name == "a").unwrap();
+        let table: [(&str, PackageManager, &str, &[&str]); 3] = [
+            ("not declared", PackageManager::YarnBerry, r#"{"dependencies":{"b":"1"}}"#, &["b"]),
+            ("declared", PackageManager::YarnBerry, r#"{"dependencies":{"node-gyp":"1"}}"#, &["b", "node-gyp"]),
+            ("another manager", PackageManager::Npm, "{}", &["b", "node-gyp"]),
+        ];
+        for (comment, manager, package_json, expected) in table {
+            let mut package = package.clone();
+            correct(&mut package, manager, &PackageJson::parse(package_json.as_bytes()).unwrap());
+            assert_eq!(package.dependencies.keys().collect::<Vec<_>>(), expected, "{comment}");
+        }
     }
 }

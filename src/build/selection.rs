@@ -25,6 +25,8 @@ pub enum SelectionError {
     EntryPoint {
         /// Why.
         error: EntryPointError,
+        /// The name that the member has as a service.
+        service: String,
         /// The command that compiles.
         build_command: &'static str,
     },
@@ -45,13 +47,12 @@ impl SelectionError {
                 "there are: {}",
                 known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
             )),
-            Self::EntryPoint { error, build_command } => match error {
+            Self::EntryPoint { error, service, build_command } => match error {
                 EntryPointError::Missing { .. } | EntryPointError::NotBuilt { .. } => {
                     Some(format!("compile first: `{build_command}`"))
                 }
-                EntryPointError::Several { member, .. } | EntryPointError::None { member } => Some(format!(
-                    "set `entry-point` under `[service.{}]` in pirogue.toml, or remove stale build output",
-                    member.name()
+                EntryPointError::Several { .. } | EntryPointError::None { .. } => Some(format!(
+                    "set `entry-point` under `[service.{service}]` in pirogue.toml, or remove stale build output"
                 )),
                 EntryPointError::Host(_) => None,
             },
@@ -78,7 +79,8 @@ pub(super) fn select(
     };
     let entry_point = |name: &str| settings.of_service(name).entry_point;
     let (services, others) = workspace.services(entry_point, chosen.as_deref()).map_err(|error| {
-        SelectionError::EntryPoint { error, build_command: workspace.package_manager.build_command() }
+        let service = error.member().and_then(|dir| names.get(dir)).cloned().unwrap_or_default();
+        SelectionError::EntryPoint { error, service, build_command: workspace.package_manager.build_command() }
     })?;
     if services.is_empty() {
         return Err(SelectionError::NoServices(others).into());

@@ -33,6 +33,16 @@ pub trait Packages: Sync {
     /// The error of a dependency that `from` has and that is not there.
     fn unresolved(&self, from: &str, name: &str, wanted: &str) -> ClosureError;
 
+    /// Where an edge of the package or member in `dir` leads, if it leads anywhere. `from` names who has it.
+    fn target(
+        &self,
+        edge: &ProductionEdge,
+        dir: &WorkspacePath,
+        from: &str,
+    ) -> Result<Option<ResolvedPackage>, ClosureError> {
+        self.resolve(&edge.name, dir, from)
+    }
+
     /// Whether the package in `dir` is made for a platform.
     fn runs_on(&self, dir: &WorkspacePath, platform: &NodePlatform) -> Result<bool, ClosureError> {
         let package_json = self.package_json(dir)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::installed::production_edges;
 use super::{ClosureError, EdgeKind, InstalledPackages, NodeModules, Packages, ProductionEdge, ResolvedPackage};
 use crate::host::StatIndex;
-use crate::workspace::lockfiles::{DependencyKind, Edge, Lockfile, PackageId, Peer, update_command};
+use crate::workspace::lockfiles::{DependencyKind, Edge, Lockfile, PackageId, Peer, Target, update_command};
 use crate::workspace::{PackageJson, PackageManager, Workspace, WorkspacePath};
 
 /// The packages that a lockfile names, at the places they would be installed at. What they need, the lockfile says; what
@@ -84,6 +84,22 @@ impl Packages for PlacedPackages<'_> {
         let (from, name, wanted) = (from.to_owned(), name.to_owned(), wanted.to_owned());
         ClosureError::NotLocked { from, name, wanted, update: update_command(self.lockfile.manager) }
     }
+
+    /// What only development installs has no place, and another version of it may lie where its own would be found.
+    fn target(
+        &self,
+        edge: &ProductionEdge,
+        dir: &WorkspacePath,
+        from: &str,
+    ) -> Result<Option<ResolvedPackage>, ClosureError> {
+        let locked = self.locked(dir).and_then(|(dependencies, _)| dependencies.get(&edge.name));
+        let wanted = match locked.map(|locked| &locked.target) {
+            Some(Target::Package(id)) if edge.kind != EdgeKind::Production => Some(id),
+            _ => None,
+        };
+        let found = self.resolve(&edge.name, dir, from)?;
+        Ok(found.filter(|found| wanted.is_none_or(|wanted| self.node_modules.id_at(&found.dir) == Some(wanted))))
+    }
 }
 
 impl EdgeKind {
@@ -96,5 +112,54 @@ impl EdgeKind {
             DependencyKind::Peer => Some(Self::Peer),
             DependencyKind::OptionalPeer => Some(Self::OptionalPeer),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::{DependencyClosure, LockedProduction, NodePlatform, ProductionTree};
+    use super::*;
+    use crate::path::HostPath;
+
+    #[test]
+    fn an_optional_peer_of_development_is_no_other_version() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("package.json", r#"{"name":"shop","dependencies":{"top":"1"}}"#);
+        write("pnpm-workspace.yaml", "packages: ['apps/*']\n");
+        write("apps/web/package.json", r#"{"name":"web","dependencies":{"a":"1"},"devDependencies":{"p":"2"}}"#);
+        let resolution = "    resolution: {integrity: sha512-x}\n";
+        let lockfile = format!(
+            "lockfileVersion: '9.0'\nimporters:\n  .:\n    dependencies:\n      top:\n        specifier: '1'\n        \
+             version: 1.0.0\n  apps/web:\n    dependencies:\n      a:\n        specifier: '1'\n        version: \
+             1.0.0(p@2.0.0)\n    devDependencies:\n      p:\n        specifier: '2'\n        version: 2.0.0\n\
+             packages:\n  a@1.0.0:\n{resolution}    peerDependencies:\n      p: '2'\n    peerDependenciesMeta:\n      \
+             p:\n        optional: true\n  p@1.0.0:\n{resolution}  p@2.0.0:\n{resolution}  top@1.0.0:\n{resolution}\
+             snapshots:\n  a@1.0.0(p@2.0.0):\n    optionalDependencies:\n      p: 2.0.0\n  p@1.0.0: {{}}\n  p@2.0.0: \
+             {{}}\n  top@1.0.0:\n    dependencies:\n      p: 1.0.0\n"
+        );
+        write("pnpm-lock.yaml", &lockfile);
+        let workspace = Workspace::discover(&HostPath::new(root.path())).unwrap();
+        let lockfile = Lockfile::read(&workspace).unwrap();
+        let platform = NodePlatform { os: "linux".to_owned(), cpu: "x64".to_owned(), libc: None };
+        let locked = LockedProduction::of(&lockfile, [&platform]);
+        let package_jsons = locked.packages.iter().map(|id| (id.clone(), Arc::default())).collect();
+        let web = WorkspacePath::new("apps/web").unwrap();
+        let node_modules = NodeModules::of(&lockfile, &locked).unwrap();
+        let index = StatIndex::decode(&workspace.root, None, 0);
+        let packages = PlacedPackages::new(&workspace, &index, &lockfile, &node_modules, &package_jsons);
+        let production = ProductionTree::of(&packages, &platform).unwrap();
+        let held: Vec<String> = production.packages().map(|(dir, _)| dir.to_string()).collect();
+        assert_eq!(held, ["node_modules/a", "node_modules/p", "node_modules/top"]);
+        let closure = DependencyClosure::declared(&web, &packages, &production, &platform, false).unwrap();
+        let found: Vec<String> = closure.packages.keys().map(ToString::to_string).collect();
+        assert_eq!(found, ["node_modules/a"]);
+        assert!(closure.excluded.iter().any(|exclusion| exclusion.name == "p"));
     }
 }

@@ -57,7 +57,7 @@ impl<'a> Walk<'a> {
         let ProductionEdge { kind, name, wanted } = edge;
         let kind = *kind;
         let exclusion = |why| Exclusion { name: name.clone(), from: from.to_owned(), why };
-        let Some(resolved) = self.packages.resolve(name, dir, from)? else {
+        let Some(resolved) = self.packages.target(edge, dir, from)? else {
             if kind == EdgeKind::Production && self.strict {
                 return Err(self.packages.unresolved(from, name, wanted));
             }

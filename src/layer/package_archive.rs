@@ -8,6 +8,7 @@ use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::PackError;
+use super::package_tarball::archive_inside;
 use crate::digest::Digest;
 use crate::host::HostError;
 use crate::path::HostPath;
@@ -17,9 +18,6 @@ const STEP: usize = 256 << 10;
 
 /// An archive of no more than this many bytes may be held in memory.
 const WHOLE: usize = 8 << 20;
-
-/// The first bytes of a gzip stream. npm takes plain archives too.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// A file without a name that holds the archives of a run, one behind the other. It is made when the first one needs it,
 /// and gone when the run ends, however that is.
@@ -138,12 +136,8 @@ impl PackageArchive {
 
     fn inflate(&self, mut take: impl FnMut(&[u8]) -> Result<(), PackError>) -> Result<(), PackError> {
         let file = File::open(self.tarball.as_path()).map_err(|error| self.failed(error))?;
-        let mut tarball = BufReader::with_capacity(STEP, file);
-        let is_gzip = io::BufRead::fill_buf(&mut tarball).map_err(|error| self.failed(error))?.starts_with(&GZIP);
-        let mut archive: Box<dyn Read> = match is_gzip {
-            true => Box::new(flate2::bufread::MultiGzDecoder::new(tarball)),
-            false => Box::new(tarball),
-        };
+        let tarball = BufReader::with_capacity(STEP, file);
+        let mut archive = archive_inside(tarball).map_err(|error| self.failed(error))?;
         let mut step = vec![0; STEP.min(usize::try_from(self.bytes).unwrap_or(STEP).max(1))];
         loop {
             match archive.read(&mut step) {

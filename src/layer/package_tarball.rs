@@ -13,6 +13,7 @@
 //! those above files. What npm warns of and passes over (`..`, devices) or what depends on the disk (names that differ in
 //! case only) is refused here.
 
+mod gzip;
 mod stream;
 mod yarn_archive;
 
@@ -23,6 +24,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub(super) use self::gzip::archive_inside;
 use self::stream::{Inflated, State, Stop, uncompressed};
 pub use self::yarn_archive::YarnCompression;
 use super::{Content, PackageArchive};

@@ -63,6 +63,19 @@ pub enum EntryPointError {
     Host(#[from] HostError),
 }
 
+impl EntryPointError {
+    /// The directory of the member that it is about.
+    pub fn member(&self) -> Option<&WorkspacePath> {
+        match self {
+            Self::Missing { member, .. }
+            | Self::NotBuilt { member, .. }
+            | Self::Several { member, .. }
+            | Self::None { member } => Some(member),
+            Self::Host(_) => None,
+        }
+    }
+}
+
 fn backticked(paths: &[PathBuf]) -> String {
     paths.iter().map(|path| format!("`{}`", path.display())).collect::<Vec<_>>().join(", ")
 }

@@ -4,44 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::io::{self, BufRead, Read, Write};
 use std::rc::Rc;
 
-use flate2::bufread::GzDecoder;
-
-use super::TarballLimits;
-
-/// The first bytes of a gzip stream. npm takes plain archives too.
-const GZIP: [u8; 2] = [0x1f, 0x8b];
+use super::{TarballLimits, archive_inside};
 
 /// A tarball without its compression, if it has one.
-pub(super) fn uncompressed<'a>(mut tarball: impl BufRead + 'a, state: &Rc<State>) -> io::Result<Box<dyn Read + 'a>> {
-    let is_gzip = tarball.fill_buf()?.starts_with(&GZIP);
-    let compressed = Compressed(tarball, state.clone());
-    Ok(match is_gzip {
-        true => Box::new(Members(Some(GzDecoder::new(compressed)))),
-        false => Box::new(compressed),
-    })
-}
-
-/// Members of a gzip stream in a row. What follows the last of them and is none is padding, as it is for Node's zlib:
-/// some old tarballs have it.
-struct Members<R>(Option<GzDecoder<R>>);
-
-impl<R: BufRead> Read for Members<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while let Some(mut member) = self.0.take() {
-            let count = member.read(buffer)?;
-            if count > 0 || buffer.is_empty() {
-                self.0 = Some(member);
-                return Ok(count);
-            }
-            let mut rest = member.into_inner();
-            let next = rest.fill_buf()?;
-            match !next.is_empty() && next.iter().zip(GZIP).all(|(byte, magic)| *byte == magic) {
-                true => self.0 = Some(GzDecoder::new(rest)),
-                false => _ = io::copy(&mut rest, &mut io::sink())?,
-            }
-        }
-        Ok(0)
-    }
+pub(super) fn uncompressed<'a>(tarball: impl BufRead + 'a, state: &Rc<State>) -> io::Result<Box<dyn Read + 'a>> {
+    archive_inside(Compressed(tarball, state.clone()))
 }
 
 /// Why the stream refuses to go on.

@@ -78,7 +78,43 @@ pub(super) fn parse(text: &str, manifests: &Manifests) -> Result<Lockfile, Lockf
     for (dir, package_json) in manifests.iter() {
         lockfile.importers.insert(dir.clone(), resolver.importer(dir, package_json));
     }
+    settle_peers_with_own_dependencies(&mut lockfile);
     Ok(lockfile)
+}
+
+/// A package that names another among its dependencies and among its peers gets the one that is provided to it, and its own
+/// where none is. Here it is the one or the other for all that depend on it: the provided one if each of them provides one.
+///
+/// Source: yarn 4, `Project.ts`, `resolvePeerDependencies`, where a peer that is missing is deleted if there is a dependency.
+fn settle_peers_with_own_dependencies(lockfile: &mut Lockfile) {
+    let both = |(id, package): (&PackageId, &LockedPackage)| {
+        let names: Vec<String> =
+            package.peers.keys().filter(|name| package.dependencies.contains_key(*name)).cloned().collect();
+        (!names.is_empty()).then(|| (id.clone(), names))
+    };
+    let both: Vec<(PackageId, Vec<String>)> = lockfile.packages.iter().filter_map(both).collect();
+    for (id, names) in both {
+        let leads_here =
+            |edge: &Edge| edge.kind != DependencyKind::Development && edge.target == Target::Package(id.clone());
+        let of_packages = lockfile.packages.values().map(|package| &package.dependencies);
+        let of_all = of_packages.chain(lockfile.importers.values().map(|importer| &importer.dependencies));
+        let dependents: Vec<_> = of_all.filter(|edges| edges.values().any(leads_here)).collect();
+        let provides = |edges: &BTreeMap<String, Edge>, name: &String| {
+            edges
+                .get(name)
+                .is_some_and(|edge| edge.kind != DependencyKind::Development && edge.target != Target::Absent)
+        };
+        let provided: Vec<bool> =
+            names.iter().map(|name| dependents.iter().all(|edges| provides(edges, name))).collect();
+        let Some(package) = lockfile.packages.get_mut(&id) else { continue };
+        for (name, provided) in names.iter().zip(provided) {
+            if provided {
+                package.dependencies.remove(name);
+            } else {
+                package.peers.remove(name);
+            }
+        }
+    }
 }
 
 /// What an entry is: a member, or a package named by its locator.
@@ -212,7 +248,7 @@ mod tests {
 
     #[test]
     fn edges_are_found_by_their_descriptors() {
-        let table: [(&str, &[(&str, &str)], String, &[&str]); 7] = [
+        let table: [(&str, &[(&str, &str)], String, &[&str]); 9] = [
             (
                 "a range, with its protocol or without",
                 &[("", r#"{"name":"r","dependencies":{"a":"^1"}}"#)],
@@ -266,6 +302,31 @@ mod tests {
                         "",
                     ),
                 &[". Production a: a@patch:a@npm%3A1.0.0#optional!builtin<compat/a>::version=1.0.0&hash=0"],
+            ),
+            (
+                "a dependency that is a peer too, where all provide it",
+                &[("", r#"{"name":"r","dependencies":{"a":"1","b":"2"}}"#)],
+                entry("a@npm:1", "a@npm:1.0.0", "  dependencies:\n    b: \"npm:1\"\n  peerDependencies:\n    b: 1\n")
+                    + &entry("b@npm:1", "b@npm:1.0.0", "")
+                    + &entry("b@npm:2", "b@npm:2.0.0", ""),
+                &[". Production a: a@npm:1.0.0", ". Production b: b@npm:2.0.0"],
+            ),
+            (
+                "a dependency that is a peer too, where one does not provide it",
+                &[
+                    ("", r#"{"name":"r","dependencies":{"a":"1","b":"2"}}"#),
+                    ("x", r#"{"name":"x","dependencies":{"a":"1"},"devDependencies":{"b":"2"}}"#),
+                ],
+                entry("a@npm:1", "a@npm:1.0.0", "  dependencies:\n    b: \"npm:1\"\n  peerDependencies:\n    b: 1\n")
+                    + &entry("b@npm:1", "b@npm:1.0.0", "")
+                    + &entry("b@npm:2", "b@npm:2.0.0", ""),
+                &[
+                    ". Production a: a@npm:1.0.0",
+                    ". Production b: b@npm:2.0.0",
+                    "x Production a: a@npm:1.0.0",
+                    "x Development b: b@npm:2.0.0",
+                    "a@npm:1.0.0 Production b: b@npm:1.0.0",
+                ],
             ),
             (
                 "relative to a member",
