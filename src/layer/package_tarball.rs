@@ -492,8 +492,8 @@ mod tests {
             ("package/short", b'0', 0o644, b"gnu"),
         ];
         let (whole, two) = (gzip(&tar(&items)), [gzip(&tar(&items)[..700]), gzip(&tar(&items)[700..])].concat());
-        let (padded, followed) = ([&whole[..], &[0; 700]].concat(), [&two[..], b"\x1e\x8b"].concat());
-        for tarball in [whole, tar(&items), two, padded, followed] {
+        let padded = [&whole[..], &[0; 700]].concat();
+        for tarball in [whole, tar(&items), two, padded] {
             let mut archive = Vec::new();
             let package = PackageTarball::read(&tarball[..], &mut archive, &TarballLimits::default()).unwrap();
             assert_eq!(archive, tar(&items));
