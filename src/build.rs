@@ -194,6 +194,9 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
     };
     let (closures, contents) = block_in_place(|| -> Result<_, BuildError> {
         let closures = plan::close(services, &settings, &destinations, packages, &platforms, context)?;
+        if let Some(locked) = &locked {
+            locked.refuse_install_scripts(&closures, &platforms, &settings)?;
+        }
         let mut contents = Contents::new(packages, locked.as_ref(), &settings)?;
         contents.look_ahead(&settings, &closures)?;
         Ok((closures, contents))

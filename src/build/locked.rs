@@ -10,12 +10,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use error::LockedError;
-use install_script::InstallScript;
+use install_script::{InstallScript, own_script};
 use installed_copy::installed_copy;
 use patched::{is_patched, patched};
 use tarballs::{ReadTarball, Tarballs};
 use tokio::task::block_in_place;
 
+use super::plan::{Closures, Platforms};
 use super::{BuildError, Context};
 use crate::closure::{LockedProduction, NodeModules, NodePlatform, PlacedPackages};
 use crate::config::Settings;
@@ -47,6 +48,18 @@ enum Origin {
     Bundled,
 }
 
+/// Says which scripts of the workspace's own the package manager would run after installing, such as those that generate
+/// code or patch packages.
+fn warn_of_own_scripts(workspace: &Workspace, context: &Context) {
+    let root = (&WorkspacePath::default(), &workspace.package_json);
+    let members = workspace.members.iter().map(|member| (&member.dir, &member.package_json));
+    for (dir, package_json) in members.chain([root]).collect::<BTreeMap<_, _>>() {
+        if let Some(text) = own_script(package_json) {
+            context.progress.warn(&format!("nothing is installed, so the script of `{dir}` is not run: `{text}`"));
+        }
+    }
+}
+
 /// Yarn 2 and later let every package depend on it whose scripts name it or `prebuild-install`, to run them. Nothing is run
 /// here.
 ///
@@ -72,6 +85,7 @@ impl LockedPackages {
     pub fn read(workspace: &Workspace, settings: &Settings, context: &Context) -> Result<Self, BuildError> {
         let lockfile = block_in_place(|| Lockfile::read(workspace))?;
         let tarballs = Tarballs::new(workspace, lockfile.manager, settings, context)?;
+        warn_of_own_scripts(workspace, context);
         let (node_modules, origins, package_jsons, commands) = Default::default();
         Ok(Self { lockfile, node_modules, origins, package_jsons, commands, tarballs })
     }
@@ -111,7 +125,6 @@ impl LockedPackages {
             // What is learned may leave some of them out.
             self.look_at(unknown, workspace, settings, context).await?;
         };
-        self.refuse_install_scripts(&production, settings, platforms)?;
         self.node_modules = block_in_place(|| NodeModules::of(&self.lockfile, &production))?;
         self.commands = self.commands(workspace)?;
         Ok(())
@@ -174,23 +187,27 @@ impl LockedPackages {
         self.package_jsons.insert(id.clone(), package_json);
     }
 
-    fn refuse_install_scripts(
+    /// An error if a service that is built needs a package that is not complete until a script has run.
+    pub fn refuse_install_scripts(
         &self,
-        production: &LockedProduction,
+        closures: &Closures,
+        platforms: &Platforms<'_>,
         settings: &Settings,
-        platforms: &BTreeSet<NodePlatform>,
     ) -> Result<(), BuildError> {
         let mut refused = BTreeMap::new();
-        for id in &production.packages {
-            let (Some(package), Some(Origin::Tarball(tarball))) =
-                (self.lockfile.packages.get(id), self.origins.get(id))
-            else {
-                continue;
-            };
-            let is_skipped = settings.package.get(&package.name).is_some_and(|own| own.skips_install_script);
-            let Some(script) = InstallScript::of(&tarball.package).filter(|_| !is_skipped) else { continue };
-            if !platforms.iter().all(|platform| script.is_done(&tarball.package, package, &self.lockfile, platform)) {
-                refused.insert(package.label(), script.text);
+        for needs in &closures.services {
+            let platform = platforms.of_service(&needs.service.name);
+            for id in needs.closure.packages.keys().filter_map(|place| self.node_modules.id_at(place)) {
+                let Some(Origin::Tarball(tarball)) = self.origins.get(id) else { continue };
+                let is_skipped = |package: &LockedPackage| {
+                    settings.package.get(&package.name).is_some_and(|own| own.skips_install_script)
+                };
+                let package = self.lockfile.packages.get(id).filter(|package| !is_skipped(package));
+                if let (Some(package), Some(script)) = (package, InstallScript::of(&tarball.package))
+                    && !script.is_done(&tarball.package, package, &self.lockfile, &platform)
+                {
+                    refused.insert(package.label(), script.text);
+                }
             }
         }
         if refused.is_empty() { Ok(()) } else { Err(LockedError::InstallScripts(refused).into()) }

@@ -1,7 +1,10 @@
 //! Scripts that installers run. Nothing is run here, so a package has to do without.
 
+use std::collections::BTreeMap;
+
 use crate::closure::NodePlatform;
 use crate::layer::PackageTarball;
+use crate::workspace::PackageJson;
 use crate::workspace::lockfiles::{DependencyKind, LockedPackage, Lockfile, Target};
 
 /// The scripts of a package that an installer runs, in their order.
@@ -22,10 +25,10 @@ impl InstallScript {
     /// The script of a package, if it has one.
     pub fn of(package: &PackageTarball) -> Option<Self> {
         let scripts = package.package_json.as_ref().map(|package_json| &package_json.scripts)?;
-        let named: Vec<&str> = SCRIPTS.iter().filter_map(|name| scripts.get(*name)).map(String::as_str).collect();
+        let named = named(scripts);
         let compiles = !scripts.contains_key("preinstall") && !scripts.contains_key("install");
         let has_sources = || package.files.iter().any(|file| file.path == "binding.gyp");
-        match named.join("; ") {
+        match named {
             text if compiles && has_sources() => {
                 let and_more = if text.is_empty() { text } else { format!("; {text}") };
                 Some(Self { text: format!("{COMPILES}{and_more}") })
@@ -45,6 +48,18 @@ impl InstallScript {
     ) -> bool {
         has_variant(locked, lockfile, platform) || has_prebuild(package, platform)
     }
+}
+
+/// The scripts that an installer runs, as one text; empty where they do nothing.
+fn named(scripts: &BTreeMap<String, String>) -> String {
+    let does_something = |text: &&str| !matches!(*text, "" | ":" | "true" | "exit 0");
+    let texts = SCRIPTS.iter().filter_map(|name| scripts.get(*name)).map(|text| text.trim());
+    texts.filter(does_something).collect::<Vec<_>>().join("; ")
+}
+
+/// What an installer would run for the root of a workspace or a member.
+pub(super) fn own_script(package_json: &PackageJson) -> Option<String> {
+    Some(named(&package_json.scripts)).filter(|text| !text.is_empty())
 }
 
 fn has_variant(locked: &LockedPackage, lockfile: &Lockfile, platform: &NodePlatform) -> bool {
@@ -85,12 +100,9 @@ fn has_prebuild(package: &PackageTarball, platform: &NodePlatform) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::*;
     use crate::digest::Digest;
     use crate::layer::PackageFile;
-    use crate::workspace::PackageJson;
 
     fn package(json: &str, files: &[&str]) -> PackageTarball {
         let file = |path: &&str| PackageFile {
@@ -110,10 +122,11 @@ mod tests {
 
     #[test]
     fn scripts() {
-        let table: [(&str, &str, &[&str], Option<&str>); 6] = [
+        let table: [(&str, &str, &[&str], Option<&str>); 7] = [
             ("none", r#"{"scripts":{"test":"x","prepare":"y"}}"#, &["index.js"], None),
             ("one", r#"{"scripts":{"postinstall":"node x"}}"#, &[], Some("node x")),
             ("two", r#"{"scripts":{"postinstall":"b","install":"a"}}"#, &[], Some("a; b")),
+            ("nothing", r#"{"scripts":{"preinstall":" exit 0","postinstall":"true"}}"#, &[], None),
             ("sources", "{}", &["binding.gyp"], Some("node-gyp rebuild")),
             ("sources and more", r#"{"scripts":{"postinstall":"b"}}"#, &["binding.gyp"], Some("node-gyp rebuild; b")),
             ("sources and how", r#"{"scripts":{"install":"a"}}"#, &["binding.gyp"], Some("a")),
