@@ -80,7 +80,7 @@ async fn uploads_of(registry: &UploadRegistry, client: &Client, sizes: &[usize])
 async fn requests_of_uploads() {
     const BIG: usize = 9 * MIB;
     let base = Uploads::default;
-    let table: [(&str, Uploads, &[usize], &str); 19] = [
+    let table: [(&str, Uploads, &[usize], &str); 20] = [
         ("one PUT", base(), &[BIG], "POST, PUT 9437184"),
         ("an empty blob", base(), &[0], "POST, PUT"),
         (
@@ -91,6 +91,13 @@ async fn requests_of_uploads() {
              POST, PATCH 0-4194303, PATCH 0-2097151, PATCH 2097152-4194303, PATCH 4194304-5242879, PUT, \
              POST, PATCH 0-2097151, PATCH 2097152-4194303, PATCH 4194304-5242880, PUT, \
              POST, PUT 2097152",
+        ),
+        (
+            "refusals that come while the body is sent",
+            Uploads { body_limit: 12 * MIB, refuses_at_once: true, ..base() },
+            &[20 * MIB],
+            "POST, PUT 20971520, DELETE, POST, PATCH 20971520, DELETE, POST, PATCH 0-16777215, PATCH 0-8388607, \
+             PATCH 8388608-16777215, PATCH 16777216-20971519, PUT",
         ),
         (
             "each answer moves the upload",

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ pub struct Asked {
     pub headers: HashMap<String, String>,
     /// What was read of the body.
     pub body: Vec<u8>,
-    /// Whether the connection was broken off before the body was whole.
+    /// Whether the body was not read to its end.
     pub cut: bool,
 }
 
@@ -74,8 +74,8 @@ impl Misbehaving {
         Self::start_with_cuts(|_, _| None, play)
     }
 
-    /// Starts one that breaks off connections in the middle of bodies. `play` gets what was read of such a one, and its
-    /// answer is not sent.
+    /// Starts one that stops reading in the middle of bodies. `play` gets what was read of such a one; its answer is sent
+    /// while the rest still comes, or the connection is broken off there if it has none.
     pub fn start_with_cuts(
         cut: impl Fn(&Asked, usize) -> Option<usize> + Send + Sync + 'static,
         play: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
@@ -125,7 +125,7 @@ fn serve(stream: &TcpStream, asked: &Mutex<Vec<Asked>>, play: &Play, cut: &Cut) 
     asked.lock().expect("no test thread panics here").push(request.clone());
     let answer = play(&request);
     // What was not read makes a reset of the end.
-    if answer.status == 0 || request.cut {
+    if answer.status == 0 {
         return;
     }
     let mut head = format!("HTTP/1.1 {} Played\r\nConnection: close\r\n", answer.status);
@@ -142,7 +142,8 @@ fn serve(stream: &TcpStream, asked: &Mutex<Vec<Asked>>, play: &Play, cut: &Cut) 
         let _ = stream.write_all(&answer.body);
     }
     let _ = stream.shutdown(Shutdown::Write);
-    let _ = stream.read(&mut [0; 64]);
+    // What comes is thrown away, as proxies do, or the end would be a reset and the answer lost with it.
+    let _ = io::copy(&mut stream, &mut io::sink());
 }
 
 fn read(stream: &TcpStream, cut: &Cut) -> Option<Asked> {

@@ -37,6 +37,8 @@ pub struct Uploads {
     pub leads: Leads,
     /// Larger bodies are answered by 413.
     pub body_limit: usize,
+    /// Whether it does that before it has read them.
+    pub refuses_at_once: bool,
     /// Larger bodies of a PATCH are answered by 416.
     pub patch_limit: usize,
     /// What sessions say of chunks.
@@ -55,6 +57,7 @@ impl Default for Uploads {
             told: Told::Exactly,
             leads: Leads::Path,
             body_limit: usize::MAX,
+            refuses_at_once: false,
             patch_limit: usize::MAX,
             least_chunk: None,
             cuts: Vec::new(),
@@ -90,7 +93,11 @@ impl UploadRegistry {
     pub fn start(habits: Uploads) -> Self {
         let state = Arc::new(Mutex::new(State { overloads: habits.overloads, ..State::default() }));
         let cuts = Mutex::new(VecDeque::from(habits.cuts.clone()));
+        let at_once = if habits.refuses_at_once { habits.body_limit } else { usize::MAX };
         let cut = move |asked: &Asked, size: usize| {
+            if size > at_once {
+                return Some(0);
+            }
             let upload = asked.target.contains("/blobs/uploads/");
             let mut cuts = cuts.lock().expect("no test thread panics here");
             let at = if upload && size > 0 { cuts.pop_front() } else { None };
