@@ -12,12 +12,15 @@ mod challenge;
 mod credentials;
 mod error;
 mod exchange;
+mod experience;
 mod hint;
 mod host;
 mod location;
+mod mount;
 mod pull;
 mod push;
 mod reference;
+mod session;
 mod token;
 mod transport;
 mod upload;
@@ -26,8 +29,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+use experience::Experience;
 use transport::Transport;
-use upload::Experience;
 
 pub use crate::http::{Failure, RetryPolicy};
 pub use credentials::CredentialFiles;

@@ -9,12 +9,13 @@ use bytes::Bytes;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode};
 use tokio::time::sleep;
-use url::Url;
 
 use super::auth::Access;
 use super::body::{Body, Meter};
+use super::mount::Mount;
+use super::session::OpenSession;
 use super::transport::Request;
-use super::upload::Mount;
+use super::upload::Upload;
 use super::{Client, Reference, RegistryError, Repository};
 use crate::digest::Digest;
 use crate::http::redacted;
@@ -33,7 +34,7 @@ pub enum Offer {
 
 /// The upload that a registry opened of its own accord, if it did.
 #[derive(Debug)]
-pub struct Session(Option<Url>);
+pub struct Session(Option<OpenSession>);
 
 impl Client {
     /// Offers a blob to `repository`: looks whether it is there, else has it mounted from `mount_from`. No byte of it is
@@ -68,8 +69,7 @@ impl Client {
         on_bytes: &(dyn Fn(u64) + Sync),
     ) -> Result<(), RegistryError> {
         let meter = Meter::new(on_bytes);
-        let body = Body::File { path: Arc::from(source), size: descriptor.size };
-        self.upload(repository, descriptor, &body, session.0, &meter).await?;
+        Upload::new(self, repository, descriptor, Arc::from(source), &meter).run(session.0).await?;
         meter.reach(descriptor.size);
         Ok(())
     }

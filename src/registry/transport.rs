@@ -190,7 +190,7 @@ impl Transport {
             let outcome = timeout(METER_PACE, &mut sending).await;
             let position = sent.load(Ordering::Relaxed);
             if let Some(meter) = request.meter {
-                meter.reach(position);
+                meter.reach(request.body.start() + position);
             }
             if let Ok(outcome) = outcome {
                 return outcome.map_err(|error| RegistryError::unreachable(&request.method, url, error));

@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +13,10 @@ pub struct Asked {
     pub target: String,
     /// Names in lower case.
     pub headers: HashMap<String, String>,
+    /// What was read of the body.
     pub body: Vec<u8>,
+    /// Whether the body was not read to its end.
+    pub cut: bool,
 }
 
 impl Asked {
@@ -56,6 +59,8 @@ impl Answer {
 }
 
 type Play = dyn Fn(&Asked) -> Answer + Send + Sync;
+/// After how many bytes of a body the connection is broken off, given the head of the request and the body's size.
+type Cut = dyn Fn(&Asked, usize) -> Option<usize> + Send + Sync;
 
 /// A registry that plays whatever part a test gives it, one request to a connection. It keeps what it was asked.
 pub struct Misbehaving {
@@ -66,17 +71,27 @@ pub struct Misbehaving {
 
 impl Misbehaving {
     pub fn start(play: impl Fn(&Asked) -> Answer + Send + Sync + 'static) -> Self {
+        Self::start_with_cuts(|_, _| None, play)
+    }
+
+    /// Starts one that stops reading in the middle of bodies. `play` gets what was read of such a one; its answer is sent
+    /// while the rest still comes, or the connection is broken off there if it has none.
+    pub fn start_with_cuts(
+        cut: impl Fn(&Asked, usize) -> Option<usize> + Send + Sync + 'static,
+        play: impl Fn(&Asked) -> Answer + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
         let address = listener.local_addr().expect("a listener has an address");
         let (asked, ended, play) = (Arc::default(), Arc::new(AtomicBool::new(false)), Arc::new(play) as Arc<Play>);
+        let cut = Arc::new(cut) as Arc<Cut>;
         let server = Self { address, asked: Arc::clone(&asked), ended: Arc::clone(&ended) };
         thread::spawn(move || {
             for stream in listener.incoming().map_while(Result::ok) {
                 if ended.load(Ordering::SeqCst) {
                     break;
                 }
-                let (asked, play) = (Arc::clone(&asked), Arc::clone(&play));
-                thread::spawn(move || serve(&stream, &asked, &*play));
+                let (asked, play, cut) = (Arc::clone(&asked), Arc::clone(&play), Arc::clone(&cut));
+                thread::spawn(move || serve(&stream, &asked, &*play, &*cut));
             }
         });
         server
@@ -105,10 +120,11 @@ impl Drop for Misbehaving {
     }
 }
 
-fn serve(stream: &TcpStream, asked: &Mutex<Vec<Asked>>, play: &Play) {
-    let Some(request) = read(stream) else { return };
+fn serve(stream: &TcpStream, asked: &Mutex<Vec<Asked>>, play: &Play, cut: &Cut) {
+    let Some(request) = read(stream, cut) else { return };
     asked.lock().expect("no test thread panics here").push(request.clone());
     let answer = play(&request);
+    // What was not read makes a reset of the end.
     if answer.status == 0 {
         return;
     }
@@ -126,10 +142,11 @@ fn serve(stream: &TcpStream, asked: &Mutex<Vec<Asked>>, play: &Play) {
         let _ = stream.write_all(&answer.body);
     }
     let _ = stream.shutdown(Shutdown::Write);
-    let _ = stream.read(&mut [0; 64]);
+    // What comes is thrown away, as proxies do, or the end would be a reset and the answer lost with it.
+    let _ = io::copy(&mut stream, &mut io::sink());
 }
 
-fn read(stream: &TcpStream) -> Option<Asked> {
+fn read(stream: &TcpStream, cut: &Cut) -> Option<Asked> {
     let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line).ok()?;
@@ -143,7 +160,10 @@ fn read(stream: &TcpStream) -> Option<Asked> {
         headers.insert(name.to_ascii_lowercase(), value.trim().to_owned());
     }
     let size = headers.get("content-length").and_then(|size| size.parse().ok()).unwrap_or(0);
-    let mut body = vec![0; size];
-    reader.read_exact(&mut body).ok()?;
-    Some(Asked { method, target, headers, body })
+    let mut asked = Asked { method, target, headers, body: Vec::new(), cut: false };
+    let end = cut(&asked, size);
+    asked.cut = end.is_some();
+    asked.body = vec![0; end.unwrap_or(size)];
+    reader.read_exact(&mut asked.body).ok()?;
+    Some(asked)
 }

@@ -14,6 +14,7 @@ pub mod package_manager;
 pub mod package_tarball;
 pub mod placed;
 pub mod program;
+pub mod proxy;
 pub mod registry;
 pub mod sample;
 pub mod scratch;
@@ -21,6 +22,7 @@ pub mod service;
 pub mod tarball_cache;
 pub mod tiny_base;
 pub mod tree;
+pub mod upload_registry;
 pub mod workspace;
 pub mod yarn;
 

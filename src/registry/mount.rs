@@ -1,0 +1,61 @@
+//! A blob taken from another repository of the same registry.
+//!
+//! Source: OCI distribution-spec, "Mounting a blob from another repository".
+
+use reqwest::{Method, StatusCode};
+use url::form_urlencoded;
+
+use super::auth::Access;
+use super::session::OpenSession;
+use super::transport::Request;
+use super::{Client, RegistryError, Repository};
+use crate::digest::Digest;
+
+/// How a mount ended.
+pub(super) enum Mount {
+    /// The blob is there.
+    Done,
+    /// The registry opened an upload instead; it is the one to use.
+    Session(OpenSession),
+    /// Nothing came of it.
+    Refused,
+}
+
+impl Client {
+    /// Has the registry take a blob from another of its repositories. Whatever it answers but success means: upload.
+    /// Registries say no in many ways, 5xx among them, so that this is not repeated.
+    pub(super) async fn mount(
+        &self,
+        repository: &Repository,
+        digest: Digest,
+        from: &Repository,
+    ) -> Result<Mount, RegistryError> {
+        let pair = (repository.clone(), from.clone());
+        let possible = repository.registry() == from.registry() && repository != from;
+        if !possible || self.experience.is_unmountable(&pair) {
+            return Ok(Mount::Refused);
+        }
+        let mut url = self.url(repository, "blobs/uploads/")?;
+        let name: String = form_urlencoded::byte_serialize(from.name().as_bytes()).collect();
+        url.set_query(Some(&format!("mount=sha256%3A{}&from={name}", digest.hex())));
+        let mut request = Request::new(Method::POST, url);
+        request.access = Some(Access::mount(repository, from));
+        request.once = true;
+        let answer = match self.transport.send(&request).await {
+            Ok(answer) => answer,
+            Err(error) if error.exchange().is_some() => return Ok(self.unmountable(pair)),
+            Err(error) if error.is_temporary() => return Ok(Mount::Refused),
+            Err(error) => return Err(error),
+        };
+        match answer.status() {
+            StatusCode::CREATED => Ok(Mount::Done),
+            StatusCode::ACCEPTED => Ok(OpenSession::of(&answer)?.map_or(Mount::Refused, Mount::Session)),
+            _ => Ok(self.unmountable(pair)),
+        }
+    }
+
+    fn unmountable(&self, pair: (Repository, Repository)) -> Mount {
+        self.experience.note_unmountable(pair);
+        Mount::Refused
+    }
+}

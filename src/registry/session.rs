@@ -1,0 +1,144 @@
+//! An upload that a registry has opened: where it goes on, how far it is, and its end without a blob.
+//!
+//! Source: OCI distribution-spec, "Pushing blobs" and "Pushing a blob in chunks".
+
+use std::time::Duration;
+
+use reqwest::header::RANGE;
+use reqwest::{Method, StatusCode};
+use tokio::time::timeout;
+use url::Url;
+
+use super::auth::Access;
+use super::push::is_committed;
+use super::transport::{Answer, Request};
+use super::{Client, RegistryError, Repository, location};
+use crate::http::same_origin;
+
+const CHUNK_MIN_LENGTH: &str = "oci-chunk-min-length";
+/// A failure is not told later than this for the sake of a clean registry.
+const CANCEL_LIMIT: Duration = Duration::from_secs(3);
+
+/// An upload that is open.
+#[derive(Debug)]
+pub(super) struct OpenSession {
+    /// The last `Location` that the registry gave.
+    pub(super) url: Url,
+    /// How many bytes it holds, as far as that is known.
+    pub(super) position: u64,
+    /// How many bytes of the blob were sent into it at most, whether they arrived or not.
+    pub(super) sent: u64,
+    /// The size of the last body that was sent into it.
+    pub(super) last_body: u64,
+    /// The `OCI-Chunk-Min-Length` it was opened with.
+    pub(super) least_chunk: u64,
+    /// Whether something was sent after a break.
+    pub(super) resumed: bool,
+    /// Whether the registry said that it is no more.
+    pub(super) gone: bool,
+}
+
+impl OpenSession {
+    /// What an answer opens that is no refusal; `None` if it does not say where.
+    pub(super) fn of(answer: &Answer) -> Result<Option<Self>, RegistryError> {
+        let Some(url) = location::from_headers(answer.headers(), &answer.url)? else { return Ok(None) };
+        let least_chunk = answer.header(CHUNK_MIN_LENGTH).and_then(|text| text.trim().parse().ok()).unwrap_or(0);
+        Ok(Some(Self { url, position: 0, sent: 0, last_body: 0, least_chunk, resumed: false, gone: false }))
+    }
+
+    /// Goes on where an answer says. Registries may move an upload with each answer; without a word, it stays.
+    pub(super) fn follow(&mut self, answer: &Answer) -> Result<(), RegistryError> {
+        if let Some(url) = location::from_headers(answer.headers(), &answer.url)? {
+            self.url = url;
+        }
+        Ok(())
+    }
+}
+
+impl Client {
+    pub(super) async fn open_session(&self, repository: &Repository) -> Result<OpenSession, RegistryError> {
+        let mut request = Request::new(Method::POST, self.url(repository, "blobs/uploads/")?);
+        request.access = Some(Access::push(repository));
+        let answer = self.transport.send(&request).await?;
+        if !is_committed(answer.status()) {
+            return Err(answer.refusal().await);
+        }
+        OpenSession::of(&answer)?
+            .ok_or_else(|| RegistryError::not_a_registry(&answer.url, "it opens an upload and does not say where"))
+    }
+
+    /// Asks a session how many bytes it holds. `None` if it does not tell, or tells what cannot be: then the session is
+    /// of no more use, whatever the reason, so that none is kept.
+    pub(super) async fn session_position(&self, repository: &Repository, session: &mut OpenSession) -> Option<u64> {
+        let mut request = Request::new(Method::GET, session.url.clone());
+        request.access = Some(Access::push(repository));
+        let answer = self.transport.send(&request).await.ok()?;
+        session.gone |= matches!(answer.status(), StatusCode::NOT_FOUND | StatusCode::GONE);
+        if answer.status() != StatusCode::NO_CONTENT {
+            return None;
+        }
+        let held = held(&answer).filter(|held| *held <= session.sent)?;
+        session.follow(&answer).ok()?;
+        Some(held)
+    }
+
+    /// Ends a session without a blob. That the registry may refuse this, or be gone, changes nothing: it drops the
+    /// session by itself some day.
+    pub(super) async fn cancel_session(&self, repository: &Repository, session: OpenSession) {
+        let registry = repository.registry();
+        // Storage elsewhere that a registry leads to knows no sessions.
+        let own = self.transport.base_url(registry).is_ok_and(|base| same_origin(&session.url, &base));
+        if session.gone || !own || self.experience.habits(registry).refuses_cancelling {
+            return;
+        }
+        let mut request = Request::new(Method::DELETE, session.url);
+        request.access = Some(Access::push(repository));
+        request.once = true;
+        let refused = match timeout(CANCEL_LIMIT, self.transport.send(&request)).await {
+            Ok(Ok(answer)) => answer.status().is_client_error() && answer.status() != StatusCode::NOT_FOUND,
+            Ok(Err(error)) => error.is_about_access(),
+            Err(_) => true,
+        };
+        if refused {
+            self.experience.learn(registry, |habits| habits.refuses_cancelling = true);
+        }
+    }
+}
+
+/// How many bytes the `Range` of an answer says are held: `0-N` are N + 1, but `0-0` is what a session that holds
+/// nothing says. Some write it as a range unit's, `bytes=0-N`.
+pub(super) fn held(answer: &Answer) -> Option<u64> {
+    held_of(answer.header(RANGE.as_str())?)
+}
+
+fn held_of(range: &str) -> Option<u64> {
+    let range = range.trim();
+    match range.strip_prefix("bytes=").unwrap_or(range).strip_prefix("0-")?.parse().ok()? {
+        0 => Some(0),
+        last => u64::checked_add(last, 1),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges() {
+        let table = [
+            ("0-99", Some(100)),
+            ("bytes=0-99", Some(100)),
+            ("0-0", Some(0)),
+            ("1-99", None),
+            ("0-", None),
+            ("0--1", None),
+            ("-", None),
+            ("", None),
+            ("0-18446744073709551615", None),
+            ("0-99/100", None),
+        ];
+        for (range, expected) in table {
+            assert_eq!(held_of(range), expected, "`{range}`");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+use std::collections::VecDeque;
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::sync::Mutex;
+
+use super::misbehaving::{Answer, Asked, Misbehaving};
+
+/// A proxy before the registry at `host` that lets no body through with more than `limit` bytes.
+pub fn with_limit(host: &str, limit: usize) -> Misbehaving {
+    let host = host.to_owned();
+    Misbehaving::start(move |asked| match asked.body.len() > limit {
+        true => Answer::new(413).body("<html><center><h1>413 Request Entity Too Large</h1></center></html>"),
+        false => forwarded(&host, asked),
+    })
+}
+
+/// A proxy before the registry at `host` over which connections break in the middle of bodies, after as many bytes of
+/// one after another as `cuts` say.
+pub fn with_cuts(host: &str, cuts: &[usize]) -> Misbehaving {
+    let host = host.to_owned();
+    let cuts = Mutex::new(VecDeque::from(cuts.to_vec()));
+    let cut = move |_: &Asked, size: usize| {
+        let mut cuts = cuts.lock().expect("no test thread panics here");
+        cuts.pop_front_if(|at| *at < size)
+    };
+    Misbehaving::start_with_cuts(cut, move |asked| forwarded(&host, asked))
+}
+
+/// The answer of the registry. It is told the name that the client knows, so that it leads back to the proxy.
+fn forwarded(host: &str, asked: &Asked) -> Answer {
+    let mut stream = TcpStream::connect(host).expect("the registry listens");
+    let mut head = format!("{} HTTP/1.1\r\nconnection: close\r\n", asked.line());
+    for (name, value) in asked.headers.iter().filter(|(name, _)| *name != "connection") {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str("\r\n");
+    stream.write_all(head.as_bytes()).expect("the registry reads");
+    stream.write_all(&asked.body).expect("the registry reads");
+    if asked.cut {
+        return Answer::none();
+    }
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).expect("the registry answers");
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an answer has a head");
+    let head = String::from_utf8_lossy(&bytes[..end]).into_owned();
+    let mut lines = head.lines();
+    let status = lines.next().and_then(|line| line.split(' ').nth(1)).and_then(|status| status.parse().ok());
+    let answer = Answer::new(status.expect("an answer has a status")).body(&bytes[end + 4..]);
+    lines.filter_map(|line| line.split_once(": ")).filter(|(name, _)| !name.eq_ignore_ascii_case("connection")).fold(
+        answer,
+        |answer, (name, value)| {
+            assert!(!name.eq_ignore_ascii_case("transfer-encoding"), "the registry says the size of what it sends");
+            answer.header(name, value)
+        },
+    )
+}
