@@ -14,7 +14,6 @@ mod selection;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use futures_util::future::try_join;
 use tokio::task::block_in_place;
 
 pub use base::BaseReference;
@@ -167,18 +166,10 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
     let based = selection::services_with_bases(&services, from, &workspace, &settings);
     let mut resolving = base::start(&based, &settings, request, &platform, context);
     let mut platforms = Platforms { platform: &platform, settings: &settings, request, bases: None };
-    let bases;
     let locked = match from {
         PackagesFrom::Installed => None,
         PackagesFrom::Lockfile => {
-            let mut locked = LockedPackages::read(&workspace, &settings, context)?;
-            let any = platforms.of_any();
-            (bases, ()) = try_join(resolving.finish(), locked.look_ahead(&workspace, &settings, &any, context)).await?;
-            // Which variants of a package are right depends on the C library of the bases.
-            platforms.bases = Some(&bases);
-            let platforms = based.iter().map(|service| platforms.of_service(service)).collect();
-            locked.provide(&workspace, &settings, &platforms, context).await?;
-            Some(locked)
+            Some(locked::provide(&workspace, &based, &mut resolving, &mut platforms, context).await?)
         }
     };
     let (installed, placed);

@@ -10,12 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use error::LockedError;
+use futures_util::future::try_join;
 use install_script::{InstallScript, own_script};
 use installed_copy::installed_copy;
 use patched::{is_patched, patched};
 use tarballs::{ReadTarball, Tarballs};
 use tokio::task::block_in_place;
 
+use super::base::Resolving;
 use super::plan::{Closures, Platforms};
 use super::{BuildError, Context};
 use crate::closure::{LockedProduction, NodeModules, NodePlatform, PlacedPackages};
@@ -80,9 +82,28 @@ fn correct(package: &mut LockedPackage, manager: PackageManager, package_json: &
     }
 }
 
+/// Brings the packages of a workspace's lockfile into the store, and finds their places. Which variants of a package are
+/// right depends on the C libraries of the bases of these services; what does not is fetched while the bases come.
+pub(super) async fn provide(
+    workspace: &Workspace,
+    services: &BTreeSet<String>,
+    bases: &mut Resolving,
+    platforms: &mut Platforms<'_>,
+    context: &Context,
+) -> Result<LockedPackages, BuildError> {
+    let settings = platforms.settings;
+    let mut locked = LockedPackages::read(workspace, settings, context)?;
+    let any = platforms.of_any();
+    let (bases, ()) = try_join(bases.finish(), locked.look_ahead(workspace, settings, &any, context)).await?;
+    platforms.bases = Some(bases);
+    let of_services = services.iter().map(|service| platforms.of_service(service)).collect();
+    locked.complete_for(&of_services, workspace, settings, context).await?;
+    Ok(locked)
+}
+
 impl LockedPackages {
     /// The packages of a workspace's lockfile, with nothing fetched yet.
-    pub fn read(workspace: &Workspace, settings: &Settings, context: &Context) -> Result<Self, BuildError> {
+    fn read(workspace: &Workspace, settings: &Settings, context: &Context) -> Result<Self, BuildError> {
         let lockfile = block_in_place(|| Lockfile::read(workspace))?;
         let tarballs = Tarballs::new(workspace, lockfile.manager, settings, context)?;
         warn_of_own_scripts(workspace, context);
@@ -91,7 +112,7 @@ impl LockedPackages {
     }
 
     /// Brings into the store what is needed with whatever C library, before the bases tell which one it is.
-    pub async fn look_ahead(
+    async fn look_ahead(
         &mut self,
         workspace: &Workspace,
         settings: &Settings,
@@ -108,11 +129,11 @@ impl LockedPackages {
     }
 
     /// Brings everything into the store that is needed on these platforms, and finds its place.
-    pub async fn provide(
+    async fn complete_for(
         &mut self,
+        platforms: &BTreeSet<NodePlatform>,
         workspace: &Workspace,
         settings: &Settings,
-        platforms: &BTreeSet<NodePlatform>,
         context: &Context,
     ) -> Result<(), BuildError> {
         let production = loop {
@@ -127,7 +148,26 @@ impl LockedPackages {
         };
         self.node_modules = block_in_place(|| NodeModules::of(&self.lockfile, &production))?;
         self.commands = self.commands(workspace)?;
+        self.warn_of_unverified(context);
         Ok(())
+    }
+
+    /// Says how many packages came without anything to check them by.
+    fn warn_of_unverified(&self, context: &Context) {
+        let unverified = self.origins.iter().filter_map(|(id, origin)| match origin {
+            Origin::Tarball(tarball) if !tarball.is_verified => {
+                self.lockfile.packages.get(id).map(LockedPackage::label)
+            }
+            _ => None,
+        });
+        let unverified: BTreeSet<String> = unverified.collect();
+        if let Some(first) = unverified.first() {
+            context.progress.warn(&format!(
+                "the lockfile has no hash of some tarballs, or that of archives that yarn compressed, with which they \
+                 cannot be checked; {} packages are as the registry gave them, such as `{first}`",
+                unverified.len()
+            ));
+        }
     }
 
     /// The packages at their places, as closures are computed of them.
@@ -159,7 +199,7 @@ impl LockedPackages {
             if let Origin::Directory(dir) = &origin {
                 let path = workspace.on_host(dir).join("package.json");
                 let package_json = PackageJson::read(&path)?.unwrap_or_default();
-                self.complete(&id, Arc::new(package_json));
+                self.learn(&id, Arc::new(package_json));
             }
             self.origins.insert(id, origin);
         }
@@ -173,13 +213,13 @@ impl LockedPackages {
             }
             let package_json = tarball.package_json.clone();
             self.origins.insert(id.clone(), Origin::Tarball(tarball));
-            self.complete(&id, package_json);
+            self.learn(&id, package_json);
         }
         Ok(())
     }
 
     /// Fills in what the lockfile does not say (yarn 1 does not know platforms), and takes out what it says too much.
-    fn complete(&mut self, id: &PackageId, package_json: Arc<PackageJson>) {
+    fn learn(&mut self, id: &PackageId, package_json: Arc<PackageJson>) {
         let manager = self.lockfile.manager;
         if let Some(package) = self.lockfile.packages.get_mut(id) {
             correct(package, manager, &package_json);
@@ -213,40 +253,22 @@ impl LockedPackages {
         if refused.is_empty() { Ok(()) } else { Err(LockedError::InstallScripts(refused).into()) }
     }
 
+    fn origin_at(&self, dir: &WorkspacePath) -> Option<&Origin> {
+        self.origins.get(self.node_modules.id_at(dir)?)
+    }
+
     /// What the package in `dir` puts into an image, at its place there. A package that comes in another's tarball lies in
     /// the files of that one.
     pub fn tree(&self, dir: &WorkspacePath, collector: &Collector<'_>) -> Result<FileTree, BuildError> {
-        let origin = self.node_modules.id_at(dir).and_then(|id| self.origins.get(id));
-        match origin {
-            Some(Origin::Tarball(tarball)) => self.tarball_tree(dir, tarball, collector),
-            Some(Origin::Directory(from)) => Ok(collector.package_at(from, &collector.image_path(dir)?)?),
+        let place = collector.image_path(dir)?;
+        match self.origin_at(dir) {
+            Some(Origin::Tarball(tarball)) => {
+                tarball.tree(&place, collector.owner, |file| self.is_replaced(dir, &file.path))
+            }
+            Some(Origin::Directory(from)) => Ok(collector.package_at(from, &place)?),
             Some(Origin::Bundled) => Ok(FileTree::default()),
             None => Ok(collector.package(dir)?),
         }
-    }
-
-    fn tarball_tree(
-        &self,
-        dir: &WorkspacePath,
-        tarball: &ReadTarball,
-        collector: &Collector<'_>,
-    ) -> Result<FileTree, BuildError> {
-        let place = collector.image_path(dir)?;
-        let owner = collector.owner;
-        let mut entries = Vec::new();
-        let mut directories: BTreeSet<&str> = BTreeSet::new();
-        for file in &tarball.package.files {
-            if self.is_replaced(dir, &file.path) {
-                continue;
-            }
-            let above = file.path.match_indices('/').map(|(slash, _)| &file.path[..slash]);
-            for directory in above.filter(|above| directories.insert(above)) {
-                entries.push((place.join(directory)?, Entry::directory(owner)));
-            }
-            let content = tarball.content(file);
-            entries.push((place.join(&file.path)?, Entry::file(content, file.executable, owner)));
-        }
-        Ok(FileTree::of(entries)?)
     }
 
     /// Whether a file that a package brings along in its own `node_modules` belongs to a package that the lockfile puts
@@ -260,13 +282,13 @@ impl LockedPackages {
             (None, _) => return false,
         };
         let place = dir.join("node_modules").and_then(|below| below.join(name));
-        let id = place.and_then(|place| self.node_modules.packages.get(&place));
-        id.and_then(|id| self.origins.get(id)).is_some_and(|it| !matches!(it, Origin::Bundled))
+        let origin = place.as_ref().and_then(|place| self.origin_at(place));
+        origin.is_some_and(|origin| !matches!(origin, Origin::Bundled))
     }
 
     /// How many files the package in `dir` has, and how many bytes.
     pub fn weigh(&self, dir: &WorkspacePath, collector: &Collector<'_>) -> Result<(usize, u64), BuildError> {
-        match self.node_modules.id_at(dir).and_then(|id| self.origins.get(id)) {
+        match self.origin_at(dir) {
             Some(Origin::Tarball(tarball)) => {
                 let files = || tarball.package.files.iter().filter(|file| !self.is_replaced(dir, &file.path));
                 Ok((files().count(), files().map(|file| file.size).sum()))
@@ -279,24 +301,22 @@ impl LockedPackages {
 
     /// The commands of what lies in each directory, and their files.
     fn commands(&self, workspace: &Workspace) -> Result<BTreeMap<WorkspacePath, BTreeMap<String, String>>, BuildError> {
+        let on_disk = |dir: &WorkspacePath| -> Result<_, BuildError> {
+            let bytes = host::read_if_present(&workspace.on_host(dir).join("package.json"))?;
+            Ok(bytes.as_deref().map(commands).unwrap_or_default())
+        };
         let mut by_dir = BTreeMap::new();
         for dir in self.node_modules.links.values().chain(self.node_modules.packages.keys()) {
-            let id = self.node_modules.id_at(dir);
-            let directory = match id.and_then(|id| self.origins.get(id)) {
-                Some(Origin::Tarball(tarball)) => {
-                    by_dir.insert(dir.clone(), tarball.package.commands.clone());
-                    continue;
-                }
+            let of_dir = match self.origin_at(dir) {
+                Some(Origin::Tarball(tarball)) => tarball.package.commands.clone(),
                 Some(Origin::Bundled) => {
-                    let bins = id.and_then(|id| self.lockfile.packages.get(id)?.bins.clone());
-                    by_dir.insert(dir.clone(), bins.unwrap_or_default());
-                    continue;
+                    let package = self.node_modules.id_at(dir).and_then(|id| self.lockfile.packages.get(id));
+                    package.and_then(|package| package.bins.clone()).unwrap_or_default()
                 }
-                Some(Origin::Directory(from)) => from,
-                None => dir,
+                Some(Origin::Directory(from)) => on_disk(from)?,
+                None => on_disk(dir)?,
             };
-            let bytes = host::read_if_present(&workspace.on_host(directory).join("package.json"))?;
-            by_dir.insert(dir.clone(), bytes.as_deref().map(commands).unwrap_or_default());
+            by_dir.insert(dir.clone(), of_dir);
         }
         Ok(by_dir)
     }

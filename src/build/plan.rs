@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::base::{ResolvedBase, base_name};
 use super::contents::{Contents, Ingredients};
@@ -46,7 +47,7 @@ pub(super) struct Platforms<'a> {
     pub settings: &'a Settings,
     pub request: &'a BuildRequest,
     /// The bases that are known yet; without one, packages for either library stay.
-    pub bases: Option<&'a BTreeMap<String, ResolvedBase>>,
+    pub bases: Option<Arc<BTreeMap<String, ResolvedBase>>>,
 }
 
 impl Platforms<'_> {
@@ -57,7 +58,7 @@ impl Platforms<'_> {
 
     /// The platform of a service's image.
     pub fn of_service(&self, name: &str) -> NodePlatform {
-        let base = self.bases.and_then(|bases| bases.get(&base_name(name, self.settings, self.request)));
+        let base = self.bases.as_ref().and_then(|bases| bases.get(&base_name(name, self.settings, self.request)));
         NodePlatform::new(self.platform, base.and_then(|base| base.files.libc()))
     }
 }

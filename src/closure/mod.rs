@@ -26,6 +26,7 @@ pub use placed::PlacedPackages;
 pub use production::ProductionTree;
 
 use crate::host::HostError;
+use crate::workspace::lockfiles::DependencyKind;
 use crate::workspace::{PackageJson, WorkspaceError, WorkspacePath};
 
 /// Everything a service needs at run time, besides its own files.
@@ -91,6 +92,19 @@ pub enum EdgeKind {
     Peer,
     /// `peerDependencies` that are marked optional
     OptionalPeer,
+}
+
+impl EdgeKind {
+    /// The kind of an edge of a lockfile; `None` for one that counts in development only.
+    pub(super) fn of(kind: DependencyKind) -> Option<Self> {
+        match kind {
+            DependencyKind::Development => None,
+            DependencyKind::Production => Some(Self::Production),
+            DependencyKind::Optional => Some(Self::Optional),
+            DependencyKind::Peer => Some(Self::Peer),
+            DependencyKind::OptionalPeer => Some(Self::OptionalPeer),
+        }
+    }
 }
 
 impl fmt::Display for EdgeKind {

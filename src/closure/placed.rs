@@ -4,7 +4,7 @@ use std::sync::Arc;
 use super::installed::production_edges;
 use super::{ClosureError, EdgeKind, InstalledPackages, NodeModules, Packages, ProductionEdge, ResolvedPackage};
 use crate::host::StatIndex;
-use crate::workspace::lockfiles::{DependencyKind, Edge, Lockfile, PackageId, Peer, Target, update_command};
+use crate::workspace::lockfiles::{Edge, Lockfile, PackageId, Peer, Target, update_command};
 use crate::workspace::{PackageJson, PackageManager, Workspace, WorkspacePath};
 
 /// The packages that a lockfile names, at the places they would be installed at. What they need, the lockfile says; what
@@ -99,19 +99,6 @@ impl Packages for PlacedPackages<'_> {
         };
         let found = self.resolve(&edge.name, dir, from)?;
         Ok(found.filter(|found| wanted.is_none_or(|wanted| self.node_modules.id_at(&found.dir) == Some(wanted))))
-    }
-}
-
-impl EdgeKind {
-    /// The kind of an edge of a lockfile; `None` for one that counts in development only.
-    pub(super) fn of(kind: DependencyKind) -> Option<Self> {
-        match kind {
-            DependencyKind::Development => None,
-            DependencyKind::Production => Some(Self::Production),
-            DependencyKind::Optional => Some(Self::Optional),
-            DependencyKind::Peer => Some(Self::Peer),
-            DependencyKind::OptionalPeer => Some(Self::OptionalPeer),
-        }
     }
 }
 

@@ -50,8 +50,6 @@ struct Change {
     /// Whether the file may be run then, if the patch says so.
     executable: Option<bool>,
     hunks: Vec<Hunk>,
-    /// The range of versions in which alone the change is made.
-    only_for: Option<String>,
 }
 
 /// Paths are relative to the package's root.
@@ -201,28 +199,6 @@ impl PackagePatch {
         Ok(Self { name, bytes, changes })
     }
 
-    /// The patch without what is not for the package's version: `satisfies` tells whether that is in a range, which
-    /// stands in a line `semver exclusivity` of yarn's. Without this, all changes are made.
-    pub fn for_version(mut self, mut satisfies: impl FnMut(&str) -> bool) -> Self {
-        self.changes.retain(|change| change.only_for.as_deref().is_none_or(&mut satisfies));
-        self
-    }
-
-    /// The patch of a package whose paths start with the package's directory, as `patch-package` writes them
-    /// (`node_modules/a`): the same with paths relative to that.
-    pub fn relative_to(mut self, directory: &str) -> Result<Self, PatchError> {
-        let patch = &self.name;
-        for change in &mut self.changes {
-            for path in change.operation.paths_mut() {
-                match path.strip_prefix(directory).and_then(|rest| rest.strip_prefix('/')) {
-                    Some(rest) => *path = rest.to_owned(),
-                    None => return Err(PatchError::Missing { patch: patch.clone(), path: path.clone() }),
-                }
-            }
-        }
-        Ok(self)
-    }
-
     /// What the package's files become: every path at which something changes, with the file that is there then, or
     /// `None` if there is none any more. `read` gives the file at a path relative to the package's root, `None` if
     /// there is none.
@@ -237,15 +213,6 @@ impl PackagePatch {
             changes.make(change)?;
         }
         changes.finish()
-    }
-}
-
-impl Operation {
-    fn paths_mut(&mut self) -> Vec<&mut String> {
-        match self {
-            Self::Create(path) | Self::Remove(path) | Self::Modify(path) => vec![path],
-            Self::Rename { from, to } => vec![from, to],
-        }
     }
 }
 
@@ -608,24 +575,10 @@ mod tests {
     }
 
     #[test]
-    fn versions() {
-        let change = |range: &str, new: &str| {
-            format!("semver exclusivity {range}\n{}", modifying("@@ -1 +1 @@\n-1\n+?\n").replace('?', new))
-        };
-        let mode_only = "diff --git a/g b/g\nold mode 100644\nnew mode 100755\n";
-        let text = format!("{}{}{mode_only}{}", change(">=2 <3", "two"), change("^3", "three"), change("^4 ", "four"));
-        let table = [(">=2 <3", "two\n"), ("^3", "three\n"), ("^4", "four\n")];
-        for (satisfied, expected) in table {
-            let patch = parsed(&text).unwrap().for_version(|range| range == satisfied);
-            let changed = applied(&patch, &[("f", "1\n"), ("g", "")]).unwrap();
-            assert_eq!(
-                changed,
-                [("f".to_owned(), expected.to_owned()), ("g".to_owned(), "x ".to_owned())],
-                "{satisfied}"
-            );
-        }
-        let all = applied(&parsed(&text).unwrap(), &[("f", "1\n1\n1\n"), ("g", "")]).unwrap();
-        assert_eq!(all[0].1, "two\nthree\nfour\n", "without a version, all of them");
+    fn changes_of_some_versions_only() {
+        let text = format!("semver exclusivity ^3\n{}", modifying("@@ -1 +1 @@\n-1\n+a\n"));
+        let error = parsed(&text).unwrap_err().to_string();
+        assert_eq!(error, "line 1 of the patch is about some versions of the package only: `p.patch`");
     }
 
     #[test]
@@ -638,15 +591,5 @@ mod tests {
         assert_eq!(changed, [("f".to_owned(), "1\r\nb\n".to_owned()), ("n".to_owned(), String::new())]);
         let text = text.split("\rdiff").next().unwrap();
         assert_eq!(apply(text, &files).unwrap(), [("f".to_owned(), "1\r\nb\r\n".to_owned())]);
-    }
-
-    #[test]
-    fn paths_from_the_root_of_a_workspace() {
-        let text = modifying("@@ -1 +1 @@\n-1\n+a\n").replace("/f", "/node_modules/@s/p/f");
-        let patch = parsed(&text).unwrap();
-        let changed = applied(&patch.clone().relative_to("node_modules/@s/p").unwrap(), &[("f", "1\n")]).unwrap();
-        assert_eq!(changed, [("f".to_owned(), "a\n".to_owned())]);
-        let error = patch.relative_to("node_modules/@s/pp").unwrap_err().to_string();
-        assert_eq!(error, "the patch `p.patch` changes a file that the package does not have: `node_modules/@s/p/f`");
     }
 }

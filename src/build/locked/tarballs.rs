@@ -14,9 +14,13 @@ use crate::build::{BuildError, Context};
 use crate::config::Settings;
 use crate::digest::Digest;
 use crate::host::HostError;
-use crate::layer::{Content, Kind, LayerPlan, PackageArchive, PackageFile, PackageTarball, Scratch, TarballLimits};
+use crate::layer::{
+    Content, Entry, FileTree, Kind, LayerPlan, Owner, PackError, PackageArchive, PackageFile, PackageTarball, Scratch,
+    TarballError, TarballLimits,
+};
 use crate::manifest::Descriptor;
 use crate::npm_registry::{Mirror, NpmClient, NpmClientOptions, NpmSettings, TARBALL_MEDIA_TYPE, Tarball};
+use crate::path::ImagePath;
 use crate::store::{Store, StoreError};
 use crate::workspace::lockfiles::LockedPackage;
 use crate::workspace::{PackageJson, PackageManager, Workspace};
@@ -41,7 +45,8 @@ pub(super) struct ReadTarball {
     /// The contents of files that are not as they were published.
     patched: BTreeMap<String, Vec<u8>>,
     descriptor: Descriptor,
-    is_verified: bool,
+    /// Whether its bytes are what the lockfile says.
+    pub is_verified: bool,
 }
 
 impl ReadTarball {
@@ -52,8 +57,26 @@ impl ReadTarball {
         Self { package, package_json, archive, patched, descriptor, is_verified }
     }
 
-    /// The content of one of its files.
-    pub fn content(&self, file: &PackageFile) -> Content {
+    /// Its files at a place of the image, without those that are left out.
+    pub fn tree(
+        &self,
+        place: &ImagePath,
+        owner: Owner,
+        is_left_out: impl Fn(&PackageFile) -> bool,
+    ) -> Result<FileTree, BuildError> {
+        let mut entries = Vec::new();
+        let mut directories: BTreeSet<&str> = BTreeSet::new();
+        for file in self.package.files.iter().filter(|file| !is_left_out(file)) {
+            let above = file.path.match_indices('/').map(|(slash, _)| &file.path[..slash]);
+            for directory in above.filter(|above| directories.insert(above)) {
+                entries.push((place.join(directory)?, Entry::directory(owner)));
+            }
+            entries.push((place.join(&file.path)?, Entry::file(self.content(file), file.executable, owner)));
+        }
+        Ok(FileTree::of(entries)?)
+    }
+
+    fn content(&self, file: &PackageFile) -> Content {
         match self.patched.get(&file.path) {
             Some(bytes) => Content::Bytes(bytes.clone()),
             None => file.content(&self.archive),
@@ -120,7 +143,6 @@ impl Tarballs {
                 read.insert(name, Arc::new(self.read_tarball(package, remembered, &context.store)));
             }
         }
-        warn_of_unverified(&distinct, &read, context);
         Ok(names.iter().filter_map(|name| read.get(name.as_str()).cloned()).collect())
     }
 
@@ -219,35 +241,18 @@ impl Tarballs {
     }
 }
 
-/// Says once how many packages came without anything to check them by.
-fn warn_of_unverified(
-    packages: &BTreeMap<&str, &LockedPackage>,
-    read: &BTreeMap<&str, Arc<ReadTarball>>,
-    context: &Context,
-) {
-    let unverified = || read.iter().filter(|(_, tarball)| !tarball.is_verified);
-    let first = unverified().filter_map(|(name, _)| packages.get(name)).map(|package| package.label()).min();
-    if let Some(first) = first {
-        context.progress.warn(&format!(
-            "the lockfile has no hash of some tarballs, or that of archives that yarn compressed, with which they cannot \
-             be checked; {} packages are as the registry gave them, such as `{first}`",
-            unverified().count()
-        ));
-    }
-}
-
 /// Why a tarball cannot be read.
 enum ReadError {
     Store(StoreError),
     Host(HostError),
-    Tarball(crate::layer::TarballError),
+    Tarball(TarballError),
 }
 
 impl ReadError {
     fn of(self, package: &LockedPackage) -> BuildError {
         match self {
             Self::Store(error) => error.into(),
-            Self::Host(error) => crate::layer::PackError::Read(error).into(),
+            Self::Host(error) => PackError::Read(error).into(),
             Self::Tarball(source) => LockedError::Tarball { package: package.label(), source }.into(),
         }
     }

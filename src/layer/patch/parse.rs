@@ -151,7 +151,6 @@ struct Header {
     creates: bool,
     removes: bool,
     executable: Option<bool>,
-    only_for: Option<String>,
     hunks: Vec<Hunk>,
 }
 
@@ -179,8 +178,8 @@ impl Header {
         if let Some(names) = rest("diff --git ") {
             self.is_git = true;
             self.both = names::both_sides(names).transpose().map_err(refused)?;
-        } else if let Some(range) = line.strip_prefix(EXCLUSIVITY) {
-            self.only_for = Some(String::from_utf8_lossy(range).trim().to_owned());
+        } else if line.starts_with(EXCLUSIVITY) {
+            return Err(reader.malformed("is about some versions of the package only"));
         } else if let Some(name) = rest("--- ") {
             self.old = names::side(name).map_err(refused)?;
             self.has_sides = true;
@@ -219,7 +218,7 @@ impl Header {
 
     /// The change, if the lines are more than what may stand between those of changes.
     fn change(self, reader: &Reader) -> Result<Option<Change>, PatchError> {
-        let Self { both, old, new, executable, only_for, hunks, .. } = self;
+        let Self { both, old, new, executable, hunks, .. } = self;
         let two_names = "ends a change that names two files, but is no renaming";
         let no_name = "ends a change that names no file";
         let operation = match (self.rename_from, self.rename_to) {
@@ -239,6 +238,6 @@ impl Header {
         if matches!(operation, Operation::Modify(_)) && hunks.is_empty() && executable.is_none() {
             return Ok(None);
         }
-        Ok(Some(Change { operation, executable, hunks, only_for }))
+        Ok(Some(Change { operation, executable, hunks }))
     }
 }
