@@ -243,8 +243,9 @@ impl LockedPackages {
                     settings.package.get(&package.name).is_some_and(|own| own.skips_install_script)
                 };
                 let package = self.lockfile.packages.get(id).filter(|package| !is_skipped(package));
-                if let (Some(package), Some(script)) = (package, InstallScript::of(&tarball.package))
-                    && !script.is_done(&tarball.package, package, &self.lockfile, &platform)
+                let script = InstallScript::of(&tarball.package_json, tarball.outline.has_binding_gyp);
+                if let (Some(package), Some(script)) = (package, script)
+                    && !script.is_done(&tarball.files()?, package, &self.lockfile, &platform)
                 {
                     refused.insert(package.label(), script.text);
                 }
@@ -289,10 +290,12 @@ impl LockedPackages {
     /// How many files the package in `dir` has, and how many bytes.
     pub fn weigh(&self, dir: &WorkspacePath, collector: &Collector<'_>) -> Result<(usize, u64), BuildError> {
         match self.origin_at(dir) {
-            Some(Origin::Tarball(tarball)) => {
-                let files = || tarball.package.files.iter().filter(|file| !self.is_replaced(dir, &file.path));
-                Ok((files().count(), files().map(|file| file.size).sum()))
+            Some(Origin::Tarball(tarball)) if tarball.outline.has_bundled => {
+                let files = tarball.files()?;
+                let kept = || files.iter().filter(|file| !self.is_replaced(dir, &file.path));
+                Ok((kept().count(), kept().map(|file| file.size).sum()))
             }
+            Some(Origin::Tarball(tarball)) => Ok((tarball.outline.files, tarball.outline.bytes)),
             Some(Origin::Directory(from)) => Ok(collector.weigh(from)?),
             Some(Origin::Bundled) => Ok((0, 0)),
             None => Ok(collector.weigh(dir)?),
@@ -308,7 +311,7 @@ impl LockedPackages {
         let mut by_dir = BTreeMap::new();
         for dir in self.node_modules.links.values().chain(self.node_modules.packages.keys()) {
             let of_dir = match self.origin_at(dir) {
-                Some(Origin::Tarball(tarball)) => tarball.package.commands.clone(),
+                Some(Origin::Tarball(tarball)) => tarball.commands.clone(),
                 Some(Origin::Bundled) => {
                     let package = self.node_modules.id_at(dir).and_then(|id| self.lockfile.packages.get(id));
                     package.and_then(|package| package.bins.clone()).unwrap_or_default()

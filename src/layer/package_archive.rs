@@ -89,6 +89,11 @@ impl PackageArchive {
         self.digest
     }
 
+    /// How many bytes the archive has.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Reads a part of the archive to the end of `buffer`.
     pub fn read(&self, offset: u64, size: usize, buffer: &mut Vec<u8>) -> Result<(), PackError> {
         let (file, start) = self.inflated()?;

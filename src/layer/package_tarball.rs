@@ -178,21 +178,18 @@ impl PackageTarball {
 }
 
 impl PackageTarball {
-    /// The package of these files, sorted by their paths. Where its package.json is another than `before`, its bytes are
-    /// given.
+    /// The package of these files, sorted by their paths, with the bytes of its package.json, in an archive of so many bytes.
     pub fn of_files(
         mut files: Vec<PackageFile>,
         package_json: Option<&[u8]>,
-        before: &Self,
+        archive_bytes: u64,
     ) -> Result<Self, TarballError> {
         refuse_collisions(&files)?;
-        let (package_json, commands) = match package_json {
-            Some(bytes) => (Some(PackageJson::parse(bytes).map_err(TarballError::PackageJson)?), commands(bytes)),
-            None => (before.package_json.clone(), before.commands.clone()),
-        };
+        let commands = package_json.map(commands).unwrap_or_default();
+        let package_json = package_json.map(PackageJson::parse).transpose().map_err(TarballError::PackageJson)?;
         let of_commands: BTreeSet<&str> = commands.values().map(String::as_str).collect();
         files.iter_mut().for_each(|file| file.executable |= of_commands.contains(file.path.as_str()));
-        Ok(Self { files, package_json, commands, archive_bytes: before.archive_bytes })
+        Ok(Self { files, package_json, commands, archive_bytes })
     }
 }
 
@@ -338,13 +335,8 @@ impl Reading {
     }
 
     fn finish(self) -> Result<PackageTarball, TarballError> {
-        let empty = PackageTarball {
-            files: Vec::new(),
-            package_json: None,
-            commands: BTreeMap::new(),
-            archive_bytes: self.state.bytes.get(),
-        };
-        PackageTarball::of_files(self.files.into_values().collect(), self.package_json.as_deref(), &empty)
+        let files = self.files.into_values().collect();
+        PackageTarball::of_files(files, self.package_json.as_deref(), self.state.bytes.get())
     }
 }
 

@@ -66,6 +66,9 @@ pub enum StoreError {
         /// What came.
         actual: Digest,
     },
+    /// What was there when the run began is gone, though nothing of pirogue takes it away meanwhile.
+    #[error("something else than pirogue took away what the cache had remembered: `{0}`")]
+    Lost(String),
 }
 
 impl StoreError {
@@ -88,6 +91,7 @@ impl StoreError {
                 }
                 _ => None,
             },
+            Self::Lost(_) => Some("run it again: what is not in the cache is made anew".into()),
             Self::Digest { .. } => None,
         }
     }

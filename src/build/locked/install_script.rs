@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::closure::NodePlatform;
-use crate::layer::PackageTarball;
+use crate::layer::PackageFile;
 use crate::workspace::PackageJson;
 use crate::workspace::lockfiles::{DependencyKind, LockedPackage, Lockfile, Target};
 
@@ -22,14 +22,13 @@ pub(super) struct InstallScript {
 }
 
 impl InstallScript {
-    /// The script of a package, if it has one.
-    pub fn of(package: &PackageTarball) -> Option<Self> {
-        let scripts = package.package_json.as_ref().map(|package_json| &package_json.scripts)?;
+    /// The script of a package, if it has one; of one without a script if it has a `binding.gyp`.
+    pub fn of(package_json: &PackageJson, has_binding_gyp: bool) -> Option<Self> {
+        let scripts = &package_json.scripts;
         let named = named(scripts);
         let compiles = !scripts.contains_key("preinstall") && !scripts.contains_key("install");
-        let has_sources = || package.files.iter().any(|file| file.path == "binding.gyp");
         match named {
-            text if compiles && has_sources() => {
+            text if compiles && has_binding_gyp => {
                 let and_more = if text.is_empty() { text } else { format!("; {text}") };
                 Some(Self { text: format!("{COMPILES}{and_more}") })
             }
@@ -41,12 +40,12 @@ impl InstallScript {
     /// the lockfile has or as a file of the package.
     pub fn is_done(
         &self,
-        package: &PackageTarball,
+        files: &[PackageFile],
         locked: &LockedPackage,
         lockfile: &Lockfile,
         platform: &NodePlatform,
     ) -> bool {
-        has_variant(locked, lockfile, platform) || has_prebuild(package, platform)
+        has_variant(locked, lockfile, platform) || has_prebuild(files, platform)
     }
 }
 
@@ -79,8 +78,8 @@ fn has_variant(locked: &LockedPackage, lockfile: &Lockfile, platform: &NodePlatf
 /// with `+` between, and the tags may name a C library.
 ///
 /// Source: `node-gyp-build`, `node-gyp-build.js` (4.8): `parseTuple`, `matchTuple`, `parseTags`, `matchTags`.
-fn has_prebuild(package: &PackageTarball, platform: &NodePlatform) -> bool {
-    package.files.iter().any(|file| {
+fn has_prebuild(files: &[PackageFile], platform: &NodePlatform) -> bool {
+    files.iter().any(|file| {
         let mut parts = file.path.split('/');
         let (Some("prebuilds"), Some(directory), Some(name), None) =
             (parts.next(), parts.next(), parts.next(), parts.next())
@@ -102,37 +101,21 @@ fn has_prebuild(package: &PackageTarball, platform: &NodePlatform) -> bool {
 mod tests {
     use super::*;
     use crate::digest::Digest;
-    use crate::layer::PackageFile;
-
-    fn package(json: &str, files: &[&str]) -> PackageTarball {
-        let file = |path: &&str| PackageFile {
-            path: (*path).to_owned(),
-            executable: false,
-            size: 0,
-            digest: Digest::of(b""),
-            offset: 0,
-        };
-        PackageTarball {
-            files: files.iter().map(file).collect(),
-            package_json: Some(PackageJson::parse(json.as_bytes()).unwrap()),
-            commands: BTreeMap::new(),
-            archive_bytes: 0,
-        }
-    }
 
     #[test]
     fn scripts() {
-        let table: [(&str, &str, &[&str], Option<&str>); 7] = [
-            ("none", r#"{"scripts":{"test":"x","prepare":"y"}}"#, &["index.js"], None),
-            ("one", r#"{"scripts":{"postinstall":"node x"}}"#, &[], Some("node x")),
-            ("two", r#"{"scripts":{"postinstall":"b","install":"a"}}"#, &[], Some("a; b")),
-            ("nothing", r#"{"scripts":{"preinstall":" exit 0","postinstall":"true"}}"#, &[], None),
-            ("sources", "{}", &["binding.gyp"], Some("node-gyp rebuild")),
-            ("sources and more", r#"{"scripts":{"postinstall":"b"}}"#, &["binding.gyp"], Some("node-gyp rebuild; b")),
-            ("sources and how", r#"{"scripts":{"install":"a"}}"#, &["binding.gyp"], Some("a")),
+        let table: [(&str, &str, bool, Option<&str>); 7] = [
+            ("none", r#"{"scripts":{"test":"x","prepare":"y"}}"#, false, None),
+            ("one", r#"{"scripts":{"postinstall":"node x"}}"#, false, Some("node x")),
+            ("two", r#"{"scripts":{"postinstall":"b","install":"a"}}"#, false, Some("a; b")),
+            ("nothing", r#"{"scripts":{"preinstall":" exit 0","postinstall":"true"}}"#, false, None),
+            ("sources", "{}", true, Some("node-gyp rebuild")),
+            ("sources and more", r#"{"scripts":{"postinstall":"b"}}"#, true, Some("node-gyp rebuild; b")),
+            ("sources and how", r#"{"scripts":{"install":"a"}}"#, true, Some("a")),
         ];
-        for (comment, json, files, expected) in table {
-            let found = InstallScript::of(&package(json, files)).map(|script| script.text);
+        for (comment, json, has_binding_gyp, expected) in table {
+            let package_json = PackageJson::parse(json.as_bytes()).unwrap();
+            let found = InstallScript::of(&package_json, has_binding_gyp).map(|script| script.text);
             assert_eq!(found.as_deref(), expected, "{comment}");
         }
     }
@@ -151,7 +134,9 @@ mod tests {
             ("no module", "prebuilds/linux-x64/readme.txt", false),
         ];
         for (comment, file, expected) in table {
-            assert_eq!(has_prebuild(&package("{}", &[file]), &platform), expected, "{comment}");
+            let (path, digest) = (file.to_owned(), Digest::of(b""));
+            let file = PackageFile { path, executable: false, size: 0, digest, offset: 0 };
+            assert_eq!(has_prebuild(&[file], &platform), expected, "{comment}");
         }
     }
 }

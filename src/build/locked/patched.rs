@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 
@@ -6,9 +7,11 @@ use super::tarballs::ReadTarball;
 use crate::build::BuildError;
 use crate::digest::Digest;
 use crate::host;
-use crate::layer::{FileState, PackageFile, PackagePatch, PackageTarball};
+use crate::layer::{FileState, PackageFile, PackagePatch, PackageTarball, TarballError};
 use crate::workspace::lockfiles::{LockedPackage, Patch};
 use crate::workspace::{PackageManager, Workspace};
+
+const PACKAGE_JSON: &str = "package.json";
 
 /// Whether a package is changed after it was unpacked. What yarn changes for Plug'n'Play only does not count.
 pub(super) fn is_patched(package: &LockedPackage) -> bool {
@@ -23,6 +26,7 @@ pub(super) fn patched(
     manager: PackageManager,
 ) -> Result<ReadTarball, BuildError> {
     let wrong = |source| LockedError::Patch { package: package.label(), source };
+    let files = tarball.files()?;
     let mut changed: BTreeMap<String, Option<FileState>> = BTreeMap::new();
     for patch in &package.patches {
         let path = match patch {
@@ -38,17 +42,16 @@ pub(super) fn patched(
         };
         let read = |path: &str| match changed.get(path) {
             Some(state) => Ok(state.clone()),
-            None => published(tarball, path),
+            None => published(tarball, &files, path),
         };
         let result = patch.map_err(wrong)?.apply(read).map_err(wrong)?;
         changed.extend(result);
     }
-    with_changes(package, tarball, changed)
+    with_changes(package, tarball, &files, changed)
 }
 
 /// A file as it was published.
-fn published(tarball: &ReadTarball, path: &str) -> io::Result<Option<FileState>> {
-    let files = &tarball.package.files;
+fn published(tarball: &ReadTarball, files: &[PackageFile], path: &str) -> io::Result<Option<FileState>> {
     let Ok(at) = files.binary_search_by(|file| file.path.as_str().cmp(path)) else { return Ok(None) };
     let PackageFile { offset, size, executable, .. } = files[at];
     let mut content = Vec::new();
@@ -60,10 +63,12 @@ fn published(tarball: &ReadTarball, path: &str) -> io::Result<Option<FileState>>
 fn with_changes(
     package: &LockedPackage,
     tarball: &ReadTarball,
+    published_files: &[PackageFile],
     changed: BTreeMap<String, Option<FileState>>,
 ) -> Result<ReadTarball, BuildError> {
-    let published = tarball.package.files.iter().map(|file| (file.path.clone(), file.clone()));
-    let mut files: BTreeMap<String, PackageFile> = published.collect();
+    let wrong = |source| LockedError::Tarball { package: package.label(), source };
+    let mut files: BTreeMap<String, PackageFile> =
+        published_files.iter().map(|file| (file.path.clone(), file.clone())).collect();
     let mut contents = BTreeMap::new();
     for (path, state) in changed {
         match state {
@@ -75,9 +80,14 @@ fn with_changes(
             }
         }
     }
-    let package_json = contents.get("package.json").map(Vec::as_slice);
+    let package_json = match contents.get(PACKAGE_JSON) {
+        Some(patched) => Some(Cow::Borrowed(patched.as_slice())),
+        None => published(tarball, published_files, PACKAGE_JSON)
+            .map_err(|source| wrong(TarballError::Damaged { entry: PACKAGE_JSON.into(), source }))?
+            .filter(|_| files.contains_key(PACKAGE_JSON))
+            .map(|state| Cow::Owned(state.content)),
+    };
     let files = files.into_values().collect();
-    let read = PackageTarball::of_files(files, package_json, &tarball.package)
-        .map_err(|source| LockedError::Tarball { package: package.label(), source })?;
+    let read = PackageTarball::of_files(files, package_json.as_deref(), tarball.archive.bytes()).map_err(wrong)?;
     Ok(tarball.changed(read, contents))
 }

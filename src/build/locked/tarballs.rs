@@ -1,5 +1,6 @@
 //! The tarballs of a lockfile: fetched where the store lacks them, read once, remembered.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, BufReader};
@@ -34,27 +35,83 @@ pub(super) struct Tarballs {
     scratch: Arc<Scratch>,
 }
 
-/// A tarball that was read.
+/// A tarball that was read. Of its files it knows the outline; the list is read again when it is wanted, since a workspace
+/// may have hundreds of thousands.
 pub(super) struct ReadTarball {
-    /// What is in it.
-    pub package: PackageTarball,
     /// Its package.json; one with the lockfile's name and version where it has none.
     pub package_json: Arc<PackageJson>,
+    /// Its commands and their files.
+    pub commands: BTreeMap<String, String>,
+    /// What its files are in all.
+    pub outline: Outline,
     /// Where its contents come from.
     pub archive: Arc<PackageArchive>,
-    /// The contents of files that are not as they were published.
-    patched: BTreeMap<String, Vec<u8>>,
+    files: Files,
     descriptor: Descriptor,
     /// Whether its bytes are what the lockfile says.
     pub is_verified: bool,
 }
 
+/// What the files of a package are in all.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(super) struct Outline {
+    /// How many there are.
+    pub files: usize,
+    /// The bytes of their contents.
+    pub bytes: u64,
+    /// Whether it brings packages along in its own `node_modules`.
+    pub has_bundled: bool,
+    /// Whether npm would compile it.
+    pub has_binding_gyp: bool,
+}
+
+impl Outline {
+    fn of(files: &[PackageFile]) -> Self {
+        Self {
+            files: files.len(),
+            bytes: files.iter().map(|file| file.size).sum(),
+            has_bundled: files.iter().any(|file| file.path.starts_with("node_modules/")),
+            has_binding_gyp: files.iter().any(|file| file.path == "binding.gyp"),
+        }
+    }
+}
+
+/// Where the list of a package's files is.
+enum Files {
+    /// In the store, with what is remembered under this name.
+    Remembered(Store, String),
+    /// Here, with the contents of those that are not as they were published.
+    Patched(Vec<PackageFile>, BTreeMap<String, Vec<u8>>),
+}
+
 impl ReadTarball {
     /// The same with files that are patched.
     pub fn changed(&self, package: PackageTarball, patched: BTreeMap<String, Vec<u8>>) -> Self {
-        let package_json = package.package_json.clone().map_or(self.package_json.clone(), Arc::new);
-        let (archive, descriptor, is_verified) = (self.archive.clone(), self.descriptor.clone(), self.is_verified);
-        Self { package, package_json, archive, patched, descriptor, is_verified }
+        let PackageTarball { files, package_json, commands, .. } = package;
+        Self {
+            package_json: package_json.map_or(self.package_json.clone(), Arc::new),
+            commands,
+            outline: Outline::of(&files),
+            archive: self.archive.clone(),
+            files: Files::Patched(files, patched),
+            descriptor: self.descriptor.clone(),
+            is_verified: self.is_verified,
+        }
+    }
+
+    /// Its files, sorted by the bytes of their paths.
+    pub fn files(&self) -> Result<Cow<'_, [PackageFile]>, StoreError> {
+        match &self.files {
+            Files::Patched(files, _) => Ok(Cow::Borrowed(files)),
+            Files::Remembered(store, name) => {
+                // The store is held by this run: only somebody else than pirogue can have taken it away.
+                let lost = || StoreError::Lost(fact(name));
+                let bytes = store.fact(&fact(name))?.ok_or_else(lost)?;
+                let files =
+                    postcard::take_from_bytes::<Remembered>(&bytes).and_then(|(_, rest)| postcard::from_bytes(rest));
+                Ok(Cow::Owned(files.map_err(|_| lost())?))
+            }
+        }
     }
 
     /// Its files at a place of the image, without those that are left out.
@@ -65,8 +122,9 @@ impl ReadTarball {
         is_left_out: impl Fn(&PackageFile) -> bool,
     ) -> Result<FileTree, BuildError> {
         let mut entries = Vec::new();
+        let files = self.files()?;
         let mut directories: BTreeSet<&str> = BTreeSet::new();
-        for file in self.package.files.iter().filter(|file| !is_left_out(file)) {
+        for file in files.iter().filter(|file| !is_left_out(file)) {
             let above = file.path.match_indices('/').map(|(slash, _)| &file.path[..slash]);
             for directory in above.filter(|above| directories.insert(above)) {
                 entries.push((place.join(directory)?, Entry::directory(owner)));
@@ -77,20 +135,25 @@ impl ReadTarball {
     }
 
     fn content(&self, file: &PackageFile) -> Content {
-        match self.patched.get(&file.path) {
-            Some(bytes) => Content::Bytes(bytes.clone()),
-            None => file.content(&self.archive),
+        match &self.files {
+            Files::Patched(_, contents) if contents.contains_key(&file.path) => {
+                Content::Bytes(contents[&file.path].clone())
+            }
+            _ => file.content(&self.archive),
         }
     }
 }
 
-/// What is remembered of a tarball, under the name that its locked hash gives it.
+/// What is remembered of a tarball, under the name that its locked hash gives it. The list of its files stands behind.
 #[derive(Serialize, Deserialize)]
 struct Remembered {
     digest: Digest,
     size: u64,
     is_verified: bool,
-    package: PackageTarball,
+    archive_bytes: u64,
+    package_json: Option<PackageJson>,
+    commands: BTreeMap<String, String>,
+    outline: Outline,
 }
 
 impl Tarballs {
@@ -140,27 +203,28 @@ impl Tarballs {
         let mut read: BTreeMap<&str, Arc<ReadTarball>> = BTreeMap::new();
         for (name, remembered) in known {
             if let Some(package) = distinct.get(name) {
-                read.insert(name, Arc::new(self.read_tarball(package, remembered, &context.store)));
+                read.insert(name, Arc::new(self.read_tarball(name, package, remembered, &context.store)));
             }
         }
         Ok(names.iter().filter_map(|name| read.get(name.as_str()).cloned()).collect())
     }
 
-    fn read_tarball(&self, package: &LockedPackage, remembered: Remembered, store: &Store) -> ReadTarball {
-        let Remembered { digest, size, is_verified, package: read } = remembered;
+    fn read_tarball(&self, name: &str, package: &LockedPackage, remembered: Remembered, store: &Store) -> ReadTarball {
+        let Remembered { digest, size, is_verified, archive_bytes, package_json, commands, outline } = remembered;
         let nameless = || PackageJson {
             name: Some(package.name.clone()),
             version: package.version.clone(),
             ..PackageJson::default()
         };
-        let archive = PackageArchive::new(store.blob_path(&digest), digest, read.archive_bytes, &self.scratch);
+        let archive = PackageArchive::new(store.blob_path(&digest), digest, archive_bytes, &self.scratch);
         ReadTarball {
-            package_json: Arc::new(read.package_json.clone().unwrap_or_else(nameless)),
+            package_json: Arc::new(package_json.unwrap_or_else(nameless)),
+            commands,
+            outline,
             archive: Arc::new(archive),
-            patched: BTreeMap::new(),
+            files: Files::Remembered(store.clone(), name.to_owned()),
             descriptor: Descriptor::new(TARBALL_MEDIA_TYPE, digest, size),
             is_verified,
-            package: read,
         }
     }
 
@@ -266,22 +330,29 @@ fn read(name: &str, tarball: &Tarball, store: &Store) -> Result<Remembered, Read
     let limits = TarballLimits::default();
     let package =
         PackageTarball::read(BufReader::with_capacity(STEP, file), io::sink(), &limits).map_err(ReadError::Tarball)?;
-    let Tarball { descriptor, is_verified } = tarball;
-    let remembered =
-        Remembered { digest: descriptor.digest, size: descriptor.size, is_verified: *is_verified, package };
-    if let Ok(bytes) = postcard::to_allocvec(&remembered) {
-        store.put_fact(&fact(name), &bytes).map_err(ReadError::Store)?;
-    }
+    let PackageTarball { files, package_json, commands, archive_bytes } = package;
+    let remembered = Remembered {
+        digest: tarball.descriptor.digest,
+        size: tarball.descriptor.size,
+        is_verified: tarball.is_verified,
+        archive_bytes,
+        package_json,
+        commands,
+        outline: Outline::of(&files),
+    };
+    let bytes = postcard::to_allocvec(&remembered).and_then(|bytes| postcard::to_extend(&files, bytes));
+    let bytes = bytes.map_err(|error| ReadError::Tarball(TarballError::Keep(io::Error::other(error))))?;
+    store.put_fact(&fact(name), &bytes).map_err(ReadError::Store)?;
     Ok(remembered)
 }
 
 /// What is remembered of the tarball of this name.
 fn recall(name: &str, store: &Store) -> Result<Option<Remembered>, StoreError> {
-    let bytes = store.fact(&fact(name))?;
-    Ok(bytes.and_then(|bytes| postcard::from_bytes(&bytes).ok()))
+    let Some(bytes) = store.fact(&fact(name))? else { return Ok(None) };
+    Ok(postcard::take_from_bytes(&bytes).ok().map(|(remembered, _)| remembered))
 }
 
 /// The number changes when the shape of what is remembered does, or what reading makes of a tarball.
 fn fact(name: &str) -> String {
-    format!("package-1-{name}")
+    format!("package-2-{name}")
 }
