@@ -1,6 +1,7 @@
 //! Where the contents of packages come from that nobody installed: the archive inside a tarball, taken out when the first
 //! content is packed.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -17,7 +18,12 @@ use crate::path::HostPath;
 const STEP: usize = 256 << 10;
 
 /// An archive of no more than this many bytes may be held in memory.
-const WHOLE: usize = 8 << 20;
+const WHOLE: usize = 4 << 20;
+
+thread_local! {
+    /// A tarball and the archive inside, one after the other, so that no memory is asked for twice.
+    static BUFFERS: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
+}
 
 /// A file without a name that holds the archives of a run, one behind the other. It is made when the first one needs it,
 /// and gone when the run ends, however that is.
@@ -109,8 +115,7 @@ impl PackageArchive {
             return Ok((file.clone(), *start));
         }
         let (file, start) = self.scratch.reserve(self.bytes)?;
-        if let Some(archive) = self.inflate_whole()? {
-            file.write_all_at(&archive, start).map_err(|error| self.scratch.failed(error))?;
+        if self.inflate_whole(&file, start)? {
             *inflated = Some((file.clone(), start));
             return Ok((file, start));
         }
@@ -130,13 +135,21 @@ impl PackageArchive {
         Ok((file, start))
     }
 
-    /// The archive at once, which is faster, where it is small and its tarball is one gzip member; its length is known.
-    fn inflate_whole(&self) -> Result<Option<Vec<u8>>, PackError> {
-        let Some(length) = usize::try_from(self.bytes).ok().filter(|bytes| *bytes <= WHOLE) else { return Ok(None) };
-        let tarball = std::fs::read(self.tarball.as_path()).map_err(|error| self.failed(error))?;
-        let mut archive = vec![0; length];
-        let inflated = libdeflater::Decompressor::new().gzip_decompress(&tarball, &mut archive);
-        Ok((inflated == Ok(length)).then_some(archive))
+    /// Writes the archive at once, which is faster, where it is small and its tarball is one gzip member; its length is
+    /// known.
+    fn inflate_whole(&self, file: &File, start: u64) -> Result<bool, PackError> {
+        let Some(length) = usize::try_from(self.bytes).ok().filter(|bytes| *bytes <= WHOLE) else { return Ok(false) };
+        BUFFERS.with_borrow_mut(|(tarball, archive)| {
+            tarball.clear();
+            let read = File::open(self.tarball.as_path()).and_then(|file| file.take(WHOLE as u64).read_to_end(tarball));
+            read.map_err(|error| self.failed(error))?;
+            archive.resize(length, 0);
+            if libdeflater::Decompressor::new().gzip_decompress(tarball, archive) != Ok(length) {
+                return Ok(false);
+            }
+            file.write_all_at(archive, start).map_err(|error| self.scratch.failed(error))?;
+            Ok(true)
+        })
     }
 
     fn inflate(&self, mut take: impl FnMut(&[u8]) -> Result<(), PackError>) -> Result<(), PackError> {
