@@ -2,9 +2,10 @@
 //! content is packed.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufReader, Read};
+use std::io::{self, BufReader, Read, Write};
 use std::os::unix::fs::FileExt;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -25,11 +26,16 @@ thread_local! {
     static BUFFERS: RefCell<(Vec<u8>, Vec<u8>)> = const { RefCell::new((Vec::new(), Vec::new())) };
 }
 
+/// So many bytes of archives are kept before anybody has asked for them.
+const KEPT_IN_ALL: u64 = 256 << 20;
+
 /// A file without a name that holds the archives of a run, one behind the other. It is made when the first one needs it,
 /// and gone when the run ends, however that is.
 pub struct Scratch {
     dir: HostPath,
     file: Mutex<Option<(Arc<File>, u64)>>,
+    /// Where archives start that were kept while their tarballs were read, by the tarballs' digests.
+    kept: Mutex<BTreeMap<Digest, (Arc<File>, u64)>>,
 }
 
 impl fmt::Debug for Scratch {
@@ -41,7 +47,23 @@ impl fmt::Debug for Scratch {
 impl Scratch {
     /// A scratch file that will lie in `dir`.
     pub fn new(dir: &HostPath) -> Arc<Self> {
-        Arc::new(Self { dir: dir.clone(), file: Mutex::default() })
+        Arc::new(Self { dir: dir.clone(), file: Mutex::default(), kept: Mutex::default() })
+    }
+
+    /// Keeps the archive inside the tarball with this digest, which was read just now, so that it need not be taken out
+    /// again; not if that would be too much to keep on the off chance.
+    pub fn keep(&self, tarball: Digest, archive: &SmallArchive) -> Result<(), PackError> {
+        let Some(bytes) = archive.whole() else { return Ok(()) };
+        let (file, start) = self.reserve(bytes.len() as u64)?;
+        if start + bytes.len() as u64 <= KEPT_IN_ALL {
+            file.write_all_at(bytes, start).map_err(|error| self.failed(error))?;
+            self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(tarball, (file, start));
+        }
+        Ok(())
+    }
+
+    fn kept(&self, tarball: &Digest) -> Option<(Arc<File>, u64)> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).get(tarball).cloned()
     }
 
     /// Room for so many bytes: the file, and where they start.
@@ -57,6 +79,35 @@ impl Scratch {
 
     fn failed(&self, source: io::Error) -> PackError {
         PackError::Read(HostError::new("write to", &self.dir, source))
+    }
+}
+
+/// Takes in an archive while its tarball is read; too large a one it lets pass.
+#[derive(Default)]
+pub struct SmallArchive {
+    bytes: Vec<u8>,
+    is_too_large: bool,
+}
+
+impl SmallArchive {
+    /// All of it, if it is small.
+    fn whole(&self) -> Option<&[u8]> {
+        (!self.is_too_large).then_some(&self.bytes)
+    }
+}
+
+impl Write for SmallArchive {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.is_too_large |= self.bytes.len() + bytes.len() > WHOLE;
+        match self.is_too_large {
+            true => self.bytes = Vec::new(),
+            false => self.bytes.extend_from_slice(bytes),
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -113,6 +164,9 @@ impl PackageArchive {
         let mut inflated = self.inflated.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((file, start)) = &*inflated {
             return Ok((file.clone(), *start));
+        }
+        if let Some(kept) = self.scratch.kept(&self.digest) {
+            return Ok(inflated.insert(kept).clone());
         }
         let (file, start) = self.scratch.reserve(self.bytes)?;
         if self.inflate_whole(&file, start)? {
@@ -175,7 +229,6 @@ impl PackageArchive {
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::io::Write as _;
 
     use super::*;
 
@@ -212,6 +265,24 @@ mod tests {
             });
         }
         assert_eq!(fs::read_dir(dir.as_path()).unwrap().count(), 5, "the scratch file has no name");
+    }
+
+    #[test]
+    fn what_was_read_just_now_is_not_taken_out_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = HostPath::new(dir.path());
+        for (comment, bytes, is_kept) in [("small", vec![1; 10], true), ("large", vec![2; WHOLE + 1], false)] {
+            let scratch = Scratch::new(&dir);
+            let mut archive = SmallArchive::default();
+            bytes.chunks(1 << 20).for_each(|chunk| archive.write_all(chunk).unwrap());
+            scratch.keep(Digest::of(b"tarball"), &archive).unwrap();
+            // Nothing lies there: what is not kept cannot be read.
+            let archive =
+                PackageArchive::new(dir.join("none.tgz"), Digest::of(b"tarball"), bytes.len() as u64, &scratch);
+            let mut read = Vec::new();
+            assert_eq!(archive.read(0, bytes.len(), &mut read).is_ok(), is_kept, "{comment}");
+            assert_eq!(read == bytes, is_kept, "{comment}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::digest::Digest;
 use crate::host::HostError;
 use crate::layer::{
     Content, Entry, FileTree, Kind, LayerPlan, Owner, PackError, PackageArchive, PackageFile, PackageTarball, Scratch,
-    TarballError, TarballLimits,
+    SmallArchive, TarballError, TarballLimits,
 };
 use crate::manifest::Descriptor;
 use crate::npm_registry::{Mirror, NpmClient, NpmClientOptions, NpmSettings, TARBALL_MEDIA_TYPE, Tarball};
@@ -237,10 +237,11 @@ impl Tarballs {
         let (sender, receiver) = mpsc::channel();
         let store = &context.store;
         let arrived = |at: usize, tarball: &Tarball| {
-            let (sender, store, tarball) = (sender.clone(), store.clone(), tarball.clone());
+            let (sender, store, scratch) = (sender.clone(), store.clone(), self.scratch.clone());
+            let tarball = tarball.clone();
             let name = missing[at].0.to_owned();
             // Who waits for it may have ended.
-            rayon::spawn(move || _ = sender.send((at, read(&name, &tarball, &store))));
+            rayon::spawn(move || _ = sender.send((at, read(&name, &tarball, &store, &scratch))));
         };
         let packages = missing.iter().map(|(_, package)| *package);
         let fetched = self.client.fetch_all(packages, store, &*context.progress, &context.cancellation, &arrived).await;
@@ -310,6 +311,7 @@ enum ReadError {
     Store(StoreError),
     Host(HostError),
     Tarball(TarballError),
+    Keep(PackError),
 }
 
 impl ReadError {
@@ -317,19 +319,22 @@ impl ReadError {
         match self {
             Self::Store(error) => error.into(),
             Self::Host(error) => PackError::Read(error).into(),
+            Self::Keep(error) => error.into(),
             Self::Tarball(source) => LockedError::Tarball { package: package.label(), source }.into(),
         }
     }
 }
 
 /// Reads a tarball of the store, and remembers what is in it.
-fn read(name: &str, tarball: &Tarball, store: &Store) -> Result<Remembered, ReadError> {
+fn read(name: &str, tarball: &Tarball, store: &Store, scratch: &Scratch) -> Result<Remembered, ReadError> {
     let path = store.blob_path(&tarball.descriptor.digest);
     let file = File::open(path.as_path())
         .map_err(|source| ReadError::Host(HostError::new("read the package's tarball", &path, source)))?;
     let limits = TarballLimits::default();
-    let package =
-        PackageTarball::read(BufReader::with_capacity(STEP, file), io::sink(), &limits).map_err(ReadError::Tarball)?;
+    let mut archive = SmallArchive::default();
+    let package = PackageTarball::read(BufReader::with_capacity(STEP, file), &mut archive, &limits)
+        .map_err(ReadError::Tarball)?;
+    scratch.keep(tarball.descriptor.digest, &archive).map_err(ReadError::Keep)?;
     let PackageTarball { files, package_json, commands, archive_bytes } = package;
     let remembered = Remembered {
         digest: tarball.descriptor.digest,
