@@ -43,7 +43,7 @@ pub(super) enum Credentials {
 }
 
 impl Credentials {
-    fn from_pair(user: &str, password: &str) -> Self {
+    pub(super) fn from_pair(user: &str, password: &str) -> Self {
         match user {
             "<token>" => Self::Identity(Secret::new(password)),
             _ => Self::Password { user: user.to_owned(), password: Secret::new(password) },

@@ -13,6 +13,7 @@ mod credentials;
 mod error;
 mod exchange;
 mod experience;
+mod given;
 mod hint;
 mod host;
 mod location;
@@ -20,6 +21,7 @@ mod mount;
 mod pull;
 mod push;
 mod reference;
+mod scope;
 mod session;
 mod token;
 mod transport;
@@ -36,6 +38,7 @@ pub use crate::http::{Failure, RetryPolicy};
 pub use credentials::CredentialFiles;
 pub use error::RegistryError;
 pub use exchange::Exchange;
+pub use given::GivenCredentials;
 pub use host::RegistryHost;
 pub use pull::PulledManifest;
 pub use push::{Offer, Session};
@@ -46,6 +49,8 @@ pub use reference::{Reference, ReferenceError, Repository};
 pub struct ClientOptions {
     /// Where credentials are looked for.
     pub credentials: CredentialFiles,
+    /// Credentials that come before those.
+    pub given_credentials: GivenCredentials,
     /// What the client calls itself.
     pub user_agent: String,
     /// How many requests go to one host at a time.
@@ -62,6 +67,7 @@ impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             credentials: CredentialFiles::default(),
+            given_credentials: GivenCredentials::default(),
             user_agent: concat!("pirogue/", env!("CARGO_PKG_VERSION")).to_owned(),
             concurrency: 4,
             insecure_hosts: BTreeSet::new(),
@@ -82,6 +88,12 @@ impl Client {
     /// A client that behaves as `options` say. Nothing is sent.
     pub fn new(options: ClientOptions) -> Result<Self, RegistryError> {
         Ok(Self { transport: Arc::new(Transport::new(options)?), experience: Arc::default() })
+    }
+
+    /// Says which registries this run pushes to: credentials that were given for no host in particular are for the only
+    /// one of them.
+    pub fn push_to(&self, registries: impl IntoIterator<Item = RegistryHost>) {
+        self.transport.push_to(registries);
     }
 }
 
