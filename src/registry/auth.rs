@@ -98,6 +98,11 @@ impl Authority {
         Ok(header.filter(|header| Some(header) != used))
     }
 
+    /// Whether the registry asked who we are.
+    pub(super) async fn is_challenged(&self) -> bool {
+        self.state.lock().await.challenge.is_some()
+    }
+
     /// Whether there were credentials to show for this access.
     pub(super) async fn has_credentials(&self, access: &Access) -> bool {
         self.state.lock().await.credentials.get(&access.repository).is_some_and(Option::is_some)

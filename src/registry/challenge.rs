@@ -53,7 +53,11 @@ fn known((scheme, mut parameters): (String, BTreeMap<String, String>)) -> Option
         "basic" => Some(Challenge::Basic),
         "bearer" => {
             let mut parameter = |name| parameters.remove(name);
-            Some(Challenge::Bearer { realm: parameter("realm")?, service: parameter("service"), scope: parameter("scope") })
+            Some(Challenge::Bearer {
+                realm: parameter("realm")?,
+                service: parameter("service"),
+                scope: parameter("scope"),
+            })
         }
         _ => None,
     }
@@ -116,7 +120,11 @@ mod tests {
         let table: [(&str, &[&str], Option<Challenge>); 11] = [
             ("none", &[], None),
             ("basic", &[r#"Basic realm="Registry Realm""#], Some(Challenge::Basic)),
-            ("Docker Hub", &[hub], Some(scoped("https://auth.docker.io/token", "registry.docker.io", "repository:a/b:pull,push"))),
+            (
+                "Docker Hub",
+                &[hub],
+                Some(scoped("https://auth.docker.io/token", "registry.docker.io", "repository:a/b:pull,push")),
+            ),
             ("two headers", &["Negotiate", "Basic realm=x"], Some(Challenge::Basic)),
             ("two in one header", &["Negotiate, Basic realm=\"x\""], Some(Challenge::Basic)),
             (

@@ -63,6 +63,8 @@ pub(super) struct Habits {
     pub(super) wants_chunks: bool,
     /// It does not let uploads be cancelled (Quay; others want a right that pushing does not need).
     pub(super) refuses_cancelling: bool,
+    /// As a mirror it answered with an error, or not at all.
+    pub(super) fails_as_mirror: bool,
     /// The size of the smallest body that was refused for its size.
     too_large: Option<u64>,
 }

@@ -80,6 +80,11 @@ pub struct Reference {
 }
 
 impl Reference {
+    /// What its tag names now, whatever that is.
+    pub(super) fn without_digest(&self) -> Self {
+        Self { digest: None, ..self.clone() }
+    }
+
     /// The registry.
     pub fn registry(&self) -> &RegistryHost {
         &self.repository.registry

@@ -14,11 +14,11 @@ use serde_json::Value;
 use tokio::time::Instant;
 use url::{Url, form_urlencoded};
 
-use super::{RegistryError, RegistryHost};
 use super::body::Body;
 use super::credentials::Credentials;
 use super::scope::Scope;
 use super::transport::{Answer, Request, Transport};
+use super::{RegistryError, RegistryHost};
 use crate::http::Secret;
 
 /// A token that says nothing of its life lives this long, and none is taken to live shorter.

@@ -11,11 +11,12 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
-use crate::http::{Attempts, Connections, Limiter, retry, same_origin};
+use crate::http::{Attempts, Connections, Limiter, printable, retry, same_origin};
 
 use super::auth::{self, Access, Authority};
 use super::body::{Body, Meter};
 use super::credentials::Credentials;
+use super::settings::Mirror;
 use super::{ClientOptions, Exchange, RegistryError, RegistryHost, Repository, location};
 
 const REDIRECT_LIMIT: usize = 5;
@@ -53,6 +54,8 @@ pub(super) struct Transport {
     connections: Connections,
     limiters: Mutex<HashMap<String, Arc<Limiter>>>,
     authorities: Mutex<HashMap<RegistryHost, Arc<Authority>>>,
+    /// By scheme, host and port.
+    clients: Mutex<HashMap<String, reqwest::Client>>,
     /// The registries that are pushed to.
     targets: Mutex<BTreeSet<RegistryHost>>,
 }
@@ -61,14 +64,13 @@ impl Transport {
     pub(super) fn new(options: ClientOptions) -> Result<Self, RegistryError> {
         let connections = Connections::new(&options.user_agent, &options.extra_roots, Vec::new())
             .map_err(|error| RegistryError::Setup(format!("an extra CA certificate is no PEM ({error})")))?;
-        let (limiters, authorities, targets) = Default::default();
-        Ok(Self { connections, options, limiters, authorities, targets })
+        let (limiters, authorities, clients, targets) = Default::default();
+        Ok(Self { options, connections, limiters, authorities, clients, targets })
     }
 
-    /// `https://HOST/v2/`, or plain HTTP where that is safe or was asked for.
+    /// `https://HOST/v2/`, or plain HTTP where that crosses no wire or was asked for.
     pub(super) fn base_url(&self, registry: &RegistryHost) -> Result<Url, RegistryError> {
-        let plain = registry.is_loopback() || self.options.insecure_hosts.contains(registry);
-        let scheme = if plain { "http" } else { "https" };
+        let scheme = if self.options.uses_tls(registry) { "https" } else { "http" };
         let text = format!("{scheme}://{}/v2/", registry.api_host());
         Url::parse(&text).map_err(|error| RegistryError::Setup(format!("{error}: `{text}`")))
     }
@@ -80,6 +82,16 @@ impl Transport {
             Some(given) => Ok(Some(given)),
             None => self.options.credentials.lookup(repository).await,
         }
+    }
+
+    /// The mirrors of a registry.
+    pub(super) fn mirrors(&self, registry: &RegistryHost) -> &[Mirror] {
+        self.options.registries.of(registry).map_or(&[], |settings| &settings.mirrors)
+    }
+
+    /// Whether a registry asked who we are.
+    pub(super) async fn is_challenged_by(&self, registry: &RegistryHost) -> bool {
+        shared(&self.authorities, registry, Authority::default).is_challenged().await
     }
 
     /// The run pushes to these registries, whatever it pulls from.
@@ -229,7 +241,7 @@ impl Transport {
         if !matches!(request.method, Method::GET | Method::HEAD) {
             headers.insert(CONTENT_LENGTH, request.body.size().into());
         }
-        let client = self.connections.to(url).map_err(|error| RegistryError::Setup(error.to_string()))?;
+        let client = self.client(url)?;
         let sending = client.request(request.method.clone(), url.clone()).headers(headers).body(body).send();
         tokio::pin!(sending);
         let (mut before, mut moved) = (0, Instant::now());
@@ -240,6 +252,9 @@ impl Transport {
                 meter.reach(request.body.start() + position);
             }
             if let Ok(outcome) = outcome {
+                if let (Ok(response), Some(access)) = (&outcome, &request.access) {
+                    self.options.warnings.note(access.repository.registry().as_str(), response.headers());
+                }
                 return outcome.map_err(|error| RegistryError::unreachable(&request.method, url, error));
             }
             if position != before {
@@ -251,9 +266,25 @@ impl Transport {
         }
     }
 
+    /// The client for a URL: the one for all, unless its host has certificates of its own.
+    fn client(&self, url: &Url) -> Result<reqwest::Client, RegistryError> {
+        let host = origin(url);
+        if let Some(own) = locked(&self.clients).get(&host) {
+            return Ok(own.clone());
+        }
+        let trust = self.options.trust(url)?;
+        let client = match trust.is_usual() {
+            true => self.connections.to(url).cloned().map_err(|error| RegistryError::Setup(error.to_string())),
+            false => self.connections.with_trust(url, &trust).map_err(|error| RegistryError::Certificate {
+                reason: printable(&error.to_string()),
+                path: host.clone(),
+            }),
+        }?;
+        Ok(locked(&self.clients).entry(host).or_insert(client).clone())
+    }
+
     fn limiter(&self, url: &Url) -> Arc<Limiter> {
-        let host = url[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
-        shared(&self.limiters, &host, || Limiter::new(self.options.concurrency))
+        shared(&self.limiters, &origin(url), || Limiter::new(self.options.concurrency))
     }
 }
 
@@ -261,6 +292,11 @@ impl Transport {
 fn follows(method: &Method, status: StatusCode) -> bool {
     let reads = matches!(*method, Method::GET | Method::HEAD);
     matches!(status.as_u16(), 307 | 308) || (reads && matches!(status.as_u16(), 301..=303))
+}
+
+/// Scheme, host and port of a URL.
+fn origin(url: &Url) -> String {
+    url[..url::Position::AfterPort].to_owned()
 }
 
 fn shared<K: Eq + Hash + Clone, V>(map: &Mutex<HashMap<K, Arc<V>>>, key: &K, new: impl FnOnce() -> V) -> Arc<V> {

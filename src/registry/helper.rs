@@ -1,0 +1,237 @@
+//! Programs that keep credentials.
+//!
+//! Source: the protocol of `docker-credential-helpers`.
+
+use std::fmt;
+use std::io;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWriteExt as _;
+use tokio::process::Command;
+
+use super::RegistryHost;
+use super::credentials::Credentials;
+use crate::http::{Secret, printable};
+
+/// The name under which Docker's own tools keep Docker Hub's credentials.
+pub(super) const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A credential helper.
+#[derive(Debug)]
+pub(super) struct Helper {
+    program: String,
+}
+
+/// The name under which a registry's credentials are kept.
+pub(super) fn server(host: &RegistryHost) -> &str {
+    if host.is_docker_hub() { DOCKER_HUB_KEY } else { host.as_str() }
+}
+
+impl Helper {
+    /// The helper that a file of credentials calls `name`.
+    pub(super) fn named(name: &str) -> Result<Self, String> {
+        match name.contains('/') {
+            true => Err(format!("not a name of a credential helper: `{name}`")),
+            false => Ok(Self { program: format!("docker-credential-{name}") }),
+        }
+    }
+
+    /// The program.
+    pub(super) fn program(&self) -> &str {
+        &self.program
+    }
+
+    /// What it keeps for `host`.
+    pub(super) async fn get(&self, host: &RegistryHost) -> Result<Option<Credentials>, String> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Answer {
+            username: String,
+            secret: String,
+        }
+        let Some(bytes) = self.run("get", server(host)).await? else { return Ok(None) };
+        let answer: Answer =
+            serde_json::from_slice(&bytes).map_err(|_| self.failed("get", &"its answer is no JSON"))?;
+        Ok((!answer.secret.is_empty()).then(|| Credentials::from_pair(&answer.username, &answer.secret)))
+    }
+
+    /// Has it keep credentials for `host`.
+    pub(super) async fn store(&self, host: &RegistryHost, user: &str, password: &Secret) -> Result<(), String> {
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Kept<'k> {
+            #[serde(rename = "ServerURL")]
+            server_url: &'k str,
+            username: &'k str,
+            secret: &'k str,
+        }
+        let kept = Kept { server_url: server(host), username: user, secret: password.reveal() };
+        let text = serde_json::to_string(&kept).map_err(|error| self.failed("store", &error))?;
+        self.run("store", &text).await.map(drop)
+    }
+
+    /// Has it forget what it keeps for `host`.
+    pub(super) async fn erase(&self, host: &RegistryHost) -> Result<(), String> {
+        self.run("erase", server(host)).await.map(drop)
+    }
+
+    /// Runs it with `input` on its standard input. `None` if it says that it keeps nothing.
+    async fn run(&self, verb: &str, input: &str) -> Result<Option<Vec<u8>>, String> {
+        let output = tokio::time::timeout(PATIENCE, run(&self.program, verb, input))
+            .await
+            .map_err(|_| self.failed(verb, &"no answer"))?
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::NotFound => self.missing(),
+                _ => self.failed(verb, &error),
+            })?;
+        if output.status.success() {
+            return Ok(Some(output.stdout));
+        }
+        let said = String::from_utf8_lossy(&output.stdout);
+        match said.contains("credentials not found") {
+            true => Ok(None),
+            // What `get` prints may be a secret, whatever its end; the others are told none that they did not bring.
+            false if verb == "get" => Err(self.failed(verb, &output.status)),
+            false => Err(self.failed(verb, &format!("{}: {}", output.status, printable(&said)))),
+        }
+    }
+
+    fn failed(&self, verb: &str, reason: &dyn fmt::Display) -> String {
+        format!("the credential helper failed ({reason}): `{} {verb}`", self.program)
+    }
+
+    fn missing(&self) -> String {
+        let from = CLOUDS.iter().find(|cloud| self.program == cloud.program);
+        let from = from.map_or(String::new(), |cloud| format!(", which is part of {}", cloud.origin));
+        format!("the credential helper is not installed{from}: `{}`", self.program)
+    }
+}
+
+/// A cloud whose registries take passwords that only its own program makes.
+pub(super) struct Cloud {
+    program: &'static str,
+    origin: &'static str,
+    hosts: fn(&str) -> bool,
+}
+
+/// The clouds' standard helpers.
+const CLOUDS: [Cloud; 3] = [
+    Cloud {
+        program: "docker-credential-ecr-login",
+        origin: "amazon-ecr-credential-helper",
+        hosts: |host| host == "public.ecr.aws" || (host.contains(".dkr.ecr") && host.contains(".amazonaws.com")),
+    },
+    Cloud {
+        program: "docker-credential-gcloud",
+        origin: "the Google Cloud CLI",
+        hosts: |host| host == "gcr.io" || host.ends_with(".gcr.io") || host.ends_with("-docker.pkg.dev"),
+    },
+    Cloud {
+        program: "docker-credential-acr-env",
+        origin: "docker-credential-acr-env of chrismellard",
+        hosts: |host| host.ends_with(".azurecr.io"),
+    },
+];
+
+/// The cloud that a registry belongs to.
+pub(super) fn of_cloud(host: &RegistryHost) -> Option<&'static Cloud> {
+    let name = host.as_str().split(':').next().unwrap_or_default();
+    CLOUDS.iter().find(|cloud| (cloud.hosts)(name))
+}
+
+impl Cloud {
+    /// What the cloud's helper gives, where it is installed although no file of credentials names it. Without it, or where
+    /// it knows nobody, the registry is asked as nobody: much of a cloud is public.
+    pub(super) async fn get(&self, host: &RegistryHost) -> Result<Option<Credentials>, String> {
+        match (Helper { program: self.program.to_owned() }).get(host).await {
+            Err(problem) => {
+                tracing::debug!("{problem}");
+                Ok(None)
+            }
+            found => found,
+        }
+    }
+
+    /// What to do to be known there.
+    pub(super) fn hint(&self) -> String {
+        format!("install `{}` ({}); pirogue runs it for this registry once it is in PATH", self.program, self.origin)
+    }
+}
+
+async fn run(program: &str, verb: &str, input: &str) -> io::Result<Output> {
+    let mut child = Command::new(program)
+        .arg(verb)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A helper that ends without reading breaks the pipe; what it prints counts.
+        let _ = stdin.write_all(input.as_bytes()).await;
+    }
+    child.wait_with_output().await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_helper_is_run() {
+        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/docker-credential-fixed");
+        let helper = Helper { program: program.to_owned() };
+        let table = [
+            ("known", "known.example", Ok(Some(Credentials::from_pair("anna", "secret")))),
+            ("Docker Hub", "docker.io", Ok(Some(Credentials::Identity(Secret::new("refresh"))))),
+            ("unknown", "other.example", Ok(None)),
+            (
+                "broken",
+                "broken.example",
+                Err(format!("the credential helper failed (its answer is no JSON): `{program} get`")),
+            ),
+        ];
+        for (comment, host, expected) in table {
+            assert_eq!(helper.get(&host.parse().unwrap()).await, expected, "{comment}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_missing_helper_is_named() {
+        let table = [
+            ("pirogue-has-no-such", "the credential helper is not installed: `docker-credential-pirogue-has-no-such`"),
+            (
+                "ecr-login",
+                "the credential helper is not installed, which is part of amazon-ecr-credential-helper: \
+                 `docker-credential-ecr-login`",
+            ),
+        ];
+        for (name, expected) in table {
+            let problem = Helper::named(name).unwrap().missing();
+            assert_eq!(problem, expected);
+        }
+        let problem = Helper::named("pirogue-has-no-such").unwrap().get(&"ghcr.io".parse().unwrap()).await;
+        assert_eq!(problem, Err(table[0].1.to_owned()));
+        assert!(Helper::named("../evil").is_err());
+    }
+
+    #[test]
+    fn clouds() {
+        let table = [
+            ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", Some("docker-credential-ecr-login")),
+            ("public.ecr.aws", Some("docker-credential-ecr-login")),
+            ("europe-west1-docker.pkg.dev", Some("docker-credential-gcloud")),
+            ("eu.gcr.io", Some("docker-credential-gcloud")),
+            ("acme.azurecr.io", Some("docker-credential-acr-env")),
+            ("ghcr.io", None),
+            ("gcr.io.example.com", None),
+        ];
+        for (host, expected) in table {
+            let found = of_cloud(&host.parse().unwrap()).map(|cloud| cloud.program);
+            assert_eq!(found, expected, "{host}");
+        }
+    }
+}
