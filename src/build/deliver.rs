@@ -78,6 +78,9 @@ pub(super) async fn ask_to_push(
             repositories.extend(references.iter().map(|reference| reference.repository().clone()));
         }
     }
+    if !repositories.is_empty() {
+        context.progress.step("asking whether pushing is allowed");
+    }
     try_join_all(repositories.iter().map(|repository| context.client.ask_to_push(repository))).await?;
     Ok(())
 }

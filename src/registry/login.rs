@@ -37,7 +37,10 @@ pub enum LoginError {
     /// A helper program failed.
     #[error("cannot keep the credentials: {0}")]
     Helper(String),
-    /// A file cannot be read or written.
+    /// The file that names the helper cannot be read.
+    #[error("cannot keep the credentials: {0}")]
+    Unreadable(String),
+    /// A file cannot be written.
     #[error("cannot keep the credentials ({reason}): `{path}`")]
     File {
         /// What is wrong.
@@ -61,7 +64,9 @@ impl LoginError {
             Self::Helper(_) => {
                 Some("`credsStore` and `credHelpers` in Docker's config.json name the helper".to_owned())
             }
-            Self::File { .. } => Some("mend the file or its rights; without it, it is made anew".to_owned()),
+            Self::Unreadable(_) | Self::File { .. } => {
+                Some("mend the file or the rights to it; where there is none, one is made".to_owned())
+            }
             Self::NoFile => Some("set DOCKER_CONFIG to a directory that you may write".to_owned()),
         }
     }
@@ -122,7 +127,7 @@ impl CredentialFiles {
     /// The helper that Docker's `config.json` names for a registry.
     async fn helper(&self, host: &RegistryHost) -> Result<Option<Helper>, LoginError> {
         let Some(path) = &self.docker_config else { return Ok(None) };
-        let config = credentials::read(path).await.map_err(LoginError::Helper)?;
+        let config = credentials::read(path).await.map_err(LoginError::Unreadable)?;
         let name = config.as_ref().and_then(|config| config.helper(host));
         name.map(Helper::named).transpose().map_err(LoginError::Helper)
     }

@@ -130,7 +130,7 @@ mod tests {
         fs::create_dir(dir.path().join("localhost:5001")).unwrap();
         let file = dir.path().join("registries.toml");
         let text = "[registry.\"plain.example\"]\ntls = 'none'\n[registry.\"localhost:5002\"]\ntls = 'unverified'\n\
-                    [registry.\"localhost:5003\"]\nca = 'x'\n[registry.\"localhost:5004\"]\nmirrors = ['a']\n";
+                    [registry.\"localhost:5003\"]\nca = 'x'\n[registry.\"localhost:5004\"]\nmirrors = ['a.example']\n";
         fs::write(&file, text).unwrap();
         let registries = super::super::RegistrySettings::read(&file).unwrap();
         let certificate_dirs = vec![dir.path().to_owned()];
