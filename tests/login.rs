@@ -169,6 +169,7 @@ fn no_password() {
     exit code: 1
     ----- stderr
     error: not a registry host: `[HOST]`
+    hint: a host without a path, such as `ghcr.io` or `registry.example.com:5000`
     ");
 }
 

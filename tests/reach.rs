@@ -90,6 +90,12 @@ async fn a_certificate_of_ones_own_ca() {
     let by_directory = ClientOptions { certificate_dirs: vec![certs], ..options(dir.path(), "") };
     assert_eq!(pull(&Client::new(by_directory).unwrap(), &repository).await.unwrap(), BLOB);
 
+    fs::write(dir.path().join("ca.pem"), "no certificate").unwrap();
+    let broken = client(dir.path(), &format!("[registry.\"{host}\"]\nca = \"ca.pem\""));
+    let error = pull(&broken, &repository).await.unwrap_err().to_string();
+    let path = dir.path().join("ca.pem");
+    assert_eq!(error, format!("cannot use a certificate (it holds no certificate in PEM): `{}`", path.display()));
+
     let strict = client(dir.path(), &format!("[registry.\"{host}\"]\ntls = \"verified\""));
     let error = pull(&strict, &repository).await.unwrap_err();
     assert!(matches!(error, RegistryError::Unreachable { failure: Failure::Tls, .. }), "{error}");
@@ -470,7 +476,7 @@ fn variables_hold_credentials_for_the_registry_that_is_pushed_to() {
     let end = registry.host().replace(['.', ':'], "_");
     let (own_user, own_password) = (format!("PIROGUE_REGISTRY_USER_{end}"), format!("PIROGUE_REGISTRY_PASSWORD_{end}"));
     let wrong = [user, ("PIROGUE_REGISTRY_PASSWORD", "secret"), (&own_user, "anna"), (&own_password, "s3cr3t")];
-    let run = build(&shop, &to, &wrong).replaced(registry.host(), "[HOST]");
+    let run = build(&shop, &to, &wrong).replaced(registry.host(), "[HOST]").replaced(&end, "[END]");
     assert_snapshot!(run, @"
     exit code: 1
     ----- stderr
@@ -504,6 +510,17 @@ fn variables_hold_credentials_for_the_registry_that_is_pushed_to() {
 }
 
 #[test]
+fn variables_of_the_target_are_not_shown_to_the_base() {
+    let base = Misbehaving::start(|_| Answer::new(401).header("WWW-Authenticate", "Basic realm=\"b\""));
+    let (shop, name) = (shop(), format!("{}/node:20", base.host()));
+    let mut command = shop.pirogue(&["build", "--base", &name, "--to", "registry.invalid/shop"]);
+    command.env("PIROGUE_REGISTRY_USER", "anna").env("PIROGUE_REGISTRY_PASSWORD", "secret");
+    let run = shop.told(&command.output().unwrap());
+    assert!(run.stderr.contains("wants credentials, and there are none for it"), "{run}");
+    assert!(!base.asked().is_empty() && base.asked().iter().all(|asked| asked.header("authorization").is_empty()));
+}
+
+#[test]
 fn a_missing_helper_is_named() {
     let Some(registry) = Registry::start_with_htpasswd("anna", "secret") else { return };
     let shop = shop();
@@ -519,7 +536,7 @@ fn a_missing_helper_is_named() {
     planning layers
     asking whether pushing is allowed
     error: the registry `[HOST]` wants credentials, and there are none for it, status 401 `UNAUTHORIZED` (authentication required): `POST http://[HOST]/v2/shop/web/blobs/uploads/`
-    hint: the credential helper is not installed, which is part of amazon-ecr-credential-helper: `docker-credential-ecr-login`
+    hint: the credential helper is not installed (it is part of amazon-ecr-credential-helper): `docker-credential-ecr-login`
     ");
 }
 

@@ -65,7 +65,9 @@ pub fn run(cli: &Cli) -> ExitCode {
                 CommandError::Environment(error) => (Some(error.hint()), false),
                 CommandError::Store(error) => (error.hint(), false),
                 CommandError::Settings(error) => (error.hint(), false),
-                CommandError::Host(error) => (error.hint(), false),
+                CommandError::Host(_) => {
+                    (Some("a host without a path, such as `ghcr.io` or `registry.example.com:5000`".to_owned()), false)
+                }
                 CommandError::Registry(error) => (error.hint(), false),
                 CommandError::Login(error) => (error.hint(), false),
                 CommandError::NoPassword => {

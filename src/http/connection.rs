@@ -9,7 +9,7 @@ use super::is_loopback;
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 
 /// What one host is trusted by, and what it is shown, where that differs from the rest of the world.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Trust {
     /// CAs to trust next to the system's: PEM files' bytes.
     pub authorities: Vec<Vec<u8>>,

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::challenge::{self, Challenge};
 use super::credentials::Credentials;
+use super::helper::Answers;
 use super::location;
 use super::scope::Scope;
 use super::token::{self, Token, TokenService};
@@ -24,6 +25,7 @@ pub(super) struct Authority {
 struct State {
     challenge: Option<Challenge>,
     credentials: HashMap<Repository, Option<Credentials>>,
+    answers: Answers,
     problem: Option<String>,
     tokens: Vec<Token>,
 }
@@ -150,12 +152,12 @@ impl State {
         Ok(header)
     }
 
-    /// Looked up once per repository: podman keeps credentials by repository, and helpers are programs to run.
+    /// Looked up once per repository: podman keeps credentials by repository.
     async fn credentials(&mut self, transport: &Transport, repository: &Repository) -> Option<Credentials> {
         if let Some(known) = self.credentials.get(repository) {
             return known.clone();
         }
-        let found = transport.credentials(repository).await.unwrap_or_else(|problem| {
+        let found = transport.credentials(repository, &mut self.answers).await.unwrap_or_else(|problem| {
             tracing::warn!("{problem}");
             self.problem = Some(problem);
             None

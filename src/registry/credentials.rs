@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::helper::{self, Helper};
+use super::helper::{self, Answers, Helper};
 use super::{RegistryHost, Repository};
 use crate::http::Secret;
 
@@ -65,15 +65,19 @@ struct Entry {
 impl CredentialFiles {
     /// The credentials for `repository`: `None` if there are none, and the reason in words if some are configured but
     /// cannot be had.
-    pub(super) async fn lookup(&self, repository: &Repository) -> Result<Option<Credentials>, String> {
+    pub(super) async fn lookup(
+        &self,
+        repository: &Repository,
+        answers: &mut Answers,
+    ) -> Result<Option<Credentials>, String> {
         for path in [&self.auth_file, &self.docker_config].into_iter().flatten() {
             let Some(config) = read(path).await? else { continue };
-            if let Some(credentials) = config.lookup(repository).await? {
+            if let Some(credentials) = config.lookup(repository, answers).await? {
                 return Ok(Some(credentials));
             }
         }
         match helper::of_cloud(repository.registry()) {
-            Some(cloud) => cloud.get(repository.registry()).await,
+            Some(cloud) => cloud.get(repository.registry(), answers).await,
             None => Ok(None),
         }
     }
@@ -93,10 +97,10 @@ pub(super) async fn read(path: &Path) -> Result<Option<ConfigFile>, String> {
 }
 
 impl ConfigFile {
-    async fn lookup(&self, repository: &Repository) -> Result<Option<Credentials>, String> {
+    async fn lookup(&self, repository: &Repository, answers: &mut Answers) -> Result<Option<Credentials>, String> {
         let host = repository.registry();
         if let Some(name) = self.helper(host)
-            && let Some(credentials) = Helper::named(name)?.get(host).await?
+            && let Some(credentials) = answers.of(Helper::named(name)?, host).await?
         {
             return Ok(Some(credentials));
         }
@@ -192,7 +196,8 @@ mod tests {
             ("broken entry", "broken.example/a", None),
         ];
         for (comment, repository, expected) in table {
-            assert_eq!(config.lookup(&repository.parse().unwrap()).await, Ok(expected), "{comment}");
+            let found = config.lookup(&repository.parse().unwrap(), &mut Answers::default()).await;
+            assert_eq!(found, Ok(expected), "{comment}");
         }
     }
 

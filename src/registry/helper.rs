@@ -2,6 +2,7 @@
 //!
 //! Source: the protocol of `docker-credential-helpers`.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::process::{Output, Stdio};
@@ -23,6 +24,21 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Helper {
     program: String,
+}
+
+/// What helpers said of one registry in this run, so that each is run once, however many repositories there are.
+#[derive(Default)]
+pub(super) struct Answers(HashMap<String, Result<Option<Credentials>, String>>);
+
+impl Answers {
+    /// What a helper keeps for `host`.
+    pub(super) async fn of(&mut self, helper: Helper, host: &RegistryHost) -> Result<Option<Credentials>, String> {
+        if let Some(known) = self.0.get(&helper.program) {
+            return known.clone();
+        }
+        let answer = helper.get(host).await;
+        self.0.entry(helper.program).or_insert(answer).clone()
+    }
 }
 
 /// The name under which a registry's credentials are kept.
@@ -105,7 +121,7 @@ impl Helper {
 
     fn missing(&self) -> String {
         let from = CLOUDS.iter().find(|cloud| self.program == cloud.program);
-        let from = from.map_or(String::new(), |cloud| format!(", which is part of {}", cloud.origin));
+        let from = from.map_or(String::new(), |cloud| format!(" (it is part of {})", cloud.origin));
         format!("the credential helper is not installed{from}: `{}`", self.program)
     }
 }
@@ -143,14 +159,13 @@ pub(super) fn of_cloud(host: &RegistryHost) -> Option<&'static Cloud> {
 }
 
 impl Cloud {
-    /// What the cloud's helper gives, where it is installed although no file of credentials names it. Without it, or where
-    /// it knows nobody, the registry is asked as nobody: much of a cloud is public.
-    pub(super) async fn get(&self, host: &RegistryHost) -> Result<Option<Credentials>, String> {
-        match (Helper { program: self.program.to_owned() }).get(host).await {
-            Err(problem) => {
-                tracing::debug!("{problem}");
-                Ok(None)
-            }
+    /// What the cloud's helper gives, where it is installed although no file of credentials names it. Without it the
+    /// registry is asked as nobody: much of a cloud is public.
+    pub(super) async fn get(&self, host: &RegistryHost, answers: &mut Answers) -> Result<Option<Credentials>, String> {
+        let helper = Helper { program: self.program.to_owned() };
+        let missing = helper.missing();
+        match answers.of(helper, host).await {
+            Err(problem) if problem == missing => Ok(None),
             found => found,
         }
     }
@@ -200,12 +215,28 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_helper_is_run_once_for_a_registry() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("docker-credential-counting");
+        let script = "#!/bin/sh\necho x >> \"$0.calls\"\necho '{\"Username\":\"u\",\"Secret\":\"p\"}'\n";
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let (mut answers, host) = (Answers::default(), "r.example".parse().unwrap());
+        for _ in 0..3 {
+            let helper = Helper { program: program.display().to_string() };
+            assert_eq!(answers.of(helper, &host).await, Ok(Some(Credentials::from_pair("u", "p"))));
+        }
+        let calls = std::fs::read_to_string(dir.path().join("docker-credential-counting.calls")).unwrap();
+        assert_eq!(calls, "x\n");
+    }
+
+    #[tokio::test]
     async fn a_missing_helper_is_named() {
         let table = [
             ("pirogue-has-no-such", "the credential helper is not installed: `docker-credential-pirogue-has-no-such`"),
             (
                 "ecr-login",
-                "the credential helper is not installed, which is part of amazon-ecr-credential-helper: \
+                "the credential helper is not installed (it is part of amazon-ecr-credential-helper): \
                  `docker-credential-ecr-login`",
             ),
         ];

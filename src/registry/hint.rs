@@ -9,13 +9,17 @@ impl RegistryError {
             Self::CredentialsMissing { registry, .. } => match cloud(registry) {
                 Some(cloud) => cloud.hint(),
                 None => format!(
-                    "log in with `pirogue login {registry}` (or `docker login`, `podman login`), or set {}",
+                    "log in with `pirogue login {registry} --user NAME` (or with docker or podman), or set {}",
                     given::variables_of(registry)
                 ),
             },
             Self::CredentialsRefused { registry, .. } => match cloud(registry) {
                 Some(cloud) => cloud.hint(),
-                None => format!("the password may have expired: log in again with `pirogue login {registry}`"),
+                None => format!(
+                    "the password may have expired: log in again with `pirogue login {registry} --user NAME`; what is \
+                     in {} comes first",
+                    given::variables_of(registry)
+                ),
             },
             Self::Denied(_) => "ask for the right to push to (or pull from) this repository".to_owned(),
             Self::RepositoryUnknown(_) => "check the name; some registries, such as Amazon ECR, want the repository \

@@ -1,6 +1,6 @@
 //! Credentials kept for later runs, and forgotten again.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use reqwest::{Method, StatusCode};
 
@@ -97,8 +97,11 @@ impl CredentialFiles {
             }
             return Ok(helper.program().to_owned());
         }
-        let has = |path: &&PathBuf| CredentialFile::read(path).is_ok_and(|file| file.has(host));
-        let path = self.auth_file.iter().find(has).or(self.docker_config.as_ref()).ok_or(LoginError::NoFile)?;
+        let own = match &self.auth_file {
+            Some(path) => CredentialFile::read(path).map_err(|error| failed(path, error))?.has(host),
+            None => false,
+        };
+        let path = self.auth_file.as_ref().filter(|_| own).or(self.docker_config.as_ref()).ok_or(LoginError::NoFile)?;
         let failed = |error| failed(path, error);
         let mut file = CredentialFile::read(path).map_err(failed)?;
         let key = if Some(path) == self.docker_config.as_ref() { helper::server(host) } else { host.as_str() };

@@ -39,11 +39,14 @@ impl Client {
         mirrors.filter(|source| !self.experience.habits(source.repository.registry()).fails_as_mirror).collect()
     }
 
-    /// A mirror did not give what was asked for. One that only does not have it is asked again for other things.
+    /// A mirror did not give what was asked for. One that does not have it, or is busy, is asked again for other things; one
+    /// that cannot be reached or lets us have nothing is not.
     pub(super) fn note_failed_mirror(&self, source: &Source, error: &RegistryError) {
         let mirror = source.repository.registry();
         tracing::debug!(%mirror, %error, "the mirror is passed over");
-        if !matches!(error, RegistryError::NotFound(_) | RegistryError::RepositoryUnknown(_)) {
+        let is_absent = matches!(error, RegistryError::NotFound(_) | RegistryError::RepositoryUnknown(_));
+        let is_busy = error.exchange().is_some() && error.is_temporary();
+        if !is_absent && !is_busy {
             self.experience.learn(mirror, |habits| habits.fails_as_mirror = true);
         }
     }

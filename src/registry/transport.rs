@@ -16,6 +16,7 @@ use crate::http::{Attempts, Connections, Limiter, printable, retry, same_origin}
 use super::auth::{self, Access, Authority};
 use super::body::{Body, Meter};
 use super::credentials::Credentials;
+use super::helper::Answers;
 use super::settings::Mirror;
 use super::{ClientOptions, Exchange, RegistryError, RegistryHost, Repository, location};
 
@@ -76,11 +77,15 @@ impl Transport {
     }
 
     /// The credentials for a repository, or in words why there are none although some are configured.
-    pub(super) async fn credentials(&self, repository: &Repository) -> Result<Option<Credentials>, String> {
+    pub(super) async fn credentials(
+        &self,
+        repository: &Repository,
+        answers: &mut Answers,
+    ) -> Result<Option<Credentials>, String> {
         let given = self.options.given_credentials.lookup(repository.registry(), &locked(&self.targets))?;
         match given {
             Some(given) => Ok(Some(given)),
-            None => self.options.credentials.lookup(repository).await,
+            None => self.options.credentials.lookup(repository, answers).await,
         }
     }
 

@@ -3,6 +3,7 @@
 //! Source: `containers-certs.d(5)`; Docker's "Verify repository client with certificates".
 
 use std::ffi::OsStr;
+use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -12,6 +13,8 @@ use url::Url;
 use super::settings::Tls;
 use super::{ClientOptions, RegistryError, RegistryHost};
 use crate::http::Trust;
+
+const PEM: &[u8] = b"-----BEGIN CERTIFICATE-----";
 
 impl ClientOptions {
     /// Whether a registry is spoken to over TLS. One on this machine is only where that was asked for, or where it has
@@ -39,7 +42,7 @@ impl ClientOptions {
         if let Some(settings) = hosts.filter_map(|host: RegistryHost| self.registries.of(&host)).next() {
             trust.unverified = settings.tls == Some(Tls::Unverified);
             if let Some(ca) = &settings.ca {
-                trust.authorities.push(read(ca)?);
+                trust.authorities.push(certificates(ca)?);
             }
             if let Some((certificate, key)) = &settings.client {
                 trust.identity = Some(identity(certificate, key)?);
@@ -82,7 +85,7 @@ fn add(trust: &mut Trust, dir: &Path) -> Result<(), RegistryError> {
     paths.sort();
     for path in paths {
         match path.extension().and_then(OsStr::to_str) {
-            Some("crt") => trust.authorities.push(read(&path)?),
+            Some("crt") => trust.authorities.push(certificates(&path)?),
             Some("cert") if trust.identity.is_none() => {
                 trust.identity = Some(identity(&path, &path.with_extension("key"))?);
             }
@@ -95,16 +98,25 @@ fn add(trust: &mut Trust, dir: &Path) -> Result<(), RegistryError> {
 fn identity(certificate: &Path, key: &Path) -> Result<Vec<u8>, RegistryError> {
     let mut pem = read(key)?;
     pem.push(b'\n');
-    pem.extend(read(certificate)?);
+    pem.extend(certificates(certificate)?);
     Ok(pem)
+}
+
+/// The bytes of a file with certificates. One without any would go unnoticed until nobody is trusted.
+fn certificates(path: &Path) -> Result<Vec<u8>, RegistryError> {
+    let bytes = read(path)?;
+    match bytes.windows(PEM.len()).any(|window| window == PEM) {
+        true => Ok(bytes),
+        false => Err(unusable(path, &"it holds no certificate in PEM")),
+    }
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, RegistryError> {
     fs::read(path).map_err(|error| unusable(path, &error))
 }
 
-fn unusable(path: &Path, error: &io::Error) -> RegistryError {
-    RegistryError::Certificate { reason: error.to_string(), path: path.display().to_string() }
+fn unusable(path: &Path, reason: &dyn fmt::Display) -> RegistryError {
+    RegistryError::Certificate { reason: reason.to_string(), path: path.display().to_string() }
 }
 
 #[cfg(test)]
