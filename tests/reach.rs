@@ -484,7 +484,7 @@ fn variables_hold_credentials_for_the_registry_that_is_pushed_to() {
     resolving the base oci:[BASE]:20-alpine
     planning layers
     error: the registry `[HOST]` does not accept the credentials, status 401: `HEAD http://[HOST]/v2/shop/web/manifests/latest`
-    hint: the password may have expired: log in again with `pirogue login [HOST]`
+    hint: the password may have expired: log in again with `pirogue login [HOST] --user NAME`; what is in PIROGUE_REGISTRY_USER_[END] and PIROGUE_REGISTRY_PASSWORD_[END] comes first
     ");
 
     let run = build(&shop, &to, &[user]).replaced(registry.host(), "[HOST]");
@@ -505,7 +505,7 @@ fn variables_hold_credentials_for_the_registry_that_is_pushed_to() {
     resolving the base oci:[BASE]:20-alpine
     planning layers
     error: the registry `[HOST]` wants credentials, and there are none for it, status 401: `HEAD http://[HOST]/v2/shop/web/manifests/latest`
-    hint: log in with `pirogue login [HOST]` (or `docker login`, `podman login`), or set PIROGUE_REGISTRY_USER_[END] and PIROGUE_REGISTRY_PASSWORD_[END]
+    hint: log in with `pirogue login [HOST] --user NAME` (or with docker or podman), or set PIROGUE_REGISTRY_USER_[END] and PIROGUE_REGISTRY_PASSWORD_[END]
     ");
 }
 
@@ -558,6 +558,68 @@ fn who_may_not_push_hears_it_before_anything_is_packed() {
     hint: ask for the right to push to (or pull from) this repository
     ");
     assert_eq!(registry.lines(), ["POST /v2/shop/web/blobs/uploads/"]);
+}
+
+#[test]
+fn a_tag_that_is_kept_has_an_error_of_its_own() {
+    let refusal = r#"{"errors":[{"code":"PRECONDITION","message":"web:latest is configured as immutable"}]}"#;
+    let registry =
+        Misbehaving::start(move |asked| match (asked.method.as_str(), asked.target.contains("/manifests/")) {
+            ("PUT", true) => Answer::new(412).body(refusal),
+            (_, true) => Answer::new(200).header("Content-Type", media_type::MANIFEST).body("{}"),
+            ("POST", _) => Answer::new(202).header("Location", "/v2/shop/web/blobs/uploads/1"),
+            _ => Answer::new(200),
+        });
+    let run = build(&shop(), &format!("{}/shop", registry.host()), &[]).replaced(&registry.host(), "[HOST]");
+    assert_snapshot!(run, @"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[BASE]:20-alpine
+    planning layers
+    asking whether pushing is allowed
+    packing 2 of 2 layers
+    pushing [HOST]/shop/web:latest
+    error: the registry keeps the tag `latest`, which names another image, status 412 `PRECONDITION` (web:latest is configured as immutable): `PUT http://[HOST]/v2/shop/web/manifests/latest`
+    hint: push under a new tag (`--tag`), or let the registry's repository change its tags
+    ");
+    assert_eq!(registry.lines().last().unwrap(), "DELETE /v2/shop/web/blobs/uploads/1", "nothing stays open");
+}
+
+#[test]
+fn a_registry_that_leads_to_no_safe_place() {
+    let registry = Misbehaving::start(|_| Answer::new(202).header("Location", "file:///etc/passwd?secret=1"));
+    let run = build(&shop(), &format!("{}/shop", registry.host()), &[]).replaced(&registry.host(), "[HOST]");
+    assert_snapshot!(run, @"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[BASE]:20-alpine
+    planning layers
+    asking whether pushing is allowed
+    error: the registry leads to an unsafe address: `file:///etc/passwd?secret=***`
+    hint: name the registry by the address that it leads to, if that is trusted; pirogue follows nobody into a private network or away from TLS
+    ");
+}
+
+#[test]
+fn settings_of_registries_that_are_wrong() {
+    let shop = shop();
+    let settings = shop.beside("registries.toml");
+    let variables = [("PIROGUE_REGISTRIES", settings.to_str().unwrap())];
+    assert_snapshot!(build(&shop, "registry.invalid/shop", &variables), @"
+    exit code: 1
+    ----- stderr
+    error: cannot read the settings of registries (No such file or directory (os error 2)): `[DIR]/registries.toml`
+    hint: PIROGUE_REGISTRIES names the file; without it there need not be one
+    ");
+    fs::write(&settings, "[registry.\"docker.io\"]\nmirror = [\"mirror.gcr.io\"]\n").unwrap();
+    assert_snapshot!(build(&shop, "registry.invalid/shop", &variables), @"
+    exit code: 1
+    ----- stderr
+    error: there is no setting `registry.docker.io.mirror`: `[DIR]/registries.toml:2:1`
+    hint: did you mean `mirrors`?
+    ");
 }
 
 #[test]

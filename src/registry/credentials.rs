@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::helper::{self, Answers, Helper};
+use super::helper::{Answers, Helper};
 use super::{RegistryHost, Repository};
 use crate::http::Secret;
 
@@ -76,7 +76,7 @@ impl CredentialFiles {
                 return Ok(Some(credentials));
             }
         }
-        match helper::of_cloud(repository.registry()) {
+        match repository.registry().cloud() {
             Some(cloud) => cloud.get(repository.registry(), answers).await,
             None => Ok(None),
         }

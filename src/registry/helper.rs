@@ -14,6 +14,7 @@ use tokio::process::Command;
 
 use super::RegistryHost;
 use super::credentials::Credentials;
+use super::host::Cloud;
 use crate::http::{Secret, printable};
 
 /// The name under which Docker's own tools keep Docker Hub's credentials.
@@ -120,49 +121,35 @@ impl Helper {
     }
 
     fn missing(&self) -> String {
-        let from = CLOUDS.iter().find(|cloud| self.program == cloud.program);
-        let from = from.map_or(String::new(), |cloud| format!(" (it is part of {})", cloud.origin));
+        let cloud = Cloud::ALL.into_iter().find(|cloud| self.program == cloud.program());
+        let from = cloud.map_or(String::new(), |cloud| format!(" (it is part of {})", cloud.origin()));
         format!("the credential helper is not installed{from}: `{}`", self.program)
     }
 }
 
-/// A cloud whose registries take passwords that only its own program makes.
-pub(super) struct Cloud {
-    program: &'static str,
-    origin: &'static str,
-    hosts: fn(&str) -> bool,
-}
-
-/// The clouds' standard helpers.
-const CLOUDS: [Cloud; 3] = [
-    Cloud {
-        program: "docker-credential-ecr-login",
-        origin: "amazon-ecr-credential-helper",
-        hosts: |host| host == "public.ecr.aws" || (host.contains(".dkr.ecr") && host.contains(".amazonaws.com")),
-    },
-    Cloud {
-        program: "docker-credential-gcloud",
-        origin: "the Google Cloud CLI",
-        hosts: |host| host == "gcr.io" || host.ends_with(".gcr.io") || host.ends_with("-docker.pkg.dev"),
-    },
-    Cloud {
-        program: "docker-credential-acr-env",
-        origin: "docker-credential-acr-env of chrismellard",
-        hosts: |host| host.ends_with(".azurecr.io"),
-    },
-];
-
-/// The cloud that a registry belongs to.
-pub(super) fn of_cloud(host: &RegistryHost) -> Option<&'static Cloud> {
-    let name = host.as_str().split(':').next().unwrap_or_default();
-    CLOUDS.iter().find(|cloud| (cloud.hosts)(name))
-}
-
 impl Cloud {
+    /// The cloud's standard helper: its registries take passwords that only it can make.
+    fn program(self) -> &'static str {
+        match self {
+            Self::Amazon => "docker-credential-ecr-login",
+            Self::Google => "docker-credential-gcloud",
+            Self::Azure => "docker-credential-acr-env",
+        }
+    }
+
+    /// What has to be installed for it.
+    fn origin(self) -> &'static str {
+        match self {
+            Self::Amazon => "amazon-ecr-credential-helper",
+            Self::Google => "the Google Cloud CLI",
+            Self::Azure => "chrismellard/docker-credential-acr-env",
+        }
+    }
+
     /// What the cloud's helper gives, where it is installed although no file of credentials names it. Without it the
     /// registry is asked as nobody: much of a cloud is public.
-    pub(super) async fn get(&self, host: &RegistryHost, answers: &mut Answers) -> Result<Option<Credentials>, String> {
-        let helper = Helper { program: self.program.to_owned() };
+    pub(super) async fn get(self, host: &RegistryHost, answers: &mut Answers) -> Result<Option<Credentials>, String> {
+        let helper = Helper { program: self.program().to_owned() };
         let missing = helper.missing();
         match answers.of(helper, host).await {
             Err(problem) if problem == missing => Ok(None),
@@ -171,8 +158,9 @@ impl Cloud {
     }
 
     /// What to do to be known there.
-    pub(super) fn hint(&self) -> String {
-        format!("install `{}` ({}); pirogue runs it for this registry once it is in PATH", self.program, self.origin)
+    pub(super) fn hint(self) -> String {
+        let (program, origin) = (self.program(), self.origin());
+        format!("install `{program}` ({origin}); pirogue runs it for this registry once it is in PATH")
     }
 }
 
@@ -247,22 +235,5 @@ mod tests {
         let problem = Helper::named("pirogue-has-no-such").unwrap().get(&"ghcr.io".parse().unwrap()).await;
         assert_eq!(problem, Err(table[0].1.to_owned()));
         assert!(Helper::named("../evil").is_err());
-    }
-
-    #[test]
-    fn clouds() {
-        let table = [
-            ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", Some("docker-credential-ecr-login")),
-            ("public.ecr.aws", Some("docker-credential-ecr-login")),
-            ("europe-west1-docker.pkg.dev", Some("docker-credential-gcloud")),
-            ("eu.gcr.io", Some("docker-credential-gcloud")),
-            ("acme.azurecr.io", Some("docker-credential-acr-env")),
-            ("ghcr.io", None),
-            ("gcr.io.example.com", None),
-        ];
-        for (host, expected) in table {
-            let found = of_cloud(&host.parse().unwrap()).map(|cloud| cloud.program);
-            assert_eq!(found, expected, "{host}");
-        }
     }
 }

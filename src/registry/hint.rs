@@ -1,5 +1,5 @@
-use super::helper::{self, Cloud};
-use super::{Failure, RegistryError, given};
+use super::host::Cloud;
+use super::{Failure, RegistryError, RegistryHost, given};
 
 impl RegistryError {
     /// The next thing to try, where that can be told.
@@ -47,8 +47,8 @@ impl RegistryError {
 }
 
 /// The cloud of a registry, given as errors name it.
-fn cloud(registry: &str) -> Option<&'static Cloud> {
-    helper::of_cloud(&registry.parse().ok()?)
+fn cloud(registry: &str) -> Option<Cloud> {
+    registry.parse::<RegistryHost>().ok()?.cloud()
 }
 
 fn hint_for(failure: Failure) -> Option<&'static str> {

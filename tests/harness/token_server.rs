@@ -6,7 +6,6 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use pirogue::http::same_origin;
 use rcgen::{CertificateParams, KeyPair};
 use ring::rand::SystemRandom;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
@@ -74,7 +73,6 @@ fn now() -> i64 {
 
 fn scopes(asked: &Asked) -> Vec<String> {
     let url: Url = format!("http://t{}", asked.target).parse().expect("a URL");
-    assert!(same_origin(&url, &"http://t/".parse().expect("a URL")));
     url.query_pairs().filter(|(name, _)| name == "scope").map(|(_, scope)| scope.into_owned()).collect()
 }
 
