@@ -44,8 +44,9 @@ pub(super) fn password(from_stdin: bool, prompt: &str) -> io::Result<Option<Stri
     if from_stdin {
         stdin.take(PASSWORD_LIMIT).read_to_string(&mut text)?;
     } else if stdin.is_terminal() {
-        write!(io::stderr().lock(), "{prompt}: ")?;
+        // What was typed before the question is thrown away, what follows it is not shown.
         let silence = Silence::begin()?;
+        write!(io::stderr().lock(), "{prompt}: ")?;
         let read = stdin.read_line(&mut text);
         drop(silence);
         writeln!(io::stderr().lock())?;
