@@ -128,10 +128,22 @@ pub async fn plan(request: &BuildRequest, context: &Context) -> Result<BuildPlan
 }
 
 async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
+    let built = run_steps(request, context).await;
+    // However it ended, registries are left without uploads that lead nowhere.
+    context.client.end_spare_uploads().await;
+    built
+}
+
+async fn run_steps(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
     let Decided { plan, bases, destinations, index, locked } = decide(request, context).await?;
 
     let packer = Packer { plan: &plan, locked: locked.as_ref(), context };
-    let mut packed = packer.pack().await?;
+    let found = packer.look_up()?;
+    // With nothing to pack the registries are asked for the images at once, and most likely have them.
+    if !found.are_all_known() {
+        deliver::ask_to_push(&plan, &destinations, request, context).await?;
+    }
+    let mut packed = packer.pack(found).await?;
     let saving = pack::save_index_meanwhile(index, context);
     let images = pack::assemble_images(&plan, &packed, &bases, context)?;
 
@@ -157,6 +169,7 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
     let destinations = Destination::of(request, &settings, &workspace)?;
     let services = selection::select(&workspace, &settings, &request.services)?;
     destination::refuse_bad_names(&destinations, &services, &settings, request)?;
+    context.client.push_to(destinations.iter().filter_map(Destination::registry));
     let platform = selection::platform(request, &settings)?;
 
     let index = pack::open_index(&workspace, context)?;

@@ -27,12 +27,36 @@ pub enum Command {
     Build(Build),
     /// Print which layers the images would have, and what lies in them; make none
     Plan(Build),
+    /// Show a registry a user and a password, and keep them for later runs if it takes them
+    Login(Login),
+    /// Forget the user and the password for a registry
+    Logout {
+        /// The registry, such as ghcr.io or registry.example.com:5000
+        #[arg(value_name = "HOST[:PORT]")]
+        host: String,
+    },
     /// Look at what earlier builds left for later ones, or remove it
     Cache {
         /// What to do with it.
         #[command(subcommand)]
         command: Cache,
     },
+}
+
+/// `pirogue login`
+#[derive(Debug, Args)]
+pub struct Login {
+    /// The registry, such as ghcr.io or registry.example.com:5000
+    #[arg(value_name = "HOST[:PORT]")]
+    pub host: String,
+
+    /// The user
+    #[arg(short, long, value_name = "NAME")]
+    pub user: String,
+
+    /// Read the password, or a token in its place, from standard input [default: ask for it on the terminal]
+    #[arg(long)]
+    pub password_stdin: bool,
 }
 
 /// `pirogue cache`

@@ -16,6 +16,9 @@ use crate::registry::CredentialFiles;
 /// tools take zero for "no time".
 const DEFAULT_EPOCH: u64 = 1;
 
+/// Where podman and docker look for certificates of registries.
+const CERTIFICATE_DIRS: [&str; 2] = ["/etc/containers/certs.d", "/etc/docker/certs.d"];
+
 /// What the environment says.
 #[derive(Clone)]
 pub struct Environment {
@@ -25,6 +28,11 @@ pub struct Environment {
     pub epoch: u64,
     /// The files that may hold credentials for registries.
     pub credentials: CredentialFiles,
+    /// The file that says how registries are reached, if there is one: what `PIROGUE_REGISTRIES` names, else
+    /// `pirogue/registries.toml` in the user's configuration.
+    pub registries: Option<PathBuf>,
+    /// The directories in which certificates of registries lie by host.
+    pub certificate_dirs: Vec<PathBuf>,
     /// The user's home.
     pub home: Option<HostPath>,
     /// All variables, which settings of package managers may name. Some are secrets.
@@ -76,9 +84,14 @@ impl Environment {
             .or_else(|| home.as_ref().map(|home| home.join(".cache/pirogue")))
             .ok_or(EnvironmentError::NoCacheDir)?;
         let docker = dir("DOCKER_CONFIG").or_else(|| home.as_ref().map(|home| home.join(".docker")));
+        let config = dir("XDG_CONFIG_HOME").or_else(|| home.as_ref().map(|home| home.join(".config")));
+        let in_config = |path: &str| config.as_ref().map(|config| config.join(path)).filter(|path| path.exists());
         let auth_file = dir("REGISTRY_AUTH_FILE")
-            .or_else(|| dir("XDG_RUNTIME_DIR").map(|run| run.join("containers/auth.json")))
-            .or_else(|| home.as_ref().map(|home| home.join(".config/containers/auth.json")));
+            .or_else(|| dir("XDG_RUNTIME_DIR").map(|run| run.join("containers/auth.json")).filter(|path| path.exists()))
+            .or_else(|| in_config("containers/auth.json"));
+        let registries = dir("PIROGUE_REGISTRIES").or_else(|| in_config("pirogue/registries.toml"));
+        let certificate_dirs = in_config("containers/certs.d").into_iter();
+        let certificate_dirs = certificate_dirs.chain(CERTIFICATE_DIRS.map(PathBuf::from)).collect();
         let credentials = CredentialFiles { docker_config: docker.map(|dir| dir.join("config.json")), auth_file };
         let threads = thread::available_parallelism().map_or(1, NonZero::get);
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
@@ -86,7 +99,17 @@ impl Environment {
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         let variables = env::vars_os().filter_map(text).collect();
         let home = home.map(HostPath::new);
-        Ok(Self { cache_dir: HostPath::new(cache_dir), epoch, credentials, home, variables, threads, now })
+        Ok(Self {
+            cache_dir: HostPath::new(cache_dir),
+            epoch,
+            credentials,
+            registries,
+            certificate_dirs,
+            home,
+            variables,
+            threads,
+            now,
+        })
     }
 }
 

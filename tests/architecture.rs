@@ -11,7 +11,19 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("main", &["cli", "commands"]),
     (
         "commands",
-        &["build", "cancel", "cli", "environment", "npm_registry", "path", "progress", "registry", "report", "store"],
+        &[
+            "build",
+            "cancel",
+            "cli",
+            "environment",
+            "http",
+            "npm_registry",
+            "path",
+            "progress",
+            "registry",
+            "report",
+            "store",
+        ],
     ),
     ("cli", &["build", "config", "manifest", "path", "platform"]),
     // The pipeline, and what it tells at its end.
@@ -43,7 +55,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "npm_registry",
         &["cancel", "digest", "host", "http", "layer", "manifest", "path", "progress", "store", "workspace"],
     ),
-    ("registry", &["digest", "http", "manifest", "store"]),
+    ("registry", &["config", "digest", "http", "manifest", "store"]),
     ("layout", &["digest", "manifest", "path", "store"]),
     ("store", &["digest", "layer", "manifest", "path"]),
     // The pure core, each naming only what stands below it.

@@ -685,8 +685,8 @@ fn a_registry_that_is_not_there() {
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
     planning layers
-    packing 3 of 3 layers
-    error: cannot talk to the registry (Connection refused (os error 111)): `HEAD http://[HOST]/v2/shop/web/manifests/latest`
+    asking whether pushing is allowed
+    error: cannot talk to the registry (Connection refused (os error 111)): `POST http://[HOST]/v2/shop/web/blobs/uploads/`
     hint: is the registry running, and the port right?
     ");
 }
@@ -712,8 +712,7 @@ fn a_registry_that_denies_the_upload() {
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
     planning layers
-    packing 3 of 3 layers
-    pushing [HOST]/shop/web:latest
+    asking whether pushing is allowed
     error: the registry denies access, status 403 `DENIED` (pushes are closed for the night): `POST http://[HOST]/v2/shop/web/blobs/uploads/`
     hint: ask for the right to push to (or pull from) this repository
     ");
@@ -830,7 +829,7 @@ fn ctrl_c_while_a_registry_does_not_answer() {
     });
     let workspace = shop();
     let before = workspace.paths();
-    let run = interrupted(&workspace, &["--to", &format!("{}/shop", registry.host())], "packing", "INT");
+    let run = interrupted(&workspace, &["--to", &format!("{}/shop", registry.host())], "asking", "INT");
     assert_eq!(workspace.paths(), before);
     assert_eq!(workspace.unfinished(), [].into());
     assert_snapshot!(run, @"
@@ -839,7 +838,7 @@ fn ctrl_c_while_a_registry_does_not_answer() {
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
     planning layers
-    packing 3 of 3 layers
+    asking whether pushing is allowed
     error: interrupted
     ");
 }

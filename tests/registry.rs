@@ -183,7 +183,7 @@ async fn passwords_right_wrong_and_none() {
 
     let error = blob.pull(&client(), &repository).await.unwrap_err();
     assert!(matches!(error, RegistryError::CredentialsMissing { .. }), "{error}");
-    assert!(error.hint().is_some_and(|hint| hint.contains("docker login")));
+    assert!(error.hint().is_some_and(|hint| hint.contains("pirogue login")));
 }
 
 #[tokio::test]

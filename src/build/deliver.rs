@@ -6,7 +6,7 @@ use futures_util::future::try_join_all;
 
 use super::base::ResolvedBase;
 use super::pack::Packer;
-use super::{BuildError, BuildRequest, Context, Destination, PackedLayers, ServicePlan, destination};
+use super::{BuildError, BuildPlan, BuildRequest, Context, Destination, PackedLayers, ServicePlan, destination};
 use crate::digest::Digest;
 use crate::image::Image;
 use crate::layout::LayoutWriter;
@@ -59,6 +59,30 @@ pub(super) async fn deliver(
         });
     }
     Ok(deliveries)
+}
+
+/// Asks the registries whether we may push to all these repositories: a refusal is better known before layers are packed
+/// than after.
+pub(super) async fn ask_to_push(
+    plan: &BuildPlan,
+    destinations: &[Destination],
+    request: &BuildRequest,
+    context: &Context,
+) -> Result<(), BuildError> {
+    let mut repositories: BTreeSet<Repository> = BTreeSet::new();
+    for destination in destinations {
+        let Destination::Registry { repository, tag } = destination else { continue };
+        for ServicePlan { service, settings, .. } in &plan.services {
+            let tags = destination::tags(request, settings);
+            let references = Destination::references(repository, tag.as_deref(), &service.name, settings, tags)?;
+            repositories.extend(references.iter().map(|reference| reference.repository().clone()));
+        }
+    }
+    if !repositories.is_empty() {
+        context.progress.step("asking whether pushing is allowed");
+    }
+    try_join_all(repositories.iter().map(|repository| context.client.ask_to_push(repository))).await?;
+    Ok(())
 }
 
 /// An image on its way, with what it is made of.

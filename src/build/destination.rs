@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use super::{BuildError, BuildRequest};
 use crate::config::{ServiceSettings, Settings};
 use crate::path::HostPath;
-use crate::registry::{Reference, ReferenceError, Repository};
+use crate::registry::{Reference, ReferenceError, RegistryHost, Repository};
 use crate::workspace::{Service, Workspace};
 
 /// Where a service's name goes in a destination.
@@ -88,6 +88,14 @@ impl Destination {
             return Err(DestinationError::NoHost(text.to_owned()));
         }
         Ok(Self::Registry { repository: repository.trim_end_matches('/').to_owned(), tag })
+    }
+
+    /// The registry that is pushed to.
+    pub(super) fn registry(&self) -> Option<RegistryHost> {
+        match self {
+            Self::Layout { .. } => None,
+            Self::Registry { repository, .. } => repository.split('/').next()?.parse().ok(),
+        }
     }
 
     /// The absolute directory of a layout.

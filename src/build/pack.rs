@@ -64,20 +64,37 @@ pub(super) struct Packer<'a> {
     pub context: &'a Context,
 }
 
-impl Packer<'_> {
-    /// Has every planned layer in the store: those that are known from earlier are not even read.
-    pub async fn pack(&self) -> Result<PackedLayers, BuildError> {
-        let Self { plan, context, .. } = self;
-        let mut found = Vec::new();
-        let mut bytes = 0;
-        for planned in &plan.layers {
-            let keys = LayerKeys::of(planned, context.mtime, plan.compression);
-            let known = known_layer(&keys, context)?;
-            bytes += if known.is_some() { 0 } else { planned.content_bytes() };
-            found.push((planned, keys, known));
+/// The layers of a plan in its order, each with what is known of it from earlier.
+pub(super) struct FoundLayers<'a>(Vec<(&'a LayerPlan, LayerKeys, Option<Layer>)>);
+
+impl FoundLayers<'_> {
+    /// Whether none has to be made.
+    pub fn are_all_known(&self) -> bool {
+        self.unknown().is_empty()
+    }
+
+    fn unknown(&self) -> Vec<&LayerPlan> {
+        self.0.iter().filter(|(.., known)| known.is_none()).map(|(planned, ..)| *planned).collect()
+    }
+}
+
+impl<'a> Packer<'a> {
+    /// Looks which layers of the plan are known from earlier.
+    pub fn look_up(&self) -> Result<FoundLayers<'a>, BuildError> {
+        let mut layers = Vec::new();
+        for planned in &self.plan.layers {
+            let keys = LayerKeys::of(planned, self.context.mtime, self.plan.compression);
+            let known = known_layer(&keys, self.context)?;
+            layers.push((planned, keys, known));
         }
-        let unknown: Vec<&LayerPlan> =
-            found.iter().filter(|(.., known)| known.is_none()).map(|(planned, ..)| *planned).collect();
+        Ok(FoundLayers(layers))
+    }
+
+    /// Has every planned layer in the store: those that are known from earlier are not even read.
+    pub async fn pack(&self, found: FoundLayers<'_>) -> Result<PackedLayers, BuildError> {
+        let Self { plan, context, .. } = self;
+        let unknown = found.unknown();
+        let bytes = unknown.iter().map(|planned| planned.content_bytes()).sum();
         self.have_contents(&unknown).await?;
         if !unknown.is_empty() {
             context.progress.step(&format!("packing {} of {} layers", unknown.len(), plan.layers.len()));
@@ -90,7 +107,7 @@ impl Packer<'_> {
         let mut packed = PackedLayers { written: unknown.len(), ..PackedLayers::default() };
         // Packing keeps its own threads busy; the runtime's others go on with what they have.
         block_in_place(|| {
-            for (planned, keys, known) in found {
+            for (planned, keys, known) in found.0 {
                 let layer = match known {
                     Some(layer) => layer,
                     None => write_layer(planned, &keys, packing, &pieces, context, &mut packed.compressed)?,

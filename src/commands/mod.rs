@@ -2,6 +2,8 @@
 
 mod build;
 mod cache;
+mod login;
+mod logout;
 mod plan;
 mod session;
 mod terminal;
@@ -13,6 +15,7 @@ use session::Session;
 use crate::build::BuildError;
 use crate::cli::{Cli, Command};
 use crate::environment::{Environment, EnvironmentError};
+use crate::registry::{LoginError, ReferenceError, RegistryError, SettingsError};
 use crate::store::StoreError;
 
 /// The user ended the run, by Ctrl-C or SIGTERM. Source: the shell's custom, 128 + SIGINT.
@@ -27,6 +30,18 @@ enum CommandError {
     Environment(#[from] EnvironmentError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    #[error(transparent)]
+    Host(#[from] ReferenceError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Login(#[from] LoginError),
+    #[error("there is no password: standard input is empty or no terminal")]
+    NoPassword,
+    #[error("cannot read the password: {0}")]
+    Input(std::io::Error),
     #[error("cannot start: {0}")]
     Start(std::io::Error),
     #[error("cannot write to standard output: {0}")]
@@ -38,6 +53,8 @@ pub fn run(cli: &Cli) -> ExitCode {
     let result = Environment::read().map_err(CommandError::from).and_then(|environment| match &cli.command {
         Command::Build(arguments) => build::run(arguments, &environment),
         Command::Plan(arguments) => plan::run(arguments, &environment),
+        Command::Login(arguments) => login::run(arguments, &environment),
+        Command::Logout { host } => logout::run(host, &environment),
         Command::Cache { command } => cache::run(command, &environment),
     });
     match result {
@@ -47,7 +64,16 @@ pub fn run(cli: &Cli) -> ExitCode {
                 CommandError::Build(error) => (error.hint(), error.is_cancelled()),
                 CommandError::Environment(error) => (Some(error.hint()), false),
                 CommandError::Store(error) => (error.hint(), false),
-                CommandError::Start(_) | CommandError::Output(_) => (None, false),
+                CommandError::Settings(error) => (error.hint(), false),
+                CommandError::Host(_) => {
+                    (Some("a host without a path, such as `ghcr.io` or `registry.example.com:5000`".to_owned()), false)
+                }
+                CommandError::Registry(error) => (error.hint(), false),
+                CommandError::Login(error) => (error.hint(), false),
+                CommandError::NoPassword => {
+                    (Some("hand it in on standard input: `pirogue login … --password-stdin < FILE`".to_owned()), false)
+                }
+                CommandError::Input(_) | CommandError::Start(_) | CommandError::Output(_) => (None, false),
             };
             terminal::error(&error.to_string(), hint.as_deref());
             ExitCode::from(if cancelled { INTERRUPTED } else { 1 })

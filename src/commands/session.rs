@@ -12,8 +12,28 @@ use crate::cli::Build;
 use crate::environment::Environment;
 use crate::npm_registry::Mirror;
 use crate::path::HostPath;
-use crate::registry::{Client, ClientOptions};
+use crate::progress::Progress;
+use crate::registry::{Client, ClientOptions, GivenCredentials, RegistrySettings, Warnings};
 use crate::store::Store;
+
+/// How registries are spoken to, as the environment has it.
+pub(super) fn client_options(
+    environment: &Environment,
+    progress: &Arc<dyn Progress>,
+) -> Result<ClientOptions, CommandError> {
+    let progress = Arc::clone(progress);
+    Ok(ClientOptions {
+        credentials: environment.credentials.clone(),
+        given_credentials: GivenCredentials::from_variables(&environment.variables),
+        registries: environment
+            .registries
+            .as_deref()
+            .map_or(Ok(RegistrySettings::default()), RegistrySettings::read)?,
+        certificate_dirs: environment.certificate_dirs.clone(),
+        warnings: Warnings::to(move |text| progress.warn(text)),
+        ..ClientOptions::default()
+    })
+}
 
 /// What `build` and `plan` run in.
 pub(super) struct Session {
@@ -24,7 +44,8 @@ pub(super) struct Session {
 
 impl Session {
     pub fn new(arguments: &Build, environment: &Environment) -> Result<Self, CommandError> {
-        let options = ClientOptions { credentials: environment.credentials.clone(), ..ClientOptions::default() };
+        let progress = terminal::progress();
+        let options = client_options(environment, &progress)?;
         let temporary = match arguments.no_cache {
             true => Some(tempfile::tempdir().map_err(CommandError::Start)?),
             false => None,
@@ -48,7 +69,7 @@ impl Session {
             mtime: environment.epoch,
             began: environment.now,
             cancellation: Cancellation::default(),
-            progress: terminal::progress(),
+            progress,
         };
         Ok(Self { context, _temporary: temporary })
     }

@@ -1,13 +1,16 @@
 //! The one place that writes to the terminal: results to standard output, everything else to standard error.
 
-use std::io::{self, IsTerminal, Write as _};
+use std::io::{self, BufRead as _, IsTerminal, Read as _, Write as _};
 use std::sync::Arc;
 
+use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rustix::termios::{LocalModes, OptionalActions, Termios, tcgetattr, tcsetattr};
 use serde::Serialize;
 
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
-
 use crate::progress::{Progress, Task};
+
+/// No password is longer than this.
+const PASSWORD_LIMIT: u64 = 1 << 20;
 
 /// Writes a result.
 pub(super) fn output(text: &str) -> io::Result<()> {
@@ -30,6 +33,46 @@ pub(super) fn error(text: &str, hint: Option<&str>) {
     let _ = writeln!(stderr, "error: {text}");
     if let Some(hint) = hint {
         let _ = writeln!(stderr, "hint: {hint}");
+    }
+}
+
+/// Reads a password: all of standard input, without the line break at its end; or, from a terminal, a line that is not
+/// shown. `None` where there is neither.
+pub(super) fn password(from_stdin: bool, prompt: &str) -> io::Result<Option<String>> {
+    let mut stdin = io::stdin().lock();
+    let mut text = String::new();
+    if from_stdin {
+        stdin.take(PASSWORD_LIMIT).read_to_string(&mut text)?;
+    } else if stdin.is_terminal() {
+        // What was typed before the question is thrown away, what follows it is not shown.
+        let silence = Silence::begin()?;
+        write!(io::stderr().lock(), "{prompt}: ")?;
+        let read = stdin.read_line(&mut text);
+        drop(silence);
+        writeln!(io::stderr().lock())?;
+        read?;
+    }
+    let password = text.trim_end_matches(['\r', '\n']);
+    Ok((!password.is_empty()).then(|| password.to_owned()))
+}
+
+/// While it lives, the terminal does not show what is typed.
+struct Silence(Termios);
+
+impl Silence {
+    fn begin() -> io::Result<Self> {
+        let before = tcgetattr(io::stdin())?;
+        let mut silent = before.clone();
+        silent.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(io::stdin(), OptionalActions::Flush, &silent)?;
+        Ok(Self(before))
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        // A terminal that is gone has nothing to be set.
+        let _ = tcsetattr(io::stdin(), OptionalActions::Flush, &self.0);
     }
 }
 

@@ -6,15 +6,19 @@ use std::ops::Range;
 
 use toml_edit::{Document, Item, TableLike, TomlError, Value};
 
-use super::{ConfigError, FILE_NAME, nearest};
+use super::{ConfigError, nearest};
 
 /// The text of a document, to turn offsets into lines.
-pub(super) struct Source<'t>(&'t str);
+pub(crate) struct Source<'t> {
+    /// The file, as places name it.
+    file: &'t str,
+    text: &'t str,
+}
 
 impl<'t> Source<'t> {
-    /// Parses `text`.
-    pub fn parse(text: &'t str) -> Result<(Self, Document<&'t str>), ConfigError> {
-        let source = Self(text);
+    /// Parses `text`, which is that of `file`.
+    pub fn parse(file: &'t str, text: &'t str) -> Result<(Self, Document<&'t str>), ConfigError> {
+        let source = Self { file, text };
         let document = Document::parse(text).map_err(|error: TomlError| ConfigError::Syntax {
             place: source.place(error.span()),
             message: error.message().to_owned(),
@@ -24,15 +28,15 @@ impl<'t> Source<'t> {
 
     /// FILE:LINE:COLUMN of an offset; lines and columns count from 1.
     fn place(&self, span: Option<Range<usize>>) -> String {
-        let Some(before) = span.and_then(|span| self.0.get(..span.start)) else { return FILE_NAME.to_owned() };
+        let Some(before) = span.and_then(|span| self.text.get(..span.start)) else { return self.file.to_owned() };
         let line = before.matches('\n').count() + 1;
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-        format!("{FILE_NAME}:{line}:{column}")
+        format!("{}:{line}:{column}", self.file)
     }
 }
 
 /// One table of the document. The keys that are asked for are the keys there are: [`Table::finish`] refuses any other.
-pub(super) struct Table<'t> {
+pub(crate) struct Table<'t> {
     source: &'t Source<'t>,
     table: &'t dyn TableLike,
     /// The table's own key and a dot, for errors.

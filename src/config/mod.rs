@@ -6,6 +6,8 @@ mod schema;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
+pub(crate) use document::{Source, Table};
+
 use crate::host::{self, HostError};
 use crate::image::{HealthCheck, ImageUser};
 use crate::manifest::media_type::Compression;

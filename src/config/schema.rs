@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use super::document::{Source, Table};
 use super::{
-    ConfigError, ExtraFile, Health, PackageSettings, PackagesFrom, ServiceSettings, Settings, UnknownPackages,
+    ConfigError, ExtraFile, FILE_NAME, Health, PackageSettings, PackagesFrom, ServiceSettings, Settings,
+    UnknownPackages,
 };
 use crate::image::{HealthCheck, ImageUser, NewUser};
 use crate::layer::Owner;
@@ -13,7 +14,7 @@ use crate::path::ImagePath;
 
 /// Reads a whole document.
 pub(super) fn settings(text: &str) -> Result<Settings, ConfigError> {
-    let (source, document) = Source::parse(text)?;
+    let (source, document) = Source::parse(FILE_NAME, text)?;
     let table = Table::new(&source, document.as_table(), String::new());
     let mut settings = Settings {
         services: table.texts("services")?,

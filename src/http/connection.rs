@@ -1,12 +1,30 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use reqwest::{Certificate, Client, ClientBuilder, Proxy, redirect};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, Proxy, redirect};
 use url::Url;
 
 use super::is_loopback;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
+
+/// What one host is trusted by, and what it is shown, where that differs from the rest of the world.
+#[derive(Clone, Default)]
+pub struct Trust {
+    /// CAs to trust next to the system's: PEM files' bytes.
+    pub authorities: Vec<Vec<u8>>,
+    /// A client certificate and its key, as the bytes of one PEM file.
+    pub identity: Option<Vec<u8>>,
+    /// Whether any certificate will do.
+    pub unverified: bool,
+}
+
+impl Trust {
+    /// Whether it differs from the rest of the world at all.
+    pub fn is_usual(&self) -> bool {
+        self.authorities.is_empty() && self.identity.is_none() && !self.unverified
+    }
+}
 
 /// The HTTP clients: one for this machine, which no proxy and no system certificate concerns, one for the rest of the
 /// world, made when it is first needed, for reading the system's certificates takes a while.
@@ -41,8 +59,25 @@ impl Connections {
         if let Some(client) = place.get() {
             return Ok(client);
         }
-        let client = if inward { self.inward()? } else { self.outward()? };
+        let client = if inward { self.inward()? } else { self.outward(&self.roots, |builder| builder)? };
         Ok(place.get_or_init(|| client))
+    }
+
+    /// A client of its own for the host of `url`. An error is that of a PEM file that is none.
+    pub fn with_trust(&self, url: &Url, trust: &Trust) -> reqwest::Result<Client> {
+        let mut roots = self.roots.clone();
+        for pem in &trust.authorities {
+            roots.extend(Certificate::from_pem_bundle(pem)?);
+        }
+        let identity = trust.identity.as_deref().map(Identity::from_pem).transpose()?;
+        let trusting = |builder: ClientBuilder| {
+            let builder = builder.tls_danger_accept_invalid_certs(trust.unverified);
+            identity.iter().cloned().fold(builder, ClientBuilder::identity)
+        };
+        match is_loopback(url) {
+            true => trusting(self.builder()).no_proxy().tls_certs_only(roots).build(),
+            false => self.outward(&roots, trusting),
+        }
     }
 
     fn inward(&self) -> reqwest::Result<Client> {
@@ -50,12 +85,16 @@ impl Connections {
     }
 
     /// With the system's certificates and our extra ones; on a machine without any certificates the extra ones alone.
-    fn outward(&self) -> reqwest::Result<Client> {
-        let builder = || self.proxies.iter().cloned().fold(self.builder(), ClientBuilder::proxy);
-        let with_system = builder().tls_certs_merge(self.roots.clone()).build();
+    fn outward(
+        &self,
+        roots: &[Certificate],
+        trusting: impl Fn(ClientBuilder) -> ClientBuilder,
+    ) -> reqwest::Result<Client> {
+        let builder = || trusting(self.proxies.iter().cloned().fold(self.builder(), ClientBuilder::proxy));
+        let with_system = builder().tls_certs_merge(roots.to_vec()).build();
         with_system.or_else(|error| {
             tracing::warn!("the system's CA certificates cannot be used: {error}");
-            builder().tls_certs_only(self.roots.clone()).build()
+            builder().tls_certs_only(roots.to_vec()).build()
         })
     }
 

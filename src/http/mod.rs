@@ -10,7 +10,7 @@ pub mod retry;
 mod secret;
 
 pub use address::{is_loopback, printable, redacted, safe_redirect, same_origin};
-pub use connection::Connections;
+pub use connection::{Connections, Trust};
 pub use failure::Failure;
 pub use limiter::Limiter;
 pub use retry::{Attempts, RetryPolicy};

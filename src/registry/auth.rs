@@ -7,10 +7,12 @@ use url::Url;
 
 use super::challenge::{self, Challenge};
 use super::credentials::Credentials;
+use super::helper::Answers;
 use super::location;
-use super::token::{self, Scope, Token, TokenService};
+use super::scope::Scope;
+use super::token::{self, Token, TokenService};
 use super::transport::{Request, Transport};
-use super::{RegistryError, Repository};
+use super::{RegistryError, RegistryHost, Repository};
 
 /// What is known of how one registry wants to be asked: its challenge, our credentials, the tokens so far. Whoever
 /// waits for a token holds the lock, so that many requests at once ask for one token.
@@ -23,6 +25,7 @@ pub(super) struct Authority {
 struct State {
     challenge: Option<Challenge>,
     credentials: HashMap<Repository, Option<Credentials>>,
+    answers: Answers,
     problem: Option<String>,
     tokens: Vec<Token>,
 }
@@ -37,6 +40,11 @@ pub(super) struct Access {
 }
 
 impl Access {
+    /// To the registry itself, for nothing of it.
+    pub(super) fn registry(host: &RegistryHost) -> Self {
+        Self { repository: Repository::root_of(host), scopes: Vec::new() }
+    }
+
     pub(super) fn pull(repository: &Repository) -> Self {
         Self { repository: repository.clone(), scopes: vec![Scope::pull(repository)] }
     }
@@ -47,6 +55,15 @@ impl Access {
 
     pub(super) fn mount(repository: &Repository, source: &Repository) -> Self {
         Self { repository: repository.clone(), scopes: vec![Scope::push(repository), Scope::pull(source)] }
+    }
+
+    /// What a refusal with these `headers` says that a token is to allow besides (`insufficient_scope`).
+    pub(super) fn missing_scopes(&self, headers: &HeaderMap) -> Vec<Scope> {
+        let Some(Challenge::Bearer { scope: Some(scope), .. }) = challenge::from_headers(headers) else {
+            return Vec::new();
+        };
+        let known = |wanted: &Scope| self.scopes.iter().any(|scope| scope.covers(wanted));
+        Scope::read_all(&scope).into_iter().filter(|wanted| !known(wanted)).collect()
     }
 }
 
@@ -61,7 +78,7 @@ impl Authority {
         state.header(transport, access).await
     }
 
-    /// What to send after a 401 with these `headers` to a request sent with `used`: `None` if there is nothing better.
+    /// What to send after a refusal with these `headers` of a request sent with `used`: `None` if there is nothing better.
     pub(super) async fn answer(
         &self,
         transport: &Transport,
@@ -81,6 +98,11 @@ impl Authority {
         }
         let header = state.header(transport, access).await?;
         Ok(header.filter(|header| Some(header) != used))
+    }
+
+    /// Whether the registry asked who we are.
+    pub(super) async fn is_challenged(&self) -> bool {
+        self.state.lock().await.challenge.is_some()
     }
 
     /// Whether there were credentials to show for this access.
@@ -104,10 +126,10 @@ impl State {
                 token::basic(&user, &password).map(Some)
             }
             (Challenge::Basic, _) => Ok(None),
-            (Challenge::Bearer { realm, service }, credentials) => {
-                let base = transport.base_url(access.repository.registry())?;
-                let realm = realm_url(&realm, &base)?;
-                let service = TokenService { realm: &realm, service: service.as_deref() };
+            (Challenge::Bearer { realm, service, .. }, credentials) => {
+                let registry = access.repository.registry();
+                let realm = realm_url(&realm, &transport.base_url(registry)?)?;
+                let service = TokenService { registry, realm: &realm, service: service.as_deref() };
                 self.token(transport, &service, credentials.as_ref(), &access.scopes).await.map(Some)
             }
         }
@@ -130,12 +152,12 @@ impl State {
         Ok(header)
     }
 
-    /// Looked up once per repository: podman keeps credentials by repository, and helpers are programs to run.
+    /// Looked up once per repository: podman keeps credentials by repository.
     async fn credentials(&mut self, transport: &Transport, repository: &Repository) -> Option<Credentials> {
         if let Some(known) = self.credentials.get(repository) {
             return known.clone();
         }
-        let found = transport.credentials().lookup(repository).await.unwrap_or_else(|problem| {
+        let found = transport.credentials(repository, &mut self.answers).await.unwrap_or_else(|problem| {
             tracing::warn!("{problem}");
             self.problem = Some(problem);
             None
@@ -149,6 +171,21 @@ impl State {
 fn realm_url(realm: &str, base: &Url) -> Result<Url, RegistryError> {
     let url = Url::parse(realm).map_err(|_| RegistryError::not_a_registry(base, "its token service is no URL"))?;
     location::checked(url, base)
+}
+
+/// A token for nobody in particular, for a place that a registry led to and that challenges on its own: it is not the
+/// registry, and our credentials are none of its business.
+pub(super) async fn anonymous_token(
+    transport: &Transport,
+    registry: &RegistryHost,
+    place: &Url,
+    headers: &HeaderMap,
+) -> Result<Option<HeaderValue>, RegistryError> {
+    let Some(Challenge::Bearer { realm, service, scope }) = challenge::from_headers(headers) else { return Ok(None) };
+    let realm = realm_url(&realm, place)?;
+    let service = TokenService { registry, realm: &realm, service: service.as_deref() };
+    let scopes = Scope::read_all(&scope.unwrap_or_default());
+    Ok(Some(service.token(transport, None, &scopes).await?.header))
 }
 
 /// Asks the API's root for a challenge: some registries name none elsewhere (gcr.io).

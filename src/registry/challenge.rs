@@ -17,6 +17,8 @@ pub(super) enum Challenge {
         realm: String,
         /// The name under which the token service knows the registry.
         service: Option<String>,
+        /// What the token is to allow, as the registry says it.
+        scope: Option<String>,
     },
 }
 
@@ -50,7 +52,12 @@ fn known((scheme, mut parameters): (String, BTreeMap<String, String>)) -> Option
     match scheme.as_str() {
         "basic" => Some(Challenge::Basic),
         "bearer" => {
-            Some(Challenge::Bearer { realm: parameters.remove("realm")?, service: parameters.remove("service") })
+            let mut parameter = |name| parameters.remove(name);
+            Some(Challenge::Bearer {
+                realm: parameter("realm")?,
+                service: parameter("service"),
+                scope: parameter("scope"),
+            })
         }
         _ => None,
     }
@@ -100,7 +107,11 @@ mod tests {
     use super::*;
 
     fn bearer(realm: &str, service: Option<&str>) -> Challenge {
-        Challenge::Bearer { realm: realm.into(), service: service.map(str::to_owned) }
+        Challenge::Bearer { realm: realm.into(), service: service.map(str::to_owned), scope: None }
+    }
+
+    fn scoped(realm: &str, service: &str, scope: &str) -> Challenge {
+        Challenge::Bearer { realm: realm.into(), service: Some(service.into()), scope: Some(scope.into()) }
     }
 
     #[test]
@@ -109,7 +120,11 @@ mod tests {
         let table: [(&str, &[&str], Option<Challenge>); 11] = [
             ("none", &[], None),
             ("basic", &[r#"Basic realm="Registry Realm""#], Some(Challenge::Basic)),
-            ("Docker Hub", &[hub], Some(bearer("https://auth.docker.io/token", Some("registry.docker.io")))),
+            (
+                "Docker Hub",
+                &[hub],
+                Some(scoped("https://auth.docker.io/token", "registry.docker.io", "repository:a/b:pull,push")),
+            ),
             ("two headers", &["Negotiate", "Basic realm=x"], Some(Challenge::Basic)),
             ("two in one header", &["Negotiate, Basic realm=\"x\""], Some(Challenge::Basic)),
             (

@@ -4,23 +4,15 @@
 //! the protocol of `docker-credential-helpers`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
 
+use super::helper::{Answers, Helper};
 use super::{RegistryHost, Repository};
 use crate::http::Secret;
-
-/// The name under which Docker's own tools keep Docker Hub's credentials.
-const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
-const HELPER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The files in which credentials are looked for. The caller finds them; this module reads no environment.
 #[derive(Clone, Debug, Default)]
@@ -43,7 +35,7 @@ pub(super) enum Credentials {
 }
 
 impl Credentials {
-    fn from_pair(user: &str, password: &str) -> Self {
+    pub(super) fn from_pair(user: &str, password: &str) -> Self {
         match user {
             "<token>" => Self::Identity(Secret::new(password)),
             _ => Self::Password { user: user.to_owned(), password: Secret::new(password) },
@@ -54,7 +46,7 @@ impl Credentials {
 /// One of the files.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct ConfigFile {
+pub(super) struct ConfigFile {
     auths: BTreeMap<String, Entry>,
     creds_store: Option<String>,
     cred_helpers: BTreeMap<String, String>,
@@ -73,18 +65,25 @@ struct Entry {
 impl CredentialFiles {
     /// The credentials for `repository`: `None` if there are none, and the reason in words if some are configured but
     /// cannot be had.
-    pub(super) async fn lookup(&self, repository: &Repository) -> Result<Option<Credentials>, String> {
+    pub(super) async fn lookup(
+        &self,
+        repository: &Repository,
+        answers: &mut Answers,
+    ) -> Result<Option<Credentials>, String> {
         for path in [&self.auth_file, &self.docker_config].into_iter().flatten() {
             let Some(config) = read(path).await? else { continue };
-            if let Some(credentials) = config.lookup(repository).await? {
+            if let Some(credentials) = config.lookup(repository, answers).await? {
                 return Ok(Some(credentials));
             }
         }
-        Ok(None)
+        match repository.registry().cloud() {
+            Some(cloud) => cloud.get(repository.registry(), answers).await,
+            None => Ok(None),
+        }
     }
 }
 
-async fn read(path: &Path) -> Result<Option<ConfigFile>, String> {
+pub(super) async fn read(path: &Path) -> Result<Option<ConfigFile>, String> {
     let bytes = match tokio::fs::read(path).await {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
@@ -98,15 +97,20 @@ async fn read(path: &Path) -> Result<Option<ConfigFile>, String> {
 }
 
 impl ConfigFile {
-    async fn lookup(&self, repository: &Repository) -> Result<Option<Credentials>, String> {
+    async fn lookup(&self, repository: &Repository, answers: &mut Answers) -> Result<Option<Credentials>, String> {
         let host = repository.registry();
-        let helper = self.cred_helpers.iter().find(|(key, _)| key_path(key) == host.as_str()).map(|(_, name)| name);
-        if let Some(name) = helper.or(self.creds_store.as_ref()).filter(|name| !name.is_empty())
-            && let Some(credentials) = ask_helper(name, host).await?
+        if let Some(name) = self.helper(host)
+            && let Some(credentials) = answers.of(Helper::named(name)?, host).await?
         {
             return Ok(Some(credentials));
         }
         Ok(self.entry(repository).and_then(Entry::credentials))
+    }
+
+    /// The name of the helper that keeps a host's credentials.
+    pub(super) fn helper(&self, host: &RegistryHost) -> Option<&str> {
+        let own = self.cred_helpers.iter().find(|(key, _)| key_path(key) == host.as_str()).map(|(_, name)| name);
+        own.or(self.creds_store.as_ref()).map(String::as_str).filter(|name| !name.is_empty())
     }
 
     /// The entry with the longest key that is the repository, a part of its path, or its host.
@@ -123,7 +127,7 @@ impl ConfigFile {
 }
 
 /// A key of `auths` as a prefix of repository names: old keys are URLs, with a scheme and a path that mean nothing.
-fn key_path(key: &str) -> String {
+pub(super) fn key_path(key: &str) -> String {
     let (is_url, rest) = match key.split_once("://") {
         Some((_, rest)) => (true, rest),
         None => (false, key),
@@ -150,51 +154,6 @@ impl Entry {
         }
         Some(Credentials::from_pair(&present(&self.username)?, &present(&self.password)?))
     }
-}
-
-async fn ask_helper(name: &str, host: &RegistryHost) -> Result<Option<Credentials>, String> {
-    if name.contains('/') {
-        return Err(format!("not a name of a credential helper: `{name}`"));
-    }
-    ask_program(&format!("docker-credential-{name}"), host).await
-}
-
-/// Runs `PROGRAM get`, the host on its standard input.
-async fn ask_program(program: &str, host: &RegistryHost) -> Result<Option<Credentials>, String> {
-    #[derive(Deserialize)]
-    #[serde(rename_all = "PascalCase")]
-    struct Answer {
-        username: String,
-        secret: String,
-    }
-    let failed = |reason: &dyn fmt::Display| format!("the credential helper failed ({reason}): `{program} get`");
-    let server = if host.is_docker_hub() { DOCKER_HUB_KEY } else { host.as_str() };
-    let output = tokio::time::timeout(HELPER_PATIENCE, run(program, server))
-        .await
-        .map_err(|_| failed(&"no answer"))?
-        .map_err(|error| failed(&error))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stdout);
-        let nothing = said.contains("credentials not found");
-        return if nothing { Ok(None) } else { Err(failed(&output.status)) };
-    }
-    let answer: Answer = serde_json::from_slice(&output.stdout).map_err(|_| failed(&"its answer is no JSON"))?;
-    Ok((!answer.secret.is_empty()).then(|| Credentials::from_pair(&answer.username, &answer.secret)))
-}
-
-async fn run(program: &str, input: &str) -> std::io::Result<std::process::Output> {
-    let mut child = Command::new(program)
-        .arg("get")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    if let Some(mut stdin) = child.stdin.take() {
-        // A helper that ends without reading breaks the pipe; what it prints counts.
-        let _ = stdin.write_all(input.as_bytes()).await;
-    }
-    child.wait_with_output().await
 }
 
 #[cfg(test)]
@@ -237,32 +196,8 @@ mod tests {
             ("broken entry", "broken.example/a", None),
         ];
         for (comment, repository, expected) in table {
-            assert_eq!(config.lookup(&repository.parse().unwrap()).await, Ok(expected), "{comment}");
-        }
-    }
-
-    #[tokio::test]
-    async fn a_broken_helper_is_told() {
-        let config: ConfigFile = serde_json::from_str(r#"{"credsStore": "pirogue-has-no-such"}"#).unwrap();
-        let problem = config.lookup(&"ghcr.io/a".parse().unwrap()).await.unwrap_err();
-        assert!(problem.ends_with("`docker-credential-pirogue-has-no-such get`"), "{problem}");
-    }
-
-    #[tokio::test]
-    async fn a_helper_is_run() {
-        let program = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/docker-credential-fixed");
-        let table = [
-            ("known", "known.example", Ok(password("anna", "secret"))),
-            ("Docker Hub", "docker.io", Ok(Some(Credentials::Identity(Secret::new("refresh"))))),
-            ("unknown", "other.example", Ok(None)),
-            (
-                "broken",
-                "broken.example",
-                Err(format!("the credential helper failed (its answer is no JSON): `{program} get`")),
-            ),
-        ];
-        for (comment, host, expected) in table {
-            assert_eq!(ask_program(program, &host.parse().unwrap()).await, expected, "{comment}");
+            let found = config.lookup(&repository.parse().unwrap(), &mut Answers::default()).await;
+            assert_eq!(found, Ok(expected), "{comment}");
         }
     }
 

@@ -6,6 +6,7 @@ use std::io;
 use reqwest::{Method, StatusCode};
 use url::Url;
 
+use super::Reference;
 use super::exchange::Exchange;
 use crate::digest::Digest;
 use crate::http::{Failure, failure, redacted, retry};
@@ -46,6 +47,22 @@ pub enum RegistryError {
     /// Something on the way takes no body this large.
     #[error("the body is too large for the registry or a proxy before it, {0}")]
     TooLarge(Box<Exchange>),
+    /// The tag names another image already, and the registry lets no tag be changed.
+    #[error("the registry keeps the tag `{tag}`, which names another image, {exchange}")]
+    ImmutableTag {
+        /// The tag.
+        tag: String,
+        /// The last answer.
+        exchange: Box<Exchange>,
+    },
+    /// A certificate for a registry cannot be used.
+    #[error("cannot use a certificate ({reason}): `{path}`")]
+    Certificate {
+        /// What is wrong with it.
+        reason: String,
+        /// The file or directory, or the host that it is for.
+        path: String,
+    },
     /// Any other refusal.
     #[error("the registry refused, {0}")]
     Refused(Box<Exchange>),
@@ -133,6 +150,20 @@ impl RegistryError {
         }
     }
 
+    /// A refusal of a manifest, as one of its tag if that is what the registry means. There is no code for it: ECR says
+    /// `TAG_INVALID`, Harbor 412, ACR 405, Nexus 400; only their words tell.
+    pub(super) fn of_an_immutable_tag(self, reference: &Reference) -> Self {
+        const WORDS: [&str; 5] =
+            ["immutab", "cannot be overwritten", "does not allow updating", "tag already exists", "tag is locked"];
+        let (Some(tag), Some(exchange)) = (reference.tag(), self.exchange()) else { return self };
+        let said = format!("{} {}", exchange.code.as_deref().unwrap_or(""), exchange.message.as_deref().unwrap_or(""));
+        let said = said.to_lowercase();
+        match exchange.status.is_client_error() && WORDS.iter().any(|words| said.contains(words)) {
+            true => Self::ImmutableTag { tag: tag.to_owned(), exchange: Box::new(exchange.clone()) },
+            false => self,
+        }
+    }
+
     pub(super) fn unreachable(method: &Method, url: &Url, error: reqwest::Error) -> Self {
         let error = error.without_url();
         Self::Unreachable {
@@ -179,6 +210,7 @@ impl RegistryError {
             | Self::NotFound(exchange)
             | Self::RateLimited(exchange)
             | Self::TooLarge(exchange)
+            | Self::ImmutableTag { exchange, .. }
             | Self::Refused(exchange) => Some(exchange),
             _ => None,
         }
@@ -230,6 +262,32 @@ mod tests {
         ];
         for (status, body, expected) in table {
             assert_eq!(RegistryError::refused(exchange(status, body)).to_string(), expected);
+        }
+    }
+
+    #[test]
+    fn tags_that_are_kept() {
+        let ecr = "The image tag '1.0' already exists in the 'shop/web' repository and cannot be overwritten because the \
+                   repository is immutable.";
+        let table = [
+            ("ECR", 400, "TAG_INVALID", ecr, true),
+            (
+                "Harbor",
+                412,
+                "PRECONDITION",
+                "Failed to process request due to 'web:1.0' configured as immutable.",
+                true,
+            ),
+            ("Nexus", 400, "BLOB_UPLOAD_INVALID", "Repository does not allow updating assets: docker", true),
+            ("a bad manifest", 400, "MANIFEST_INVALID", "manifest invalid", false),
+            ("no right", 403, "DENIED", "requested access to the resource is denied", false),
+            ("a broken registry", 500, "UNKNOWN", "immutable cache failed", false),
+        ];
+        let reference: Reference = "r.example/shop/web:1.0".parse().unwrap();
+        for (comment, status, code, message, expected) in table {
+            let body = serde_json::json!({"errors": [{"code": code, "message": message}]}).to_string();
+            let error = RegistryError::refused(exchange(status, &body)).of_an_immutable_tag(&reference);
+            assert_eq!(matches!(error, RegistryError::ImmutableTag { .. }), expected, "{comment}: {error}");
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::host::Cloud;
 use super::{RegistryHost, Repository};
 
 /// The first chunk that is tried: below the 100 MB that CDNs let through, and large enough that the requests for a
@@ -63,6 +64,8 @@ pub(super) struct Habits {
     pub(super) wants_chunks: bool,
     /// It does not let uploads be cancelled (Quay; others want a right that pushing does not need).
     pub(super) refuses_cancelling: bool,
+    /// As a mirror it answered with an error, or not at all.
+    pub(super) fails_as_mirror: bool,
     /// The size of the smallest body that was refused for its size.
     too_large: Option<u64>,
 }
@@ -102,11 +105,7 @@ impl Habits {
 /// Whether blobs may go to this registry in more than one PATCH. Amazon's drops the body of every PATCH but the first
 /// and calls that success; Google's take single PUTs only.
 pub(super) fn takes_chunks(registry: &RegistryHost) -> bool {
-    let text = registry.to_string();
-    let host = text.split(':').next().unwrap_or_default();
-    let amazon = host == "public.ecr.aws" || (host.contains(".dkr.ecr") && host.contains(".amazonaws.com"));
-    let google = host == "gcr.io" || host.ends_with(".gcr.io") || host.ends_with("-docker.pkg.dev");
-    !amazon && !google
+    !matches!(registry.cloud(), Some(Cloud::Amazon | Cloud::Google))
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -156,24 +155,6 @@ mod tests {
         ];
         for (comment, habits, size, expected) in table {
             assert_eq!(habits.way(size), expected, "{comment}");
-        }
-    }
-
-    #[test]
-    fn registries_without_chunks() {
-        let table = [
-            ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", false),
-            ("123456789012.dkr.ecr-fips.us-east-1.amazonaws.com", false),
-            ("public.ecr.aws", false),
-            ("gcr.io", false),
-            ("eu.gcr.io", false),
-            ("europe-west1-docker.pkg.dev", false),
-            ("ghcr.io", true),
-            ("registry.example.com:5000", true),
-        ];
-        for (host, expected) in table {
-            let repository: Repository = format!("{host}/a/b").parse().unwrap();
-            assert_eq!(takes_chunks(repository.registry()), expected, "{host}");
         }
     }
 }

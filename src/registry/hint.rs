@@ -1,22 +1,40 @@
-use super::{Failure, RegistryError};
+use super::host::Cloud;
+use super::{Failure, RegistryError, RegistryHost, given};
 
 impl RegistryError {
     /// The next thing to try, where that can be told.
     pub fn hint(&self) -> Option<String> {
         let text = match self {
             Self::CredentialsMissing { problem: Some(problem), .. } => problem.clone(),
-            Self::CredentialsMissing { registry, .. } => format!(
-                "log in with `docker login {registry}` or `podman login {registry}`; pirogue reads \
-                 ~/.docker/config.json and the file that REGISTRY_AUTH_FILE names"
-            ),
-            Self::CredentialsRefused { registry, .. } => {
-                format!("the password may have expired: log in again with `docker login {registry}`")
-            }
+            Self::CredentialsMissing { registry, .. } => match cloud(registry) {
+                Some(cloud) => cloud.hint(),
+                None => format!(
+                    "log in with `pirogue login {registry} --user NAME` (or with docker or podman), or set {}",
+                    given::variables_of(registry)
+                ),
+            },
+            Self::CredentialsRefused { registry, .. } => match cloud(registry) {
+                Some(cloud) => cloud.hint(),
+                None => format!(
+                    "the password may have expired: log in again with `pirogue login {registry} --user NAME`; what is \
+                     in {} comes first",
+                    given::variables_of(registry)
+                ),
+            },
             Self::Denied(_) => "ask for the right to push to (or pull from) this repository".to_owned(),
             Self::RepositoryUnknown(_) => "check the name; some registries, such as Amazon ECR, want the repository \
                  created before the first push"
                 .to_owned(),
             Self::RateLimited(_) => "try later, or log in: registries allow more to those they know".to_owned(),
+            Self::ImmutableTag { .. } => "push under a new tag (`--tag`), or let the registry's repository change its \
+                 tags"
+                .to_owned(),
+            Self::Certificate { .. } => "certificates and keys are PEM files; registries.toml and the directories \
+                 `certs.d` name them"
+                .to_owned(),
+            Self::UnsafeLocation { .. } => "name the registry by the address that it leads to, if that is trusted; \
+                 pirogue follows nobody into a private network or away from TLS"
+                .to_owned(),
             Self::TooLarge(_) => "raise the limit of the proxy before the registry (nginx: \
                  `client_max_body_size 0`)"
                 .to_owned(),
@@ -28,14 +46,21 @@ impl RegistryError {
     }
 }
 
+/// The cloud of a registry, given as errors name it.
+fn cloud(registry: &str) -> Option<Cloud> {
+    registry.parse::<RegistryHost>().ok()?.cloud()
+}
+
 fn hint_for(failure: Failure) -> Option<&'static str> {
     match failure {
         Failure::Refused => Some("is the registry running, and the port right?"),
         Failure::Name => Some("check the host's spelling, and DNS"),
-        Failure::Tls => {
-            Some("if the registry's certificate comes from your own CA, name a file with it: `SSL_CERT_FILE=ca.pem`")
+        Failure::Tls => Some(
+            "if the registry's certificate comes from your own CA, name a file with it in registries.toml: `ca = \"ca.pem\"`",
+        ),
+        Failure::NotTls => {
+            Some("if the registry shall be spoken to in plain HTTP, say so in registries.toml: `tls = \"none\"`")
         }
-        Failure::NotTls => Some("plain HTTP is spoken only to registries on this machine; put TLS before any other"),
         Failure::Silence | Failure::Broken => None,
     }
 }

@@ -11,7 +11,36 @@ const HOST_LIMIT: usize = 255;
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RegistryHost(String);
 
+/// A cloud that runs registries with habits of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cloud {
+    /// ECR, public and private.
+    Amazon,
+    /// Artifact Registry and what was before it.
+    Google,
+    /// Azure Container Registry.
+    Azure,
+}
+
+impl Cloud {
+    pub(super) const ALL: [Self; 3] = [Self::Amazon, Self::Google, Self::Azure];
+
+    fn has(self, host: &str) -> bool {
+        match self {
+            Self::Amazon => host == "public.ecr.aws" || (host.contains(".dkr.ecr") && host.contains(".amazonaws.com")),
+            Self::Google => host == "gcr.io" || host.ends_with(".gcr.io") || host.ends_with("-docker.pkg.dev"),
+            Self::Azure => host.ends_with(".azurecr.io"),
+        }
+    }
+}
+
 impl RegistryHost {
+    /// The cloud whose registry this is.
+    pub(super) fn cloud(&self) -> Option<Cloud> {
+        let (host, _) = split_port(&self.0);
+        Cloud::ALL.into_iter().find(|cloud| cloud.has(host))
+    }
+
     /// Docker Hub, whose name nobody writes.
     pub fn docker_hub() -> Self {
         Self(DOCKER_HUB.to_owned())
@@ -99,6 +128,25 @@ fn is_host_name(host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn clouds() {
+        let table = [
+            ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", Some(Cloud::Amazon)),
+            ("123456789012.dkr.ecr-fips.us-east-1.amazonaws.com", Some(Cloud::Amazon)),
+            ("public.ecr.aws", Some(Cloud::Amazon)),
+            ("gcr.io", Some(Cloud::Google)),
+            ("eu.gcr.io", Some(Cloud::Google)),
+            ("europe-west1-docker.pkg.dev", Some(Cloud::Google)),
+            ("acme.azurecr.io", Some(Cloud::Azure)),
+            ("ghcr.io", None),
+            ("gcr.io.example.com", None),
+            ("registry.example.com:5000", None),
+        ];
+        for (host, expected) in table {
+            assert_eq!(host.parse::<RegistryHost>().map(|host| host.cloud()), Ok(expected), "{host}");
+        }
+    }
 
     #[test]
     fn loopback_is_this_machine_only() {

@@ -9,64 +9,87 @@
 mod auth;
 mod body;
 mod challenge;
+mod credential_file;
 mod credentials;
 mod error;
 mod exchange;
 mod experience;
+mod given;
+mod helper;
 mod hint;
 mod host;
 mod location;
+mod login;
+mod mirror;
 mod mount;
 mod pull;
 mod push;
 mod reference;
+mod scope;
 mod session;
+mod settings;
 mod token;
 mod transport;
+mod trust;
 mod upload;
+mod warnings;
 
-use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use experience::Experience;
+use session::SpareSessions;
 use transport::Transport;
 
 pub use crate::http::{Failure, RetryPolicy};
 pub use credentials::CredentialFiles;
 pub use error::RegistryError;
 pub use exchange::Exchange;
+pub use given::GivenCredentials;
 pub use host::RegistryHost;
+pub use login::{Login, LoginError, Logout};
 pub use pull::PulledManifest;
 pub use push::{Offer, Session};
 pub use reference::{Reference, ReferenceError, Repository};
+pub use settings::{RegistrySettings, SettingsError};
+pub use warnings::Warnings;
 
 /// How a [`Client`] behaves.
 #[derive(Clone, Debug)]
 pub struct ClientOptions {
     /// Where credentials are looked for.
     pub credentials: CredentialFiles,
+    /// Credentials that come before those.
+    pub given_credentials: GivenCredentials,
     /// What the client calls itself.
     pub user_agent: String,
     /// How many requests go to one host at a time.
     pub concurrency: usize,
-    /// Registries that speak plain HTTP. Those on this machine need not be named.
-    pub insecure_hosts: BTreeSet<RegistryHost>,
+    /// How single registries are reached.
+    pub registries: RegistrySettings,
+    /// Directories with certificates of registries, each in a directory named by the host (`certs.d`).
+    pub certificate_dirs: Vec<PathBuf>,
     /// Certificates of CAs to trust next to the system's: PEM files' bytes, one or more certificates in each.
     pub extra_roots: Vec<Vec<u8>>,
     /// How often and how patiently requests are repeated.
     pub retry: RetryPolicy,
+    /// Who hears what registries have to say.
+    pub warnings: Warnings,
 }
 
 impl Default for ClientOptions {
     fn default() -> Self {
         Self {
             credentials: CredentialFiles::default(),
+            given_credentials: GivenCredentials::default(),
             user_agent: concat!("pirogue/", env!("CARGO_PKG_VERSION")).to_owned(),
             concurrency: 4,
-            insecure_hosts: BTreeSet::new(),
+            registries: RegistrySettings::default(),
+            certificate_dirs: Vec::new(),
             extra_roots: Vec::new(),
             retry: RetryPolicy::default(),
+            warnings: Warnings::default(),
         }
     }
 }
@@ -76,12 +99,19 @@ impl Default for ClientOptions {
 pub struct Client {
     transport: Arc<Transport>,
     experience: Arc<Experience>,
+    spare: Arc<SpareSessions>,
 }
 
 impl Client {
     /// A client that behaves as `options` say. Nothing is sent.
     pub fn new(options: ClientOptions) -> Result<Self, RegistryError> {
-        Ok(Self { transport: Arc::new(Transport::new(options)?), experience: Arc::default() })
+        Ok(Self { transport: Arc::new(Transport::new(options)?), experience: Arc::default(), spare: Arc::default() })
+    }
+
+    /// Says which registries this run pushes to: credentials that were given for no host in particular are for the only
+    /// one of them.
+    pub fn push_to(&self, registries: impl IntoIterator<Item = RegistryHost>) {
+        self.transport.push_to(registries);
     }
 }
 

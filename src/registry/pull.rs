@@ -11,6 +11,7 @@ use url::Url;
 
 use super::auth::Access;
 use super::body::Meter;
+use super::mirror::Source;
 use super::transport::{Answer, Request};
 use super::{Client, Reference, RegistryError, Repository};
 use crate::digest::{Digest, Hasher};
@@ -31,10 +32,25 @@ pub struct PulledManifest {
 }
 
 impl Client {
-    /// Fetches the manifest or index that `reference` names, as one of the media types `accept`. If the reference has a
-    /// digest, the bytes have it too.
+    /// Fetches the manifest or index that `reference` names, as one of the media types `accept`, from a mirror if there is
+    /// one that has it. If the reference has a digest, the bytes have it too.
     pub async fn manifest(&self, reference: &Reference, accept: &[&str]) -> Result<PulledManifest, RegistryError> {
-        let request = self.manifest_request(Method::GET, reference, accept)?;
+        for mirror in self.mirrors(reference.repository()) {
+            match self.manifest_from(&mirror, reference, accept).await {
+                Ok(manifest) => return Ok(manifest),
+                Err(error) => self.note_failed_mirror(&mirror, &error),
+            }
+        }
+        self.manifest_from(&Source::own(reference.repository()), reference, accept).await
+    }
+
+    async fn manifest_from(
+        &self,
+        source: &Source,
+        reference: &Reference,
+        accept: &[&str],
+    ) -> Result<PulledManifest, RegistryError> {
+        let request = self.manifest_request(Method::GET, source, reference, accept)?;
         let answer = self.transport.send(&request).await?;
         if answer.status() != StatusCode::OK {
             return Err(answer.refusal().await);
@@ -42,13 +58,15 @@ impl Client {
         read_manifest(answer, reference.digest()).await
     }
 
-    /// Asks what `reference` names, without fetching it where the registry allows that; `None` if there is nothing.
+    /// Asks the registry itself what `reference` names, without fetching it where it allows that; `None` if there is
+    /// nothing.
     pub async fn head_manifest(
         &self,
         reference: &Reference,
         accept: &[&str],
     ) -> Result<Option<Descriptor>, RegistryError> {
-        let request = self.manifest_request(Method::HEAD, reference, accept)?;
+        let own = Source::own(reference.repository());
+        let request = self.manifest_request(Method::HEAD, &own, reference, accept)?;
         let answer = self.transport.send(&request).await?;
         if answer.status() == StatusCode::NOT_FOUND {
             return Ok(None);
@@ -64,7 +82,7 @@ impl Client {
         }
         // Some registries know no HEAD, or leave out headers, and a refusal of HEAD has no body that gives the reason.
         drop(answer);
-        match self.manifest(reference, accept).await {
+        match self.manifest_from(&own, reference, accept).await {
             Ok(manifest) => Ok(Some(manifest.descriptor)),
             Err(RegistryError::NotFound(_) | RegistryError::RepositoryUnknown(_)) => Ok(None),
             Err(error) => Err(error),
@@ -72,7 +90,8 @@ impl Client {
     }
 
     /// Fetches a blob into `sink` and tells `on_bytes` of each piece. Digest and size are verified on the way: what the
-    /// sink got counts only if this returns `Ok`. A download that breaks off goes on where it stopped.
+    /// sink got counts only if this returns `Ok`. A download that breaks off goes on where it stopped, in the registry
+    /// itself if it was a mirror's.
     pub async fn blob(
         &self,
         repository: &Repository,
@@ -80,13 +99,41 @@ impl Client {
         sink: &mut (impl AsyncWrite + Unpin + Send),
         on_bytes: &(dyn Fn(u64) + Sync),
     ) -> Result<(), RegistryError> {
-        let mut request = Request::new(Method::GET, self.blob_url(repository, descriptor.digest)?);
-        request.access = Some(Access::pull(repository));
         let mut download = Download { descriptor, hasher: Hasher::default(), done: 0, meter: Meter::new(on_bytes) };
+        let mut url = String::new();
+        for source in self.mirrors(repository).into_iter().chain([Source::own(repository)]) {
+            let mut request =
+                Request::new(Method::GET, source.asked(self.blob_url(&source.repository, descriptor.digest)?));
+            request.access = Some(Access::pull(&source.repository));
+            request.once = source.is_mirror;
+            url = redacted(&request.url);
+            match self.download(&mut request, &mut download, sink).await {
+                Ok(()) => break,
+                Err(error) if source.is_mirror && !matches!(error, RegistryError::Sink(_)) => {
+                    self.note_failed_mirror(&source, &error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        sink.flush().await.map_err(RegistryError::Sink)?;
+        let actual = download.hasher.finish();
+        if actual == descriptor.digest {
+            return Ok(());
+        }
+        Err(RegistryError::WrongDigest { expected: descriptor.digest, actual, url })
+    }
+
+    /// As many requests for a blob as it takes.
+    async fn download(
+        &self,
+        request: &mut Request<'_>,
+        download: &mut Download<'_>,
+        sink: &mut (impl AsyncWrite + Unpin + Send),
+    ) -> Result<(), RegistryError> {
         let mut attempts = self.transport.attempts();
         loop {
             let before = download.done;
-            let Err(error) = self.download_rest(&mut request, &mut download, sink).await else { break };
+            let Err(error) = self.download_rest(request, download, sink).await else { return Ok(()) };
             if download.done >= before + PROGRESS {
                 attempts.forget();
             }
@@ -94,12 +141,6 @@ impl Client {
             let Some(wait) = wait else { return Err(error) };
             sleep(wait).await;
         }
-        sink.flush().await.map_err(RegistryError::Sink)?;
-        let actual = download.hasher.finish();
-        if actual == descriptor.digest {
-            return Ok(());
-        }
-        Err(RegistryError::WrongDigest { expected: descriptor.digest, actual, url: redacted(&request.url) })
     }
 
     /// Whether the repository has the blob.
@@ -157,24 +198,26 @@ impl Client {
     fn manifest_request(
         &self,
         method: Method,
+        source: &Source,
         reference: &Reference,
         accept: &[&str],
     ) -> Result<Request<'static>, RegistryError> {
-        let mut request = Request::new(method, self.manifest_url(reference)?);
+        let mut request = Request::new(method, source.asked(self.manifest_url(&source.repository, reference)?));
+        request.once = source.is_mirror;
         let accept = HeaderValue::from_str(&accept.join(", "))
             .map_err(|_| RegistryError::Setup("a media type holds characters that HTTP does not allow".to_owned()))?;
         request.headers.insert(ACCEPT, accept);
-        request.access = Some(Access::pull(reference.repository()));
+        request.access = Some(Access::pull(&source.repository));
         Ok(request)
     }
 
     /// A digest is surer than a tag.
-    fn manifest_url(&self, reference: &Reference) -> Result<Url, RegistryError> {
+    fn manifest_url(&self, repository: &Repository, reference: &Reference) -> Result<Url, RegistryError> {
         let name = match (reference.digest(), reference.tag()) {
             (Some(digest), _) => digest.to_string(),
             (None, tag) => tag.unwrap_or("latest").to_owned(),
         };
-        self.url(reference.repository(), &format!("manifests/{name}"))
+        self.url(repository, &format!("manifests/{name}"))
     }
 
     pub(super) fn blob_url(&self, repository: &Repository, digest: Digest) -> Result<Url, RegistryError> {

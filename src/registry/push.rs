@@ -101,7 +101,15 @@ impl Client {
         request.body = Body::Bytes(bytes);
         let answer = self.transport.send(&request).await?;
         if !is_committed(answer.status()) {
-            return Err(answer.refusal().await);
+            let refusal = answer.refusal().await;
+            return match refusal.of_an_immutable_tag(reference) {
+                // Some refuse even what changes nothing (ECR).
+                error @ RegistryError::ImmutableTag { .. } => {
+                    let there = self.head_manifest(&reference.without_digest(), &[media_type]).await.ok().flatten();
+                    if there.is_some_and(|there| there.digest == digest) { Ok(digest) } else { Err(error) }
+                }
+                error => Err(error),
+            };
         }
         let announced = answer.header("docker-content-digest").and_then(|text| text.parse::<Digest>().ok());
         match announced {

@@ -30,6 +30,11 @@ impl Repository {
         &self.name
     }
 
+    /// What lies above all repositories of a registry.
+    pub(super) fn root_of(registry: &RegistryHost) -> Self {
+        Self { registry: registry.clone(), name: String::new() }
+    }
+
     /// The image of this repository under `tag`.
     pub fn with_tag(&self, tag: &str) -> Result<Reference, ReferenceError> {
         Ok(Reference { repository: self.clone(), tag: Some(checked_tag(tag)?), digest: None })
@@ -75,6 +80,11 @@ pub struct Reference {
 }
 
 impl Reference {
+    /// What its tag names now, whatever that is.
+    pub(super) fn without_digest(&self) -> Self {
+        Self { digest: None, ..self.clone() }
+    }
+
     /// The registry.
     pub fn registry(&self) -> &RegistryHost {
         &self.repository.registry

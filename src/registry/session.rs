@@ -2,11 +2,14 @@
 //!
 //! Source: OCI distribution-spec, "Pushing blobs" and "Pushing a blob in chunks".
 
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use reqwest::header::RANGE;
 use reqwest::{Method, StatusCode};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::auth::Access;
@@ -18,6 +21,9 @@ use crate::http::same_origin;
 const CHUNK_MIN_LENGTH: &str = "oci-chunk-min-length";
 /// A failure is not told later than this for the sake of a clean registry.
 const CANCEL_LIMIT: Duration = Duration::from_secs(3);
+/// A session that nothing was sent into is not used after this long: a refusal of what is unknown would look like one of
+/// the way in which blobs are sent.
+const SPARE_LIFE: Duration = Duration::from_secs(60);
 
 /// An upload that is open.
 #[derive(Debug)]
@@ -55,8 +61,56 @@ impl OpenSession {
     }
 }
 
+/// Uploads that were opened to see whether that is allowed, for the blobs that are sent next.
+#[derive(Default)]
+pub(super) struct SpareSessions(Mutex<HashMap<Repository, (OpenSession, Instant)>>);
+
+impl SpareSessions {
+    fn put(&self, repository: &Repository, session: OpenSession) {
+        self.lock().insert(repository.clone(), (session, Instant::now()));
+    }
+
+    fn take(&self, repository: &Repository) -> Option<(OpenSession, Instant)> {
+        self.lock().remove(repository)
+    }
+
+    fn take_all(&self) -> Vec<(Repository, OpenSession)> {
+        self.lock().drain().map(|(repository, (session, _))| (repository, session)).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Repository, (OpenSession, Instant)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Client {
+    /// Asks whether we may push to a repository, in the one way that all registries answer truly: a token that allows it is
+    /// given to anybody by some (Docker Hub), so an upload is opened. The next blob for the repository goes into it; what
+    /// is left of such uploads, [`Client::end_spare_uploads`] ends.
+    pub async fn ask_to_push(&self, repository: &Repository) -> Result<(), RegistryError> {
+        let session = self.open_new_session(repository).await?;
+        self.spare.put(repository, session);
+        Ok(())
+    }
+
+    /// Ends the uploads that were opened to ask and then not needed.
+    pub async fn end_spare_uploads(&self) {
+        let spare = self.spare.take_all();
+        let ends = spare.into_iter().map(async |(repository, session)| self.cancel_session(&repository, session).await);
+        join_all(ends).await;
+    }
+
+    /// A session for a blob: a spare one that is young enough to be known to the registry still, else a new one.
     pub(super) async fn open_session(&self, repository: &Repository) -> Result<OpenSession, RegistryError> {
+        match self.spare.take(repository) {
+            Some((session, opened)) if opened.elapsed() < SPARE_LIFE => return Ok(session),
+            Some((session, _)) => self.cancel_session(repository, session).await,
+            None => {}
+        }
+        self.open_new_session(repository).await
+    }
+
+    async fn open_new_session(&self, repository: &Repository) -> Result<OpenSession, RegistryError> {
         let mut request = Request::new(Method::POST, self.url(repository, "blobs/uploads/")?);
         request.access = Some(Access::push(repository));
         let answer = self.transport.send(&request).await?;

@@ -2,55 +2,34 @@
 //!
 //! Sources: `docs/spec/auth/token.md` and `oauth.md` of `distribution`.
 
-use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use jiff::Timestamp;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderValue};
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::Instant;
 use url::{Url, form_urlencoded};
 
 use super::body::Body;
 use super::credentials::Credentials;
-use super::transport::{Request, Transport};
-use super::{RegistryError, Repository};
+use super::scope::Scope;
+use super::transport::{Answer, Request, Transport};
+use super::{RegistryError, RegistryHost};
 use crate::http::Secret;
 
 /// A token that says nothing of its life lives this long, and none is taken to live shorter.
 const SHORTEST_LIFE: Duration = Duration::from_secs(60);
+/// None is taken to live longer, whatever it says.
+const LONGEST_LIFE: Duration = Duration::from_secs(86_400);
 /// A token this close to its end is not used for a new request.
 const MARGIN: Duration = Duration::from_secs(10);
 const TOKEN_LIMIT: u64 = 1 << 20;
-
-/// What a token must allow on one repository.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Scope {
-    name: String,
-    push: bool,
-}
-
-impl Scope {
-    pub(super) fn pull(repository: &Repository) -> Self {
-        Self { name: repository.name().to_owned(), push: false }
-    }
-
-    pub(super) fn push(repository: &Repository) -> Self {
-        Self { name: repository.name().to_owned(), push: true }
-    }
-
-    fn covers(&self, other: &Self) -> bool {
-        self.name == other.name && (self.push || !other.push)
-    }
-}
-
-impl fmt::Display for Scope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "repository:{}:{}", self.name, if self.push { "pull,push" } else { "pull" })
-    }
-}
+/// The user who stands for "the password is a token".
+const TOKEN_USER: &str = "<token>";
 
 /// A token and what it was asked for.
 #[derive(Debug)]
@@ -70,6 +49,8 @@ impl Token {
 
 /// A token service, as a challenge names it.
 pub(super) struct TokenService<'a> {
+    /// The registry that it is for.
+    pub(super) registry: &'a RegistryHost,
     /// Its URL.
     pub(super) realm: &'a Url,
     /// The name under which it knows the registry.
@@ -85,23 +66,51 @@ impl TokenService<'_> {
         scopes: &[Scope],
     ) -> Result<Token, RegistryError> {
         let asked = Instant::now();
-        let request = match credentials {
-            Some(Credentials::Identity(refresh)) => self.refresh(refresh, scopes),
-            Some(Credentials::Password { user, password }) => {
-                let mut request = self.get(scopes);
-                request.headers.insert(AUTHORIZATION, basic(user, password)?);
-                request
-            }
-            Some(Credentials::Registry(_)) | None => self.get(scopes),
-        };
-        let answer = Box::pin(transport.send(&request)).await?;
-        if answer.status() != StatusCode::OK {
-            return Err(answer.refusal().await);
-        }
+        let answer = self.answer(transport, credentials, scopes).await?;
+        let now = answer.header(DATE.as_str()).and_then(|date| httpdate::parse_http_date(date.trim()).ok());
         let bytes = answer.bytes(TOKEN_LIMIT).await?;
-        let (secret, life) = read_token(&bytes)
+        let (secret, life) = read_token(&bytes, now)
             .ok_or_else(|| RegistryError::not_a_registry(self.realm, "the token service sent no token"))?;
         Ok(Token { header: bearer(&secret)?, scopes: scopes.to_vec(), ends: asked + life })
+    }
+
+    async fn answer(
+        &self,
+        transport: &Transport,
+        credentials: Option<&Credentials>,
+        scopes: &[Scope],
+    ) -> Result<Answer, RegistryError> {
+        let request = match credentials {
+            Some(Credentials::Identity(refresh)) => {
+                let answer = Box::pin(transport.send(&self.refresh(refresh, scopes))).await?;
+                // Services that know no POST (Google 404, Artifactory 401, ACR 400, others 405) may take the same as a
+                // password.
+                if !matches!(answer.status().as_u16(), 400 | 401 | 404 | 405) {
+                    return self.granted(answer, true).await;
+                }
+                drop(answer);
+                self.get_as(TOKEN_USER, refresh, scopes)?
+            }
+            Some(Credentials::Password { user, password }) => self.get_as(user, password, scopes)?,
+            Some(Credentials::Registry(_)) | None => self.get(scopes),
+        };
+        let shown = request.headers.contains_key(AUTHORIZATION);
+        self.granted(Box::pin(transport.send(&request)).await?, shown).await
+    }
+
+    /// The answer, if it is one with a token.
+    async fn granted(&self, answer: Answer, shown: bool) -> Result<Answer, RegistryError> {
+        match answer.status() {
+            StatusCode::OK => Ok(answer),
+            StatusCode::UNAUTHORIZED => Err(answer.unauthorized(self.registry, shown, None).await),
+            _ => Err(answer.refusal().await),
+        }
+    }
+
+    fn get_as(&self, user: &str, password: &Secret, scopes: &[Scope]) -> Result<Request<'static>, RegistryError> {
+        let mut request = self.get(scopes);
+        request.headers.insert(AUTHORIZATION, basic(user, password)?);
+        Ok(request)
     }
 
     fn get(&self, scopes: &[Scope]) -> Request<'static> {
@@ -127,18 +136,28 @@ impl TokenService<'_> {
     }
 }
 
-/// The token and its life, from a service's answer.
-fn read_token(bytes: &[u8]) -> Option<(Secret, Duration)> {
+/// The token and its life, from a service's answer. A token that the service made some time before lives shorter: its age
+/// is the difference of two times of that service, so that it is no matter what our clock shows.
+fn read_token(bytes: &[u8], service_time: Option<SystemTime>) -> Option<(Secret, Duration)> {
     #[derive(Deserialize)]
     struct Answer {
         token: Option<String>,
         access_token: Option<String>,
-        expires_in: Option<u32>,
+        expires_in: Option<Value>,
+        issued_at: Option<Value>,
     }
     let answer: Answer = serde_json::from_slice(bytes).ok()?;
     let token = [answer.token, answer.access_token].into_iter().flatten().find(|token| !token.is_empty())?;
-    let life = answer.expires_in.map_or(SHORTEST_LIFE, |seconds| Duration::from_secs(seconds.into()));
-    Some((Secret::new(token), life.max(SHORTEST_LIFE)))
+    let life = answer.expires_in.as_ref().and_then(seconds).unwrap_or_default().max(SHORTEST_LIFE).min(LONGEST_LIFE);
+    let issued = answer.issued_at.as_ref().and_then(Value::as_str).and_then(|text| text.parse::<Timestamp>().ok());
+    let age = service_time.zip(issued).and_then(|(now, issued)| now.duration_since(issued.into()).ok());
+    Some((Secret::new(token), life.saturating_sub(age.unwrap_or_default())))
+}
+
+/// A number of seconds, which some services write as a text or with a fraction.
+fn seconds(value: &Value) -> Option<Duration> {
+    let number = value.as_f64().or_else(|| value.as_str()?.trim().parse().ok())?;
+    Duration::try_from_secs_f64(number).ok()
 }
 
 /// `Authorization: Bearer …`
@@ -167,19 +186,37 @@ mod tests {
         let table = [
             ("token", r#"{"token":"t"}"#, Some(("t", 60))),
             ("access token", r#"{"access_token":"a","expires_in":300}"#, Some(("a", 300))),
+            ("both", r#"{"token":"t","access_token":"a","expires_in":300}"#, Some(("t", 300))),
             ("empty token", r#"{"token":"","access_token":"a"}"#, Some(("a", 60))),
+            ("null", r#"{"token":null,"access_token":"a","expires_in":null}"#, Some(("a", 60))),
             ("too short a life", r#"{"token":"t","expires_in":1}"#, Some(("t", 60))),
+            ("a life as text", r#"{"token":"t","expires_in":"120"}"#, Some(("t", 120))),
+            ("a life with a fraction", r#"{"token":"t","expires_in":120.0}"#, Some(("t", 120))),
+            ("a life before it began", r#"{"token":"t","expires_in":-5}"#, Some(("t", 60))),
+            ("a life without end", r#"{"token":"t","expires_in":1e300}"#, Some(("t", 60))),
+            ("a year", r#"{"token":"t","expires_in":31536000}"#, Some(("t", 86_400))),
+            ("just made", r#"{"token":"t","expires_in":300,"issued_at":"2026-07-06T12:00:00Z"}"#, Some(("t", 300))),
+            ("made before", r#"{"token":"t","expires_in":300,"issued_at":"2026-07-06T11:58:00Z"}"#, Some(("t", 180))),
+            ("over", r#"{"token":"t","expires_in":300,"issued_at":"2026-07-06T11:00:00Z"}"#, Some(("t", 0))),
+            ("made later", r#"{"token":"t","expires_in":300,"issued_at":"2026-07-06T12:05:00Z"}"#, Some(("t", 300))),
+            ("no time", r#"{"token":"t","expires_in":300,"issued_at":"yesterday"}"#, Some(("t", 300))),
+            ("a time as number", r#"{"token":"t","expires_in":300,"issued_at":0}"#, Some(("t", 300))),
             ("none", r#"{"expires_in":1}"#, None),
             ("no JSON", "<html>", None),
         ];
+        let now = httpdate::parse_http_date("Mon, 06 Jul 2026 12:00:00 GMT").unwrap();
         for (comment, body, expected) in table {
             let expected = expected.map(|(token, life)| (Secret::new(token), Duration::from_secs(life)));
-            assert_eq!(read_token(body.as_bytes()), expected, "{comment}");
+            assert_eq!(read_token(body.as_bytes(), Some(now)), expected, "{comment}");
         }
+        let aged = br#"{"token":"t","expires_in":300,"issued_at":"2026-07-06T11:58:00Z"}"#;
+        let life = read_token(aged, None).map(|(_, life)| life);
+        assert_eq!(life, Some(Duration::from_secs(300)), "without the service's time its age is not known");
     }
 
     #[test]
     fn push_covers_pull() {
+        use crate::registry::Repository;
         let (a, b): (Repository, Repository) = ("r.example/a".parse().unwrap(), "r.example/b".parse().unwrap());
         let ends = Instant::now() + SHORTEST_LIFE;
         let token =

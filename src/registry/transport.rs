@@ -1,7 +1,7 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
@@ -11,14 +11,18 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
-use crate::http::{Attempts, Connections, Limiter, retry, same_origin};
+use crate::http::{Attempts, Connections, Limiter, printable, retry, same_origin};
 
-use super::auth::{Access, Authority};
+use super::auth::{self, Access, Authority};
 use super::body::{Body, Meter};
-use super::credentials::CredentialFiles;
-use super::{ClientOptions, Exchange, RegistryError, RegistryHost, location};
+use super::credentials::Credentials;
+use super::helper::Answers;
+use super::settings::Mirror;
+use super::{ClientOptions, Exchange, RegistryError, RegistryHost, Repository, location};
 
 const REDIRECT_LIMIT: usize = 5;
+/// How often one request is sent again with another authorization.
+const AUTHORIZATION_LIMIT: u32 = 2;
 const ERROR_BODY_LIMIT: u64 = 64 << 10;
 /// A connection on which nothing moves for this long is given up.
 const SILENCE_LIMIT: Duration = Duration::from_secs(120);
@@ -51,25 +55,53 @@ pub(super) struct Transport {
     connections: Connections,
     limiters: Mutex<HashMap<String, Arc<Limiter>>>,
     authorities: Mutex<HashMap<RegistryHost, Arc<Authority>>>,
+    /// By scheme, host and port.
+    clients: Mutex<HashMap<String, reqwest::Client>>,
+    /// The registries that are pushed to.
+    targets: Mutex<BTreeSet<RegistryHost>>,
 }
 
 impl Transport {
     pub(super) fn new(options: ClientOptions) -> Result<Self, RegistryError> {
         let connections = Connections::new(&options.user_agent, &options.extra_roots, Vec::new())
             .map_err(|error| RegistryError::Setup(format!("an extra CA certificate is no PEM ({error})")))?;
-        Ok(Self { connections, options, limiters: Mutex::default(), authorities: Mutex::default() })
+        let (limiters, authorities, clients, targets) = Default::default();
+        Ok(Self { options, connections, limiters, authorities, clients, targets })
     }
 
-    /// `https://HOST/v2/`, or plain HTTP where that is safe or was asked for.
+    /// `https://HOST/v2/`, or plain HTTP where that crosses no wire or was asked for.
     pub(super) fn base_url(&self, registry: &RegistryHost) -> Result<Url, RegistryError> {
-        let plain = registry.is_loopback() || self.options.insecure_hosts.contains(registry);
-        let scheme = if plain { "http" } else { "https" };
+        let scheme = if self.options.uses_tls(registry) { "https" } else { "http" };
         let text = format!("{scheme}://{}/v2/", registry.api_host());
         Url::parse(&text).map_err(|error| RegistryError::Setup(format!("{error}: `{text}`")))
     }
 
-    pub(super) fn credentials(&self) -> &CredentialFiles {
-        &self.options.credentials
+    /// The credentials for a repository, or in words why there are none although some are configured.
+    pub(super) async fn credentials(
+        &self,
+        repository: &Repository,
+        answers: &mut Answers,
+    ) -> Result<Option<Credentials>, String> {
+        let given = self.options.given_credentials.lookup(repository.registry(), &locked(&self.targets))?;
+        match given {
+            Some(given) => Ok(Some(given)),
+            None => self.options.credentials.lookup(repository, answers).await,
+        }
+    }
+
+    /// The mirrors of a registry.
+    pub(super) fn mirrors(&self, registry: &RegistryHost) -> &[Mirror] {
+        self.options.registries.of(registry).map_or(&[], |settings| &settings.mirrors)
+    }
+
+    /// Whether a registry asked who we are.
+    pub(super) async fn is_challenged_by(&self, registry: &RegistryHost) -> bool {
+        shared(&self.authorities, registry, Authority::default).is_challenged().await
+    }
+
+    /// The run pushes to these registries, whatever it pulls from.
+    pub(super) fn push_to(&self, registries: impl IntoIterator<Item = RegistryHost>) {
+        locked(&self.targets).extend(registries);
     }
 
     pub(super) fn attempts(&self) -> Attempts {
@@ -102,57 +134,89 @@ impl Transport {
         }
     }
 
-    /// Sends it with what authorization we have, and once more with a better one if the registry wants that.
+    /// Sends it with what authorization we have, and again with a better one if the registry wants that: once after a 401,
+    /// and once where it says that a token has to allow more.
     async fn send_authorized(&self, request: &Request<'_>, limiter: &Limiter) -> Result<Answer, RegistryError> {
-        let Some(access) = &request.access else { return self.follow(request, None).await };
-        let registry = access.repository.registry();
-        if !same_origin(&request.url, &self.base_url(registry)?) {
-            return self.follow_in_turn(request, None, limiter).await;
+        let Some(access) = &request.access else { return self.follow(request, &request.url, None).await };
+        let mut access = access.clone();
+        let registry = access.repository.registry().clone();
+        if !same_origin(&request.url, &self.base_url(&registry)?) {
+            let answer = self.follow_in_turn(request, &request.url, None, limiter).await?;
+            return self.answer_elsewhere(request, answer, &registry, limiter).await;
         }
-        let authority = shared(&self.authorities, registry, Authority::default);
-        let used = authority.header(self, access).await?;
-        let answer = self.follow_in_turn(request, used.as_ref(), limiter).await?;
-        if answer.status() != StatusCode::UNAUTHORIZED || !same_origin(&answer.url, &request.url) {
-            return Ok(answer);
-        }
-        let better = authority.answer(self, access, answer.headers(), used.as_ref()).await?;
-        let (answer, shown) = match better {
-            Some(better) => {
-                drop(answer);
-                (self.follow_in_turn(request, Some(&better), limiter).await?, true)
+        let authority = shared(&self.authorities, &registry, Authority::default);
+        let mut used = authority.header(self, &access).await?;
+        for tries in 0.. {
+            let answer = self.follow_in_turn(request, &request.url, used.as_ref(), limiter).await?;
+            if !same_origin(&answer.url, &request.url) {
+                return self.answer_elsewhere(request, answer, &registry, limiter).await;
             }
-            None => (answer, used.is_some()),
-        };
+            let refused = answer.status() == StatusCode::UNAUTHORIZED;
+            if !refused && answer.status() != StatusCode::FORBIDDEN {
+                return Ok(answer);
+            }
+            let missing = if used.is_some() { access.missing_scopes(answer.headers()) } else { Vec::new() };
+            let again = (refused && tries == 0) || !missing.is_empty();
+            access.scopes.extend(missing);
+            let better = match again && tries < AUTHORIZATION_LIMIT {
+                true => authority.answer(self, &access, answer.headers(), used.as_ref()).await?,
+                false => None,
+            };
+            match better {
+                Some(better) => used = Some(better),
+                None if !refused => return Ok(answer),
+                None => {
+                    let shown = used.is_some() && authority.has_credentials(&access).await;
+                    return Err(answer.unauthorized(&registry, shown, authority.problem().await).await);
+                }
+            }
+        }
+        Err(RegistryError::not_a_registry(&request.url, "it never stops asking for another token"))
+    }
+
+    /// The answer of a host that the registry led to. If it is a challenge of its own, the request goes there once more,
+    /// with a token for nobody.
+    async fn answer_elsewhere(
+        &self,
+        request: &Request<'_>,
+        answer: Answer,
+        registry: &RegistryHost,
+        limiter: &Limiter,
+    ) -> Result<Answer, RegistryError> {
         if answer.status() != StatusCode::UNAUTHORIZED {
             return Ok(answer);
         }
-        let (registry, problem) = (registry.to_string(), authority.problem().await);
-        let exchange = Box::new(answer.exchange().await);
-        Err(match (shown, authority.has_credentials(access).await) {
-            (true, true) => RegistryError::CredentialsRefused { registry, exchange },
-            _ => RegistryError::CredentialsMissing { registry, problem, exchange },
-        })
+        let place = answer.url.clone();
+        match auth::anonymous_token(self, registry, &place, answer.headers()).await? {
+            None => Ok(answer),
+            Some(token) => {
+                drop(answer);
+                self.follow_in_turn(request, &place, Some(&token), limiter).await
+            }
+        }
     }
 
     async fn follow_in_turn(
         &self,
         request: &Request<'_>,
+        place: &Url,
         authorization: Option<&HeaderValue>,
         limiter: &Limiter,
     ) -> Result<Answer, RegistryError> {
         let permit = limiter.enter().await;
-        let mut answer = self.follow(request, authorization).await?;
+        let mut answer = self.follow(request, place, authorization).await?;
         answer.permit = permit;
         Ok(answer)
     }
 
-    /// Sends it and follows redirects. What is secret goes to the first host only.
+    /// Sends it to `place` and follows redirects. What is secret goes to the first host only.
     async fn follow(
         &self,
         request: &Request<'_>,
+        place: &Url,
         authorization: Option<&HeaderValue>,
     ) -> Result<Answer, RegistryError> {
-        let mut url = request.url.clone();
+        let mut url = place.clone();
         let mut headers = request.headers.clone();
         if let Some(authorization) = authorization {
             headers.insert(AUTHORIZATION, authorization.clone());
@@ -166,7 +230,7 @@ impl Transport {
             let Some(next) = next else {
                 return Ok(Answer { response, method: request.method.clone(), url, permit: None });
             };
-            if !same_origin(&next, &request.url) {
+            if !same_origin(&next, place) {
                 headers.remove(AUTHORIZATION);
             }
             url = next;
@@ -182,7 +246,7 @@ impl Transport {
         if !matches!(request.method, Method::GET | Method::HEAD) {
             headers.insert(CONTENT_LENGTH, request.body.size().into());
         }
-        let client = self.connections.to(url).map_err(|error| RegistryError::Setup(error.to_string()))?;
+        let client = self.client(url)?;
         let sending = client.request(request.method.clone(), url.clone()).headers(headers).body(body).send();
         tokio::pin!(sending);
         let (mut before, mut moved) = (0, Instant::now());
@@ -193,6 +257,9 @@ impl Transport {
                 meter.reach(request.body.start() + position);
             }
             if let Ok(outcome) = outcome {
+                if let (Ok(response), Some(access)) = (&outcome, &request.access) {
+                    self.options.warnings.note(access.repository.registry().as_str(), response.headers());
+                }
                 return outcome.map_err(|error| RegistryError::unreachable(&request.method, url, error));
             }
             if position != before {
@@ -204,9 +271,25 @@ impl Transport {
         }
     }
 
+    /// The client for a URL: the one for all, unless its host has certificates of its own.
+    fn client(&self, url: &Url) -> Result<reqwest::Client, RegistryError> {
+        let host = origin(url);
+        if let Some(own) = locked(&self.clients).get(&host) {
+            return Ok(own.clone());
+        }
+        let trust = self.options.trust(url)?;
+        let client = match trust.is_usual() {
+            true => self.connections.to(url).cloned().map_err(|error| RegistryError::Setup(error.to_string())),
+            false => self.connections.with_trust(url, &trust).map_err(|error| RegistryError::Certificate {
+                reason: printable(&error.to_string()),
+                path: host.clone(),
+            }),
+        }?;
+        Ok(locked(&self.clients).entry(host).or_insert(client).clone())
+    }
+
     fn limiter(&self, url: &Url) -> Arc<Limiter> {
-        let host = url[url::Position::BeforeHost..url::Position::AfterPort].to_owned();
-        shared(&self.limiters, &host, || Limiter::new(self.options.concurrency))
+        shared(&self.limiters, &origin(url), || Limiter::new(self.options.concurrency))
     }
 }
 
@@ -216,9 +299,17 @@ fn follows(method: &Method, status: StatusCode) -> bool {
     matches!(status.as_u16(), 307 | 308) || (reads && matches!(status.as_u16(), 301..=303))
 }
 
+/// Scheme, host and port of a URL.
+fn origin(url: &Url) -> String {
+    url[..url::Position::AfterPort].to_owned()
+}
+
 fn shared<K: Eq + Hash + Clone, V>(map: &Mutex<HashMap<K, Arc<V>>>, key: &K, new: impl FnOnce() -> V) -> Arc<V> {
-    let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
-    Arc::clone(map.entry(key.clone()).or_insert_with(|| Arc::new(new())))
+    Arc::clone(locked(map).entry(key.clone()).or_insert_with(|| Arc::new(new())))
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A registry's answer. Its place with the limiter is kept until it is read or dropped.
@@ -267,6 +358,20 @@ impl Answer {
     /// This answer as a refusal.
     pub(super) async fn refusal(self) -> RegistryError {
         RegistryError::refused(self.exchange().await)
+    }
+
+    /// This answer as the 401 that it is, where credentials were `shown` or not.
+    pub(super) async fn unauthorized(
+        self,
+        registry: &RegistryHost,
+        shown: bool,
+        problem: Option<String>,
+    ) -> RegistryError {
+        let (registry, exchange) = (registry.to_string(), Box::new(self.exchange().await));
+        match shown {
+            true => RegistryError::CredentialsRefused { registry, exchange },
+            false => RegistryError::CredentialsMissing { registry, problem, exchange },
+        }
     }
 
     async fn exchange(self) -> Exchange {

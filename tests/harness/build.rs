@@ -112,10 +112,15 @@ impl Build {
         words.extend(self.arguments);
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
-        for name in ["SOURCE_DATE_EPOCH", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR"] {
+        let own = ["PIROGUE_REGISTRIES", "PIROGUE_REGISTRY_USER", "PIROGUE_REGISTRY_PASSWORD"];
+        for name in ["SOURCE_DATE_EPOCH", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR"].into_iter().chain(own) {
             command.env_remove(name);
         }
-        command.env("PIROGUE_CACHE_DIR", &self.cache).env("DOCKER_CONFIG", self.cache.join("no-such-config"));
+        let no_config = self.cache.join("no-such-config");
+        command
+            .env("PIROGUE_CACHE_DIR", &self.cache)
+            .env("DOCKER_CONFIG", &no_config)
+            .env("XDG_CONFIG_HOME", no_config);
         command.envs(self.environment);
         command
     }

@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod build;
+pub mod certificates;
 pub mod container;
 pub mod failure;
+pub mod forward_proxy;
 pub mod image_files;
 pub mod layer;
 pub mod layout;
@@ -21,6 +23,7 @@ pub mod scratch;
 pub mod service;
 pub mod tarball_cache;
 pub mod tiny_base;
+pub mod token_server;
 pub mod tree;
 pub mod upload_registry;
 pub mod workspace;

@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::certificates::Ca;
+use super::token_server::TokenServer;
+
 const PROGRAM: &str = "docker-registry";
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -47,21 +50,57 @@ impl Registry {
         })
     }
 
+    /// Starts one behind TLS, with a certificate of `ca` for `hosts`. Where `asks_clients` says so, it talks to nobody
+    /// without a certificate of the same CA.
+    pub fn start_under(ca: &Ca, hosts: &[&str], asks_clients: bool) -> Option<Self> {
+        Self::start_configured(|folder| {
+            let (certificate, key) = ca.issue(folder.path(), "server", hosts);
+            let ca_file = folder.path().join("ca.pem");
+            fs::write(&ca_file, ca.pem()).expect("a temporary folder can be written");
+            let clients = if asks_clients { format!(", clientcas: [{}]", ca_file.display()) } else { String::new() };
+            format!("  tls: {{certificate: {}, key: {}{clients}}}\n", certificate.display(), key.display())
+        })
+    }
+
+    /// Starts one that wants tokens of a server.
+    pub fn start_with_tokens(tokens: &TokenServer) -> Option<Self> {
+        let (realm, certificate) = (tokens.realm(), tokens.certificate.display().to_string());
+        Self::start_configured(|_| {
+            format!(
+                "auth: {{token: {{realm: \"{realm}\", service: registry, issuer: tests, rootcertbundle: {certificate}}}}}\n"
+            )
+        })
+    }
+
+    /// Starts a pull-through cache of another registry.
+    pub fn start_as_mirror(of: &str) -> Option<Self> {
+        Self::start_configured(|_| format!("proxy: {{remoteurl: \"http://{of}\"}}\n"))
+    }
+
+    /// Starts one that listens on IPv6.
+    pub fn start_on_ipv6() -> Option<Self> {
+        Self::start_at("[::1]:0", |_| String::new())
+    }
+
     /// Host and port.
     pub fn host(&self) -> &str {
         &self.host
     }
 
     fn start_configured(more: impl Fn(&TempDir) -> String) -> Option<Self> {
+        Self::start_at("127.0.0.1:0", more)
+    }
+
+    fn start_at(any_port: &str, more: impl Fn(&TempDir) -> String) -> Option<Self> {
         // Between finding a free port and listening on it someone else may take it.
         for _ in 0..5 {
             let folder = TempDir::new().expect("a temporary folder can be made");
-            let host = free_address();
+            let host = free_address(any_port);
             let storage = folder.path().join("storage");
             let config = format!(
                 "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
                  storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
-                 http:\n  addr: {host}\n{}",
+                 http:\n  addr: \"{host}\"\n{}",
                 storage.display(),
                 more(&folder)
             );
@@ -112,7 +151,7 @@ impl Drop for Registry {
     }
 }
 
-fn free_address() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");
+fn free_address(any_port: &str) -> String {
+    let listener = TcpListener::bind(any_port).expect("a port is free");
     listener.local_addr().expect("a listener has an address").to_string()
 }
