@@ -45,8 +45,7 @@ pub trait Packages: Sync {
 
     /// Whether the package in `dir` is made for a platform.
     fn runs_on(&self, dir: &WorkspacePath, platform: &NodePlatform) -> Result<bool, ClosureError> {
-        let package_json = self.package_json(dir)?;
-        Ok(package_json.runs_on(&platform.os, &platform.cpu, platform.libc.as_deref()))
+        Ok(platform.suits(&self.package_json(dir)?.limits))
     }
 }
 
