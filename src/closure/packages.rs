@@ -43,6 +43,17 @@ pub trait Packages: Sync {
         self.resolve(&edge.name, dir, from)
     }
 
+    /// Where code of the member in `member` gets when a file in `from_dir` imports `name`. `from` names the import.
+    fn imported(
+        &self,
+        name: &str,
+        _member: &WorkspacePath,
+        from_dir: &WorkspacePath,
+        from: &str,
+    ) -> Result<Option<ResolvedPackage>, ClosureError> {
+        self.resolve(name, from_dir, from)
+    }
+
     /// Whether the package in `dir` is made for a platform.
     fn runs_on(&self, dir: &WorkspacePath, platform: &NodePlatform) -> Result<bool, ClosureError> {
         Ok(platform.suits(&self.package_json(dir)?.limits))
