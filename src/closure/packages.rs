@@ -54,6 +54,12 @@ pub trait Packages: Sync {
         self.resolve(name, from_dir, from)
     }
 
+    /// The link at which all packages find the one in `dir`, whether they declare it or not, where the package manager keeps
+    /// packages in a store of its own.
+    fn hoisted_link(&self, _dir: &WorkspacePath) -> Result<Option<WorkspacePath>, ClosureError> {
+        Ok(None)
+    }
+
     /// Whether the package in `dir` is made for a platform.
     fn runs_on(&self, dir: &WorkspacePath, platform: &NodePlatform) -> Result<bool, ClosureError> {
         Ok(platform.suits(&self.package_json(dir)?.limits))
