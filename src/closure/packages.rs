@@ -43,7 +43,7 @@ pub trait Packages: Sync {
         self.resolve(&edge.name, dir, from)
     }
 
-    /// Where code of the member in `member` gets when a file in `from_dir` imports `name`. `from` names the import.
+    /// What a file in `from_dir` imports as `name`, where the file is one of the member in `member`. `from` names the import.
     fn imported(
         &self,
         name: &str,
