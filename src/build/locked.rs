@@ -25,7 +25,7 @@ use crate::config::Settings;
 use crate::host::{self, StatIndex};
 use crate::layer::{Collector, Entry, FileTree, LayerPlan, Owner};
 use crate::path::ImagePath;
-use crate::workspace::lockfiles::{LockedPackage, Lockfile, PackageId, PlatformLimits, Source};
+use crate::workspace::lockfiles::{LockedPackage, Lockfile, PackageId, Source};
 use crate::workspace::{PackageJson, PackageManager, Workspace, WorkspacePath, commands};
 
 /// The packages that a lockfile names, with all that an image needs of them.
@@ -70,12 +70,7 @@ const NODE_GYP: &str = "node-gyp";
 
 /// Corrects what a lockfile says of a package by what its package.json says.
 fn correct(package: &mut LockedPackage, manager: PackageManager, package_json: &PackageJson) {
-    let limits = || PlatformLimits {
-        os: package_json.os.clone(),
-        cpu: package_json.cpu.clone(),
-        libc: package_json.libc.clone(),
-    };
-    package.limits.get_or_insert_with(limits);
+    package.limits.get_or_insert_with(|| package_json.limits.clone());
     let fields = [&package_json.dependencies, &package_json.optional_dependencies, &package_json.peer_dependencies];
     if manager == PackageManager::YarnBerry && !fields.iter().any(|field| field.contains_key(NODE_GYP)) {
         package.dependencies.remove(NODE_GYP);

@@ -144,6 +144,26 @@ impl Packages for InstalledPackages<'_> {
         let install = self.workspace.package_manager.install_command();
         ClosureError::UnresolvedDependency { from, name, wanted, install }
     }
+
+    /// pnpm keeps packages at `STORE/ID/node_modules/NAME`. What it hoists is found from the store: in
+    /// `STORE/node_modules`, or in that of the root (`shamefully-hoist`).
+    fn hoisted_link(&self, dir: &WorkspacePath) -> Result<Option<WorkspacePath>, ClosureError> {
+        let Some((folder, name)) = slot(dir.as_path()) else { return Ok(None) };
+        let Some(store) = folder.ancestors().nth(2).and_then(WorkspacePath::new) else { return Ok(None) };
+        match self.resolve(&name, &store, &dir.to_string()) {
+            // Another package of that name, which nobody has to find.
+            Err(ClosureError::OutsideWorkspace { .. }) => Ok(None),
+            found => Ok(found?.filter(|found| found.dir == *dir && found.found_at != *dir).map(|found| found.found_at)),
+        }
+    }
+}
+
+/// The `node_modules` that a directory of a package lies in, and the name it has there.
+fn slot(dir: &Path) -> Option<(&Path, String)> {
+    let folder = dir.ancestors().skip(1).find(|above| above.file_name().is_some_and(|last| last == "node_modules"))?;
+    let name = dir.strip_prefix(folder).ok()?.to_str()?;
+    let names = if name.starts_with('@') { 2 } else { 1 };
+    (name.split('/').count() == names).then(|| (folder, name.to_owned()))
 }
 
 /// The edges that a package.json declares and that count in production.
@@ -163,4 +183,72 @@ pub(super) fn production_edges(package_json: &PackageJson) -> impl Iterator<Item
 /// What was remembered is whole even if a thread died while it held the lock: entries are inserted in one step.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::super::{DependencyClosure, NodePlatform, ProductionTree};
+    use super::*;
+    use crate::path::HostPath;
+
+    #[test]
+    fn what_pnpm_hoists_is_found_by_all_packages() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = root.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("package.json", r#"{"name":"shop"}"#);
+        write("pnpm-workspace.yaml", "packages: ['apps/*']\n");
+        write("apps/web/package.json", r#"{"name":"web","dependencies":{"a":"1"}}"#);
+        let store = "node_modules/.pnpm";
+        let packages = [
+            ("a@1", "a", r#"{"@s/c":"1","b":"1","d":"1"}"#),
+            ("b@1", "b", "{}"),
+            ("b@2", "b", "{}"),
+            ("@s+c@1", "@s/c", "{}"),
+            ("d@1", "d", r#"{"b":"2"}"#),
+            ("e@1", "e", "{}"),
+        ];
+        for (id, name, dependencies) in packages {
+            let package_json = format!(r#"{{"name":"{name}","version":"1.0.0","dependencies":{dependencies}}}"#);
+            write(&format!("{store}/{id}/node_modules/{name}/package.json"), &package_json);
+        }
+        let link = |place: &str, id: &str, name: &str| {
+            let place = root.path().join(place);
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            symlink(root.path().join(format!("{store}/{id}/node_modules/{name}")), place).unwrap();
+        };
+        let declared = [
+            ("apps/web/node_modules/a", "a@1", "a"),
+            ("node_modules/.pnpm/a@1/node_modules/@s/c", "@s+c@1", "@s/c"),
+            ("node_modules/.pnpm/a@1/node_modules/b", "b@1", "b"),
+            ("node_modules/.pnpm/a@1/node_modules/d", "d@1", "d"),
+            ("node_modules/.pnpm/d@1/node_modules/b", "b@2", "b"),
+        ];
+        let hoisted = [
+            ("node_modules/.pnpm/node_modules/@s/c", "@s+c@1", "@s/c"),
+            ("node_modules/.pnpm/node_modules/b", "b@1", "b"),
+            ("node_modules/d", "d@1", "d"),
+        ];
+        let of_others = [("node_modules/.pnpm/node_modules/e", "e@1", "e")];
+        for (place, id, name) in declared.iter().chain(&hoisted).chain(&of_others) {
+            link(place, id, name);
+        }
+        let workspace = Workspace::discover(&HostPath::new(root.path().canonicalize().unwrap())).unwrap();
+        let index = StatIndex::decode(&workspace.root, None, 0);
+        let installed = InstalledPackages::new(&workspace, &index);
+        let platform = NodePlatform { os: "linux".to_owned(), cpu: "x64".to_owned(), libc: None };
+        let production = ProductionTree::of(&installed, &platform).unwrap();
+        let web = WorkspacePath::new("apps/web").unwrap();
+        let closure = DependencyClosure::declared(&web, &installed, &production, &platform, false).unwrap();
+        let found: Vec<String> = closure.links.keys().map(ToString::to_string).collect();
+        let mut expected: Vec<&str> = declared.iter().chain(&hoisted).map(|(place, ..)| *place).collect();
+        expected.sort_by_key(|place| WorkspacePath::new(place));
+        assert_eq!(found, expected);
+    }
 }

@@ -136,7 +136,7 @@ pub enum ExclusionReason {
     NotInstalled,
     /// An optional dependency made for another platform.
     OtherPlatform,
-    /// Installed, but only for development: no production edge of the whole workspace leads to it.
+    /// There, but only for development: no production edge of the whole workspace leads to it.
     DevelopmentOnly,
 }
 
@@ -145,7 +145,7 @@ impl fmt::Display for ExclusionReason {
         f.write_str(match self {
             Self::NotInstalled => "not installed",
             Self::OtherPlatform => "made for another platform",
-            Self::DevelopmentOnly => "installed for development only",
+            Self::DevelopmentOnly => "needed for development only",
         })
     }
 }

@@ -43,10 +43,26 @@ pub trait Packages: Sync {
         self.resolve(&edge.name, dir, from)
     }
 
+    /// What a file in `from_dir` imports as `name`, where the file is one of the member in `member`. `from` names the import.
+    fn imported(
+        &self,
+        name: &str,
+        _member: &WorkspacePath,
+        from_dir: &WorkspacePath,
+        from: &str,
+    ) -> Result<Option<ResolvedPackage>, ClosureError> {
+        self.resolve(name, from_dir, from)
+    }
+
+    /// The link at which all packages find the one in `dir`, whether they declare it or not, where the package manager keeps
+    /// packages in a store of its own.
+    fn hoisted_link(&self, _dir: &WorkspacePath) -> Result<Option<WorkspacePath>, ClosureError> {
+        Ok(None)
+    }
+
     /// Whether the package in `dir` is made for a platform.
     fn runs_on(&self, dir: &WorkspacePath, platform: &NodePlatform) -> Result<bool, ClosureError> {
-        let package_json = self.package_json(dir)?;
-        Ok(package_json.runs_on(&platform.os, &platform.cpu, platform.libc.as_deref()))
+        Ok(platform.suits(&self.package_json(dir)?.limits))
     }
 }
 

@@ -37,6 +37,15 @@ impl<'a> PlacedPackages<'a> {
             None => self.lockfile.importers.get(dir).map(|importer| (&importer.dependencies, &importer.peers)),
         }
     }
+
+    /// Whether what was found is the very package that the lockfile has as `name` for what lies in `dir`, if it has one.
+    fn is_locked(&self, name: &str, dir: &WorkspacePath, found: &ResolvedPackage) -> bool {
+        let edge = self.locked(dir).and_then(|(dependencies, _)| dependencies.get(name));
+        match edge.map(|edge| &edge.target) {
+            Some(Target::Package(id)) => self.node_modules.id_at(&found.dir) == Some(id),
+            _ => true,
+        }
+    }
 }
 
 impl Packages for PlacedPackages<'_> {
@@ -92,13 +101,20 @@ impl Packages for PlacedPackages<'_> {
         dir: &WorkspacePath,
         from: &str,
     ) -> Result<Option<ResolvedPackage>, ClosureError> {
-        let locked = self.locked(dir).and_then(|(dependencies, _)| dependencies.get(&edge.name));
-        let wanted = match locked.map(|locked| &locked.target) {
-            Some(Target::Package(id)) if edge.kind != EdgeKind::Production => Some(id),
-            _ => None,
-        };
         let found = self.resolve(&edge.name, dir, from)?;
-        Ok(found.filter(|found| wanted.is_none_or(|wanted| self.node_modules.id_at(&found.dir) == Some(wanted))))
+        Ok(found.filter(|found| edge.kind == EdgeKind::Production || self.is_locked(&edge.name, dir, found)))
+    }
+
+    /// The same holds of what the code of a member imports.
+    fn imported(
+        &self,
+        name: &str,
+        member: &WorkspacePath,
+        from_dir: &WorkspacePath,
+        from: &str,
+    ) -> Result<Option<ResolvedPackage>, ClosureError> {
+        let found = self.resolve(name, from_dir, from)?;
+        Ok(found.filter(|found| self.is_locked(name, member, found)))
     }
 }
 
@@ -109,9 +125,10 @@ mod tests {
     use super::super::{DependencyClosure, LockedProduction, NodePlatform, ProductionTree};
     use super::*;
     use crate::path::HostPath;
+    use crate::workspace::ShippedFiles;
 
     #[test]
-    fn an_optional_peer_of_development_is_no_other_version() {
+    fn what_is_for_development_is_no_other_version() {
         let root = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
             let path = root.path().join(name);
@@ -121,6 +138,8 @@ mod tests {
         write("package.json", r#"{"name":"shop","dependencies":{"top":"1"}}"#);
         write("pnpm-workspace.yaml", "packages: ['apps/*']\n");
         write("apps/web/package.json", r#"{"name":"web","dependencies":{"a":"1"},"devDependencies":{"p":"2"}}"#);
+        write("apps/web/dist/main.js", "require('p');\nrequire('q');\n");
+        write("apps/web/dist/main.test.js", "require('p');\n");
         let resolution = "    resolution: {integrity: sha512-x}\n";
         let lockfile = format!(
             "lockfileVersion: '9.0'\nimporters:\n  .:\n    dependencies:\n      top:\n        specifier: '1'\n        \
@@ -148,5 +167,19 @@ mod tests {
         let found: Vec<String> = closure.packages.keys().map(ToString::to_string).collect();
         assert_eq!(found, ["node_modules/a"]);
         assert!(closure.excluded.iter().any(|exclusion| exclusion.name == "p"));
+
+        let (services, _) = workspace.services(|_| None, None).unwrap();
+        let (service, member) = (&services[0], workspace.member_at(&web).unwrap());
+        let file = &service.entry_point.file;
+        let shipped = ShippedFiles::of_service(member, &workspace.on_host(&web), file, &[], &[]).unwrap();
+        let closure = DependencyClosure::of(service, &shipped, &packages, &production, &platform, false).unwrap();
+        let found: Vec<String> = closure.packages.keys().map(ToString::to_string).collect();
+        assert_eq!(found, ["node_modules/a"]);
+        let expected = [
+            "`p` is imported by apps/web/dist/main.js:1 and one more file, but needed for development only, so it is left \
+             out",
+            "`q` is imported by apps/web/dist/main.js:2, but not installed",
+        ];
+        assert_eq!(closure.warnings.iter().collect::<Vec<_>>(), expected);
     }
 }

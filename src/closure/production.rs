@@ -1,4 +1,4 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::walk::{Walk, directories};
 use super::{
@@ -129,15 +129,24 @@ fn add_undeclared(
 ) -> Result<(), ClosureError> {
     let root = WorkspacePath::default();
     let declared_by_root = walk.packages.package_json(&root)?;
-    let own_name = walk.packages.package_json(member)?.name.clone();
+    let own = walk.packages.package_json(member)?;
+    let is_for_development = |package: &String| {
+        own.dev_dependencies.contains_key(package) || declared_by_root.dev_dependencies.contains_key(package)
+    };
+    let mut left_out: BTreeMap<&str, (ExclusionReason, Vec<String>)> = BTreeMap::new();
     for import in imports {
-        if Some(&import.package) == own_name.as_ref() {
+        if Some(&import.package) == own.name.as_ref() {
             continue;
         }
         let place = import.place();
         let file_dir = import.file.as_path().parent().and_then(WorkspacePath::new).unwrap_or_default();
-        let Some(resolved) = walk.packages.resolve(&import.package, &file_dir, &place)? else {
-            walk.closure.warnings.insert(format!("`{}` is imported by {place}, but not installed", import.package));
+        let found = walk.packages.imported(&import.package, member, &file_dir, &place)?;
+        let Some(resolved) = found else {
+            let why = match is_for_development(&import.package) {
+                true => ExclusionReason::DevelopmentOnly,
+                false => ExclusionReason::NotInstalled,
+            };
+            left_out.entry(&import.package).or_insert((why, Vec::new())).1.push(place);
             continue;
         };
         if walk.closure.packages.contains_key(&resolved.dir) {
@@ -149,11 +158,7 @@ fn add_undeclared(
         }
         if !production.holds(&resolved.dir) {
             let why = ExclusionReason::DevelopmentOnly;
-            walk.closure.warnings.insert(format!(
-                "`{}` is imported by {place}, but installed for development only, so it is left out",
-                import.package
-            ));
-            walk.closure.excluded.insert(Exclusion { name: import.package.clone(), from: place, why });
+            left_out.entry(&import.package).or_insert((why, Vec::new())).1.push(place);
             continue;
         }
         let edges = [&declared_by_root.dependencies, &declared_by_root.optional_dependencies];
@@ -169,5 +174,22 @@ fn add_undeclared(
         ));
         walk.add(resolved, Reason::UndeclaredImport { place })?;
     }
+    for (package, (why, places)) in left_out {
+        walk.closure.warnings.insert(about_left_out(package, why, &places));
+        let exclusion = |from| Exclusion { name: package.to_owned(), from, why };
+        walk.closure.excluded.extend(places.into_iter().map(exclusion));
+    }
     Ok(())
+}
+
+/// What to say of a package that is imported and left out: once, however many files import it.
+fn about_left_out(package: &str, why: ExclusionReason, places: &[String]) -> String {
+    let first = places.first().map(String::as_str).unwrap_or_default();
+    let more = match places.len() {
+        0 | 1 => String::new(),
+        2 => " and one more file".to_owned(),
+        count => format!(" and {} more files", count - 1),
+    };
+    let so = if why == ExclusionReason::DevelopmentOnly { ", so it is left out" } else { "" };
+    format!("`{package}` is imported by {first}{more}, but {why}{so}")
 }

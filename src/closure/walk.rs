@@ -91,6 +91,8 @@ impl<'a> Walk<'a> {
             }
         } else if !self.closure.packages.contains_key(&dir) {
             let package_json = self.packages.package_json(&dir)?;
+            let hoisted = self.packages.hoisted_link(&dir)?;
+            self.closure.links.extend(hoisted.map(|link| (link, dir.clone())));
             self.closure.packages.insert(dir.clone(), ClosurePackage { package_json, reason });
             self.queue.push_back(dir);
         }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::WorkspaceError;
-use super::lockfiles::list_allows;
+use super::lockfiles::PlatformLimits;
 use crate::host;
 use crate::path::HostPath;
 
@@ -40,12 +40,8 @@ pub struct PackageJson {
     pub package_manager: Option<String>,
     /// `files`
     pub files: Option<Vec<String>>,
-    /// `os`, `cpu`: the platforms the package is for; empty means all
-    pub os: Vec<String>,
-    /// `cpu`, in Node's words
-    pub cpu: Vec<String>,
-    /// `libc`: `glibc`, `musl`
-    pub libc: Vec<String>,
+    /// `os`, `cpu` and `libc`: the platforms the package is for
+    pub limits: PlatformLimits,
     /// The files that `exports`, `module`, `browser` (as a text) and `types` name
     pub exported_files: Vec<String>,
     /// Whether `types`, `typings` or `exports` say that other packages import this one
@@ -101,9 +97,11 @@ impl PackageJson {
             },
             package_manager: text(fields.get("packageManager")),
             files: fields.get("files").filter(|files| files.is_array()).map(|files| texts(Some(files))),
-            os: texts(fields.get("os")),
-            cpu: texts(fields.get("cpu")),
-            libc: texts(fields.get("libc")),
+            limits: PlatformLimits {
+                os: texts(fields.get("os")),
+                cpu: texts(fields.get("cpu")),
+                libc: texts(fields.get("libc")),
+            },
             is_library: ["types", "typings", "exports"].iter().any(|field| fields.contains_key(*field)),
             exported_files,
         }
@@ -116,15 +114,6 @@ impl PackageJson {
             Some(version) => format!("{name}@{version}"),
             None => name.to_owned(),
         }
-    }
-
-    /// Whether the package may be used where Node says `process.platform` and `process.arch` are these. A C library
-    /// nobody knows (`None`) is no reason against it.
-    /// Source: npm's `package.json` documentation, fields `os`, `cpu` and `libc`: a list of names, `!name` forbids.
-    pub fn runs_on(&self, os: &str, cpu: &str, libc: Option<&str>) -> bool {
-        list_allows(&self.os, os)
-            && list_allows(&self.cpu, cpu)
-            && libc.is_none_or(|libc| list_allows(&self.libc, libc))
     }
 }
 
@@ -198,22 +187,14 @@ mod tests {
     #[test]
     fn platforms() {
         let table = [
-            ("no list", r#"{}"#, true),
-            ("listed", r#"{"os":["linux"],"cpu":["x64"]}"#, true),
-            ("one text", r#"{"os":"linux"}"#, true),
-            ("another system", r#"{"os":["darwin"]}"#, false),
-            ("another processor", r#"{"os":["linux"],"cpu":["arm64"]}"#, false),
-            ("forbidden", r#"{"os":["!linux"]}"#, false),
-            ("another one forbidden", r#"{"os":["!win32"]}"#, true),
-            ("another C library", r#"{"libc":["glibc"]}"#, false),
-            ("this C library", r#"{"libc":"musl"}"#, true),
+            ("no list", r#"{}"#, ["", "", ""]),
+            ("lists", r#"{"os":["linux","!win32"],"cpu":["x64"],"libc":["musl"]}"#, ["linux !win32", "x64", "musl"]),
+            ("texts", r#"{"os":"linux","cpu":"x64","libc":"musl"}"#, ["linux", "x64", "musl"]),
+            ("odd shapes", r#"{"os":{"linux":true},"cpu":64,"libc":null}"#, ["", "", ""]),
         ];
         for (comment, json, expected) in table {
-            assert_eq!(
-                PackageJson::parse(json.as_bytes()).unwrap().runs_on("linux", "x64", Some("musl")),
-                expected,
-                "{comment}"
-            );
+            let limits = PackageJson::parse(json.as_bytes()).unwrap().limits;
+            assert_eq!([limits.os.join(" "), limits.cpu.join(" "), limits.libc.join(" ")], expected, "{comment}");
         }
     }
 }

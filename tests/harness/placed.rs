@@ -94,12 +94,5 @@ impl Placed {
 /// What the lockfile knows of a package's package.json.
 fn package_json(package: &LockedPackage) -> PackageJson {
     let limits = package.limits.clone().unwrap_or_default();
-    PackageJson {
-        name: Some(package.name.clone()),
-        version: package.version.clone(),
-        os: limits.os,
-        cpu: limits.cpu,
-        libc: limits.libc,
-        ..PackageJson::default()
-    }
+    PackageJson { name: Some(package.name.clone()), version: package.version.clone(), limits, ..PackageJson::default() }
 }

@@ -1,9 +1,11 @@
 //! The platforms a package is made for.
 
+use serde::{Deserialize, Serialize};
+
 /// What a package's `os`, `cpu` and `libc` allow: names, `!name` forbids, an empty list allows all.
 ///
 /// Source: npm's `package.json` documentation, fields `os`, `cpu` and `libc`.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PlatformLimits {
     /// In the words of Node's `process.platform`
     pub os: Vec<String>,
@@ -43,7 +45,7 @@ impl PlatformLimits {
 }
 
 /// Whether one such list allows a name.
-pub(in crate::workspace) fn list_allows(list: &[String], wanted: &str) -> bool {
+fn list_allows(list: &[String], wanted: &str) -> bool {
     let forbidden = list.iter().any(|entry| entry.strip_prefix('!') == Some(wanted));
     let mut allowed = list.iter().filter(|entry| !entry.starts_with('!')).peekable();
     !forbidden && (allowed.peek().is_none() || allowed.any(|entry| entry == wanted || entry == "any"))

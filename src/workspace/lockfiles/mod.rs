@@ -29,7 +29,6 @@ use std::fmt;
 pub use error::{LockfileError, LockfileProblem, update_command};
 pub use integrity::{Checksum, Hash, HashAlgorithm, Integrity, YarnCacheChecksum};
 pub use limits::PlatformLimits;
-pub(in crate::workspace) use limits::list_allows;
 pub use manifests::Manifests;
 pub use source::{Patch, Source};
 
