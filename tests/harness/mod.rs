@@ -22,7 +22,6 @@ pub mod service;
 pub mod tarball_cache;
 pub mod tiny_base;
 pub mod tree;
-pub mod upload_registry;
 pub mod workspace;
 pub mod yarn;
 
