@@ -29,7 +29,7 @@ fn build(workspace: &TestWorkspace, registry: &PlayedRegistry, cache: &Path, bas
     let config =
         format!(r#"{{"auths": {{"{}": {{"username": "{USER}", "password": "{PASSWORD}"}}}}}}"#, registry.host());
     fs::write(folder.path().join("config.json"), config).unwrap();
-    let arguments = ["build", "--platform", "linux/amd64", "--base", base, "--to", to];
+    let arguments = ["build", "--compression", "none", "--platform", "linux/amd64", "--base", base, "--to", to];
     let mut command = workspace.pirogue(&arguments);
     command.env("DOCKER_CONFIG", folder.path()).env("PIROGUE_CACHE_DIR", cache);
     workspace.told(&command.output().unwrap())
@@ -88,7 +88,7 @@ fn images_are_pushed_to_every_registry() {
         let base = if profile.pull.is_none() { &remote } else { &local };
         let to = format!("{}/shop", registry.host());
         let run = build(&workspace, &registry, &cache, base, &to);
-        ended(&run, profile.push)?;
+        ended(&run, profile.push).map_err(|failure| format!("{failure}{:#?}", registry.uploads()))?;
         let contents = registry.state().repositories.get("shop/web").cloned().unwrap_or_default();
         if profile.push.is_some() {
             return match contents.tags.is_empty() {

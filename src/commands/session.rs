@@ -24,7 +24,12 @@ pub(super) struct Session {
 
 impl Session {
     pub fn new(arguments: &Build, environment: &Environment) -> Result<Self, CommandError> {
-        let options = ClientOptions { credentials: environment.credentials.clone(), ..ClientOptions::default() };
+        let defaults = ClientOptions::default();
+        let options = ClientOptions {
+            credentials: environment.credentials.clone(),
+            concurrency: arguments.connections.map_or(defaults.concurrency, NonZero::get),
+            ..defaults
+        };
         let temporary = match arguments.no_cache {
             true => Some(tempfile::tempdir().map_err(CommandError::Start)?),
             false => None,
@@ -69,10 +74,14 @@ impl Session {
                 cancellation.cancel();
                 notify.notify_one();
             });
-            tokio::select! {
-                result = work => Ok(result?),
-                () = interrupted.notified() => Err(BuildError::from(Cancelled).into()),
+            let result = tokio::select! {
+                result = work => result,
+                () = interrupted.notified() => Err(BuildError::from(Cancelled)),
+            };
+            if result.is_err() {
+                self.context.client.cancel_uploads().await;
             }
+            Ok(result?)
         })
     }
 }

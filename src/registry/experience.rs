@@ -63,6 +63,8 @@ pub(super) struct Habits {
     pub(super) wants_chunks: bool,
     /// It does not let uploads be cancelled (Quay; others want a right that pushing does not need).
     pub(super) refuses_cancelling: bool,
+    /// It says by HEAD that blobs are there which are not (Artifactory).
+    pub(super) lies_to_head: bool,
     /// The size of the smallest body that was refused for its size.
     too_large: Option<u64>,
 }

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::{Failure, RegistryError};
 
 impl RegistryError {
@@ -16,7 +18,10 @@ impl RegistryError {
             Self::RepositoryUnknown(_) => "check the name; some registries, such as Amazon ECR, want the repository \
                  created before the first push"
                 .to_owned(),
-            Self::RateLimited(_) => "try later, or log in: registries allow more to those they know".to_owned(),
+            Self::RateLimited(exchange) => {
+                let later = exchange.retry_after.map_or("later".to_owned(), in_minutes);
+                format!("try {later}, or log in: registries allow more to those they know")
+            }
             Self::TooLarge(_) => "raise the limit of the proxy before the registry (nginx: \
                  `client_max_body_size 0`)"
                 .to_owned(),
@@ -25,6 +30,15 @@ impl RegistryError {
             _ => return None,
         };
         Some(text)
+    }
+}
+
+/// `in 2 minutes`
+fn in_minutes(wait: Duration) -> String {
+    match wait.as_secs().div_ceil(60) {
+        0 => "again".to_owned(),
+        1 => "in a minute".to_owned(),
+        minutes => format!("in {minutes} minutes"),
     }
 }
 

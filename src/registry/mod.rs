@@ -17,6 +17,7 @@ mod hint;
 mod host;
 mod location;
 mod mount;
+mod open_uploads;
 mod pull;
 mod push;
 mod reference;
@@ -28,8 +29,10 @@ mod upload;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use experience::Experience;
+use open_uploads::OpenUploads;
 use transport::Transport;
 
 pub use crate::http::{Failure, RetryPolicy};
@@ -56,6 +59,8 @@ pub struct ClientOptions {
     pub extra_roots: Vec<Vec<u8>>,
     /// How often and how patiently requests are repeated.
     pub retry: RetryPolicy,
+    /// A connection on which nothing, or as good as nothing, moves for this long is given up.
+    pub silence_limit: Duration,
 }
 
 impl Default for ClientOptions {
@@ -67,6 +72,7 @@ impl Default for ClientOptions {
             insecure_hosts: BTreeSet::new(),
             extra_roots: Vec::new(),
             retry: RetryPolicy::default(),
+            silence_limit: Duration::from_secs(120),
         }
     }
 }
@@ -76,12 +82,17 @@ impl Default for ClientOptions {
 pub struct Client {
     transport: Arc<Transport>,
     experience: Arc<Experience>,
+    open_uploads: OpenUploads,
 }
 
 impl Client {
     /// A client that behaves as `options` say. Nothing is sent.
     pub fn new(options: ClientOptions) -> Result<Self, RegistryError> {
-        Ok(Self { transport: Arc::new(Transport::new(options)?), experience: Arc::default() })
+        Ok(Self {
+            transport: Arc::new(Transport::new(options)?),
+            experience: Arc::default(),
+            open_uploads: OpenUploads::default(),
+        })
     }
 }
 

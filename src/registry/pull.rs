@@ -18,8 +18,6 @@ use crate::http::{redacted, retry};
 use crate::manifest::{Descriptor, MANIFEST_LIMIT};
 
 const CONTENT_DIGEST: &str = "docker-content-digest";
-/// This much of a blob is progress: failures before it are forgotten.
-const PROGRESS: u64 = 1 << 20;
 
 /// A manifest or index as a registry gave it, with exact bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +38,32 @@ impl Client {
             return Err(answer.refusal().await);
         }
         read_manifest(answer, reference.digest()).await
+    }
+
+    /// Gets the manifest or index that `reference` names as [`Client::manifest`] does, but fetches it only if `known`, which
+    /// is asked by digest, does not have it. With a digest nothing is sent then; a tag is asked for by HEAD, which registries
+    /// that count pulls do not count (Docker Hub).
+    pub async fn manifest_unless_known(
+        &self,
+        reference: &Reference,
+        accept: &[&str],
+        known: &(dyn Fn(Digest) -> Option<PulledManifest> + Sync),
+    ) -> Result<PulledManifest, RegistryError> {
+        let digest = match reference.digest() {
+            Some(digest) => Some(digest),
+            None => {
+                let answer = self.transport.send(&self.manifest_request(Method::HEAD, reference, accept)?).await?;
+                answer
+                    .header(CONTENT_DIGEST)
+                    .filter(|_| answer.status() == StatusCode::OK)
+                    .and_then(|it| it.parse().ok())
+            }
+        };
+        match digest.and_then(known) {
+            Some(known) => Ok(known),
+            // Whatever HEAD was answered, GET is what tells the reason.
+            None => self.manifest(reference, accept).await,
+        }
     }
 
     /// Asks what `reference` names, without fetching it where the registry allows that; `None` if there is nothing.
@@ -82,12 +106,13 @@ impl Client {
     ) -> Result<(), RegistryError> {
         let mut request = Request::new(Method::GET, self.blob_url(repository, descriptor.digest)?);
         request.access = Some(Access::pull(repository));
-        let mut download = Download { descriptor, hasher: Hasher::default(), done: 0, meter: Meter::new(on_bytes) };
+        let meter = Meter::new(on_bytes);
+        let mut download = Download { descriptor, hasher: Hasher::default(), done: 0, meter, resumes: true };
         let mut attempts = self.transport.attempts();
         loop {
             let before = download.done;
             let Err(error) = self.download_rest(&mut request, &mut download, sink).await else { break };
-            if download.done >= before + PROGRESS {
+            if download.done >= before + progress(descriptor.size) {
                 attempts.forget();
             }
             let wait = error.is_broken_transfer().then(|| attempts.next_wait(None)).flatten();
@@ -109,10 +134,15 @@ impl Client {
 
     pub(super) async fn has_blob_as(&self, access: Access, descriptor: &Descriptor) -> Result<bool, RegistryError> {
         let mut request = Request::new(Method::HEAD, self.blob_url(&access.repository, descriptor.digest)?);
+        if self.experience.habits(access.repository.registry()).lies_to_head {
+            request.method = Method::GET;
+            request.headers.insert(RANGE, HeaderValue::from_static("bytes=0-0"));
+        }
         request.access = Some(access);
         let answer = self.transport.send(&request).await?;
         match answer.status() {
-            StatusCode::OK => Ok(true),
+            // An empty blob has no first byte.
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => Ok(true),
             StatusCode::NOT_FOUND => Ok(false),
             _ => Err(answer.refusal().await),
         }
@@ -125,16 +155,29 @@ impl Client {
         download: &mut Download<'_>,
         sink: &mut (impl AsyncWrite + Unpin + Send),
     ) -> Result<(), RegistryError> {
-        if download.done > 0 {
+        let resumed = download.resumes && download.done > 0;
+        if resumed {
             request.headers.insert(RANGE, range_from(download.done)?);
         }
         let mut answer = self.transport.send(request).await?;
+        let status = answer.status();
+        let is_elsewhere =
+            status == StatusCode::PARTIAL_CONTENT && range_start(answer.headers()) != Some(download.done);
+        if resumed && (is_elsewhere || status == StatusCode::RANGE_NOT_SATISFIABLE) {
+            drop(answer);
+            request.headers.remove(RANGE);
+            download.resumes = false;
+            answer = self.transport.send(request).await?;
+        }
         // A registry that does not resume sends the whole again: what is there already is passed over.
         let mut skip = match answer.status() {
             StatusCode::OK => download.done,
-            StatusCode::PARTIAL_CONTENT if range_start(answer.headers()) == Some(download.done) => 0,
+            StatusCode::PARTIAL_CONTENT if download.resumes && resumed => 0,
             StatusCode::PARTIAL_CONTENT => {
-                return Err(RegistryError::not_a_registry(&answer.url, "it resumes at another place than asked for"));
+                return Err(RegistryError::not_a_registry(
+                    &answer.url,
+                    "it sends a part where the whole was asked for",
+                ));
             }
             _ => return Err(answer.refusal().await),
         };
@@ -195,6 +238,8 @@ struct Download<'a> {
     hasher: Hasher,
     done: u64,
     meter: Meter<'a>,
+    /// Whether the registry understands what to resume means, as far as is known.
+    resumes: bool,
 }
 
 impl Download<'_> {
@@ -214,6 +259,11 @@ impl Download<'_> {
         self.meter.reach(actual);
         Ok(())
     }
+}
+
+/// How much of a blob of this size is progress, so that failures before it are forgotten.
+pub(super) fn progress(size: u64) -> u64 {
+    (size / 16).clamp(1, 1 << 20)
 }
 
 fn range_from(start: u64) -> Result<HeaderValue, RegistryError> {

@@ -7,11 +7,10 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use url::Url;
 
-use crate::http::{Attempts, Connections, Limiter, retry, same_origin};
+use crate::http::{Attempts, Connections, Limiter, Pace, Place, retry, same_origin};
 
 use super::auth::{Access, Authority};
 use super::body::{Body, Meter};
@@ -20,8 +19,6 @@ use super::{ClientOptions, Exchange, RegistryError, RegistryHost, location};
 
 const REDIRECT_LIMIT: usize = 5;
 const ERROR_BODY_LIMIT: u64 = 64 << 10;
-/// A connection on which nothing moves for this long is given up.
-const SILENCE_LIMIT: Duration = Duration::from_secs(120);
 const METER_PACE: Duration = Duration::from_millis(100);
 
 /// One request, whole: it can be sent again as it is.
@@ -83,13 +80,9 @@ impl Transport {
             let limiter = self.limiter(&request.url);
             let (wait, outcome) = match self.send_authorized(request, &limiter).await {
                 Ok(answer) if retry::is_temporary(answer.status()) => {
-                    let asked = retry::retry_after(answer.headers(), SystemTime::now());
+                    let asked = answer.retry_after();
                     let wait = attempts.next_wait(asked);
-                    if let (StatusCode::TOO_MANY_REQUESTS, Some(quiet)) = (answer.status(), asked.or(wait))
-                        && quiet <= self.options.retry.longest_wait
-                    {
-                        limiter.quiet(quiet);
-                    }
+                    self.hold_back(&limiter, answer.status(), asked.or(wait));
                     (wait, Ok(answer))
                 }
                 Err(error) if error.is_temporary() => (attempts.next_wait(None), Err(error)),
@@ -102,8 +95,18 @@ impl Transport {
         }
     }
 
+    /// Lets no other request find out what one was told: the host is overloaded.
+    fn hold_back(&self, limiter: &Limiter, status: StatusCode, wait: Option<Duration>) {
+        let Some(wait) = wait.filter(|wait| *wait <= self.options.retry.longest_wait) else { return };
+        match status {
+            StatusCode::TOO_MANY_REQUESTS => limiter.slow_down(wait),
+            StatusCode::SERVICE_UNAVAILABLE => limiter.quiet(wait),
+            _ => {}
+        }
+    }
+
     /// Sends it with what authorization we have, and once more with a better one if the registry wants that.
-    async fn send_authorized(&self, request: &Request<'_>, limiter: &Limiter) -> Result<Answer, RegistryError> {
+    async fn send_authorized(&self, request: &Request<'_>, limiter: &Arc<Limiter>) -> Result<Answer, RegistryError> {
         let Some(access) = &request.access else { return self.follow(request, None).await };
         let registry = access.repository.registry();
         if !same_origin(&request.url, &self.base_url(registry)?) {
@@ -138,11 +141,11 @@ impl Transport {
         &self,
         request: &Request<'_>,
         authorization: Option<&HeaderValue>,
-        limiter: &Limiter,
+        limiter: &Arc<Limiter>,
     ) -> Result<Answer, RegistryError> {
-        let permit = limiter.enter().await;
+        let place = limiter.enter().await;
         let mut answer = self.follow(request, authorization).await?;
-        answer.permit = permit;
+        answer.place = Some(place);
         Ok(answer)
     }
 
@@ -164,7 +167,8 @@ impl Transport {
                 false => None,
             };
             let Some(next) = next else {
-                return Ok(Answer { response, method: request.method.clone(), url, permit: None });
+                let (method, pace) = (request.method.clone(), Pace::new(self.options.silence_limit));
+                return Ok(Answer { response, method, url, place: None, pace, received: 0 });
             };
             if !same_origin(&next, &request.url) {
                 headers.remove(AUTHORIZATION);
@@ -185,7 +189,7 @@ impl Transport {
         let client = self.connections.to(url).map_err(|error| RegistryError::Setup(error.to_string()))?;
         let sending = client.request(request.method.clone(), url.clone()).headers(headers).body(body).send();
         tokio::pin!(sending);
-        let (mut before, mut moved) = (0, Instant::now());
+        let mut pace = Pace::new(self.options.silence_limit);
         loop {
             let outcome = timeout(METER_PACE, &mut sending).await;
             let position = sent.load(Ordering::Relaxed);
@@ -195,10 +199,7 @@ impl Transport {
             if let Ok(outcome) = outcome {
                 return outcome.map_err(|error| RegistryError::unreachable(&request.method, url, error));
             }
-            if position != before {
-                (before, moved) = (position, Instant::now());
-            }
-            if moved.elapsed() > SILENCE_LIMIT {
+            if pace.left(position).is_none() {
                 return Err(RegistryError::silence(&request.method, url));
             }
         }
@@ -227,7 +228,10 @@ pub(super) struct Answer {
     method: Method,
     /// Where it came from, after redirects.
     pub(super) url: Url,
-    permit: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
+    pace: Pace,
+    /// How much of the body has come.
+    received: u64,
 }
 
 impl Answer {
@@ -244,12 +248,19 @@ impl Answer {
         self.headers().get(name)?.to_str().ok()
     }
 
+    /// How long the registry asks to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        retry::retry_after(self.headers(), SystemTime::now())
+    }
+
     /// The next piece of the body; `None` at its end.
     pub(super) async fn piece(&mut self) -> Result<Option<Bytes>, RegistryError> {
-        match timeout(SILENCE_LIMIT, self.response.chunk()).await {
-            Ok(piece) => piece.map_err(|error| RegistryError::unreachable(&self.method, &self.url, error)),
-            Err(_) => Err(RegistryError::silence(&self.method, &self.url)),
-        }
+        let silence = || RegistryError::silence(&self.method, &self.url);
+        let left = self.pace.left(self.received).ok_or_else(silence)?;
+        let piece = timeout(left, self.response.chunk()).await.map_err(|_| silence())?;
+        let piece = piece.map_err(|error| RegistryError::unreachable(&self.method, &self.url, error))?;
+        self.received += piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        Ok(piece)
     }
 
     /// The whole body, or its first bytes if it has more than `limit`: then one byte too many is there to tell.
@@ -270,8 +281,9 @@ impl Answer {
     }
 
     async fn exchange(self) -> Exchange {
-        let (method, url, status) = (self.method.clone(), self.url.clone(), self.status());
+        let (method, url, status, retry_after) =
+            (self.method.clone(), self.url.clone(), self.status(), self.retry_after());
         let body = self.bytes(ERROR_BODY_LIMIT).await.unwrap_or_default();
-        Exchange::new(&method, &url, status, &body)
+        Exchange { retry_after, ..Exchange::new(&method, &url, status, &body) }
     }
 }

@@ -1,6 +1,7 @@
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -14,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Registry {
     child: Child,
     host: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Registry {
@@ -47,6 +48,14 @@ impl Registry {
         })
     }
 
+    /// Ends it at once, whatever it is about, and starts it again with the same storage.
+    pub fn restart(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.child = spawn(&self.folder.path().join("config.yml")).expect("it was started before");
+        assert!(self.is_up(), "`{PROGRAM}` does not start again");
+    }
+
     /// Host and port.
     pub fn host(&self) -> &str {
         &self.host
@@ -67,14 +76,7 @@ impl Registry {
             );
             let path = folder.path().join("config.yml");
             fs::write(&path, config).expect("a temporary folder can be written");
-            let spawned = Command::new(PROGRAM)
-                .arg("serve")
-                .arg(&path)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn();
-            let child = match spawned {
+            let child = match spawn(&path) {
                 Ok(child) => child,
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     super::skip(&format!("`{PROGRAM}` is not installed"));
@@ -82,7 +84,7 @@ impl Registry {
                 }
                 Err(error) => panic!("`{PROGRAM}` does not start: {error}"),
             };
-            let mut registry = Self { child, host, _folder: folder };
+            let mut registry = Self { child, host, folder };
             if registry.is_up() {
                 return Some(registry);
             }
@@ -110,6 +112,11 @@ impl Drop for Registry {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn spawn(config: &Path) -> io::Result<Child> {
+    let mut command = Command::new(PROGRAM);
+    command.arg("serve").arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
 }
 
 fn free_address() -> String {

@@ -14,7 +14,7 @@ mod server;
 mod uploads;
 
 pub use access::{Door, PASSWORD, USER};
-pub use profile::Profile;
+pub use profile::{Part, Profile};
 pub use profiles::profiles;
 pub use registry::PlayedRegistry;
 pub use server::{Answer, Asked, Misbehaving};

@@ -38,7 +38,7 @@ impl Part {
 pub struct Turn<'a> {
     pub asked: &'a Asked,
     pub part: Part,
-    /// How many requests with this method and about such a part came before.
+    /// How many requests with this method and about such a part of the repository came before.
     pub before: usize,
     /// What the repository holds: before the answer is made, or after.
     pub contents: Option<&'a Contents>,

@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::super::sha256;
@@ -15,7 +16,7 @@ pub struct State {
     pub repositories: BTreeMap<String, Contents>,
     pub sessions: Sessions,
     pub tokens: Tokens,
-    asked: BTreeMap<(String, Part), usize>,
+    asked: BTreeMap<(String, Part, String), usize>,
 }
 
 impl State {
@@ -37,6 +38,7 @@ impl State {
 pub struct PlayedRegistry {
     pub server: Misbehaving,
     state: Arc<Mutex<State>>,
+    healed: Arc<AtomicBool>,
     /// Where uploads and downloads are led that go past the registry.
     _storage: Misbehaving,
 }
@@ -54,9 +56,14 @@ impl PlayedRegistry {
             _ => Answer::new(400).body("<Error><Code>InvalidArgument</Code></Error>"),
         });
         let (kept, place) = (Arc::clone(&state), storage.host());
+        let healed = Arc::new(AtomicBool::new(false));
+        let (cuts_no_more, plays_no_more) = (Arc::clone(&healed), Arc::clone(&healed));
         let cuts = Mutex::new(VecDeque::from(profile.uploads.cuts.clone()));
         let at_once = if profile.uploads.refuses_at_once { profile.uploads.body_limit } else { usize::MAX };
         let cut = move |asked: &Asked, size: usize| {
+            if cuts_no_more.load(Ordering::SeqCst) {
+                return None;
+            }
             if size > at_once {
                 return Some(0);
             }
@@ -65,9 +72,19 @@ impl PlayedRegistry {
             let at = if is_upload && size > 0 { cuts.pop_front() } else { None };
             at.filter(|at| *at < size)
         };
-        let play =
-            move |asked: &Asked| answer(&mut kept.lock().expect("no test thread panics here"), &profile, asked, &place);
-        Self { server: Misbehaving::start_with_cuts(cut, play), state, _storage: storage }
+        let play = move |asked: &Asked| {
+            let profile = match plays_no_more.load(Ordering::SeqCst) {
+                true => &Profile::named("healed"),
+                false => &profile,
+            };
+            answer(&mut kept.lock().expect("no test thread panics here"), profile, asked, &place)
+        };
+        Self { server: Misbehaving::start_with_cuts(cut, play), state, healed, _storage: storage }
+    }
+
+    /// From now on it does as the specification says.
+    pub fn heal(&self) {
+        self.healed.store(true, Ordering::SeqCst);
     }
 
     pub fn host(&self) -> String {
@@ -103,7 +120,7 @@ impl PlayedRegistry {
 /// What the profile has it answer.
 fn answer(state: &mut State, profile: &Profile, asked: &Asked, storage: &str) -> Answer {
     let part = Part::of(&asked.target);
-    let count = state.asked.entry((asked.method.clone(), part)).or_default();
+    let count = state.asked.entry((asked.method.clone(), part, repository(&asked.target).to_owned())).or_default();
     let before = *count;
     *count += 1;
     let instead = (profile.instead)(&turn(state, asked, part, before, storage));

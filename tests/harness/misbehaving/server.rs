@@ -49,6 +49,11 @@ impl Answer {
         Self::new(0)
     }
 
+    /// No answer, and the connection does not end either.
+    pub fn never() -> Self {
+        Self::none().stalling()
+    }
+
     pub fn header(mut self, name: &str, value: impl ToString) -> Self {
         self.headers.push((name.to_owned(), value.to_string()));
         self
@@ -168,6 +173,10 @@ fn serve(stream: &TcpStream, asked: &Mutex<Vec<Asked>>, play: &Play, cut: &Cut) 
     let answer = play(&request);
     // What was not read makes a reset of the end.
     if answer.status == 0 {
+        if answer.stalls {
+            let mut stream = stream;
+            let _ = io::copy(&mut stream, &mut io::sink());
+        }
         return;
     }
     let mut head = format!("HTTP/1.1 {} Played\r\nConnection: close\r\n", answer.status);

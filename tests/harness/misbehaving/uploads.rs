@@ -60,6 +60,8 @@ pub struct Uploads {
     pub overloads: usize,
     /// How many bodies of PATCHes a session keeps; the others are answered as if they were kept.
     pub kept_patches: usize,
+    /// Whether the PATCHes of a session have to be of one size, but for the last.
+    pub equal_patches: bool,
     /// Whether blobs are taken from other repositories; else an upload is opened instead.
     pub mounts: bool,
 }
@@ -77,6 +79,7 @@ impl Default for Uploads {
             cancelling: 204,
             overloads: 0,
             kept_patches: usize::MAX,
+            equal_patches: false,
             mounts: true,
         }
     }
@@ -93,8 +96,9 @@ pub struct Sessions {
     pub unconfirmed: usize,
     pub overloads: usize,
     opened: u64,
-    state: u64,
-    patched: BTreeMap<u64, usize>,
+    states: BTreeMap<u64, u64>,
+    /// The sizes of the PATCHes of each.
+    patched: BTreeMap<u64, Vec<usize>>,
 }
 
 /// What a request for an upload gets.
@@ -146,7 +150,7 @@ fn in_session(state: &mut State, habits: &Uploads, asked: &Asked, leading: &Lead
     if size > habits.body_limit {
         return Answer::new(413).body("<html><center><h1>413 Request Entity Too Large</h1></center></html>");
     }
-    let last_state = format!("_nouploadcache=false&state=a%2F{}==", sessions.state);
+    let last_state = format!("_nouploadcache=false&state=a%2F{}==", sessions.states.get(&number).unwrap_or(&0));
     let Some(mut held) = sessions.open.get(&number).cloned() else { return error(404, "BLOB_UPLOAD_UNKNOWN") };
     if habits.leads == Leads::State && !asked.cut && !query.starts_with(&last_state) {
         return error(400, "BLOB_UPLOAD_INVALID");
@@ -158,8 +162,14 @@ fn in_session(state: &mut State, habits: &Uploads, asked: &Asked, leading: &Lead
     sessions.arrived += asked.body.len();
     let is_patch = asked.method == "PATCH";
     let patched = sessions.patched.entry(number).or_default();
-    *patched += usize::from(is_patch);
-    let is_kept = !is_patch || *patched <= habits.kept_patches;
+    if is_patch {
+        patched.push(size);
+    }
+    let is_kept = !is_patch || patched.len() <= habits.kept_patches;
+    let unequal = patched.split_last().is_some_and(|(_, before)| before.iter().any(|before| *before != patched[0]));
+    if is_patch && habits.equal_patches && unequal {
+        return error(400, "SIZE_INVALID");
+    }
     if is_patch && (size > habits.patch_limit || is_kept && first != held.len()) {
         return leading.answer(sessions, number, 416);
     }
@@ -224,12 +234,13 @@ struct Leading<'a> {
 impl Leading<'_> {
     /// An answer with the `Location` of an upload.
     fn answer(&self, sessions: &mut Sessions, number: u64, status: u16) -> Answer {
-        sessions.state += 1;
+        let state = sessions.states.entry(number).or_default();
+        *state += 1;
         let path = format!("/v2/{}/blobs/uploads/{number}", self.repository);
         let location = match self.leads {
             Leads::Path => path,
             Leads::Url => format!("http://{}{path}", self.host),
-            Leads::State => format!("{path}?_nouploadcache=false&state=a%2F{}==", sessions.state),
+            Leads::State => format!("{path}?_nouploadcache=false&state=a%2F{state}=="),
             Leads::Name => number.to_string(),
             Leads::NoScheme => format!("//{}{path}", self.host),
             Leads::Storage => format!("http://{}{path}?X-Signature=a%2Bb", self.storage),
