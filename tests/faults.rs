@@ -292,6 +292,18 @@ async fn requests_become_fewer_where_they_are_too_many() {
 }
 
 #[tokio::test]
+async fn a_certificate_of_another_time() {
+    let Some((registry, certificate)) = Registry::start_with_tls_of_yesteryear() else { return };
+    let place = format!("https://{}", registry.host());
+    let front = Misbehaving::start(move |asked| Answer::new(308).header("Location", place.clone() + &asked.target));
+    let options = ClientOptions { extra_roots: vec![certificate], ..ClientOptions::default() };
+    let descriptor = Descriptor::new("application/octet-stream", Digest::of(b""), 0);
+    let asked = Client::new(options).unwrap().has_blob(&repository(&front.host()), &descriptor).await;
+    let error = asked.unwrap_err();
+    assert!(error.hint().is_some_and(|hint| hint.starts_with("check this machine's clock")), "{error}");
+}
+
+#[tokio::test]
 async fn a_name_that_leads_nowhere() {
     let descriptor = Descriptor::new("application/octet-stream", Digest::of(b""), 0);
     let error = client(1).has_blob(&repository("registry.invalid"), &descriptor).await.unwrap_err();

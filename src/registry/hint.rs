@@ -26,11 +26,19 @@ impl RegistryError {
                  `client_max_body_size 0`)"
                 .to_owned(),
             Self::NotARegistry { .. } => "check the host: a web page or a proxy may answer there".to_owned(),
+            Self::Unreachable { failure: Failure::Tls, reason, .. } if is_about_time(reason) => {
+                "check this machine's clock; if it is right, the registry needs a new certificate".to_owned()
+            }
             Self::Unreachable { failure, .. } => hint_for(*failure)?.to_owned(),
             _ => return None,
         };
         Some(text)
     }
+}
+
+/// Whether a certificate is refused for the time. What is wrong with one is told in words only once TLS has failed.
+fn is_about_time(reason: &str) -> bool {
+    reason.contains("certificate expired") || reason.contains("certificate not valid yet")
 }
 
 /// `in 2 minutes`

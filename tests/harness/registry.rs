@@ -5,6 +5,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rcgen::{Certificate, CertificateParams, KeyPair};
 use tempfile::TempDir;
 
 const PROGRAM: &str = "docker-registry";
@@ -27,7 +28,21 @@ impl Registry {
     /// Starts one behind TLS, and gives the certificate to trust, as PEM.
     pub fn start_with_tls() -> Option<(Self, Vec<u8>)> {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate can be made");
-        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        Self::start_with_certificate(&made.cert, &made.signing_key)
+    }
+
+    /// Starts one behind TLS whose certificate ended long ago.
+    pub fn start_with_tls_of_yesteryear() -> Option<(Self, Vec<u8>)> {
+        let key = KeyPair::generate().expect("a key can be made");
+        let mut parameters = CertificateParams::new(["127.0.0.1".to_owned()]).expect("an address is a name");
+        parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(2020, 2, 1);
+        let certificate = parameters.self_signed(&key).expect("a certificate can be made");
+        Self::start_with_certificate(&certificate, &key)
+    }
+
+    fn start_with_certificate(certificate: &Certificate, key: &KeyPair) -> Option<(Self, Vec<u8>)> {
+        let (certificate, key) = (certificate.pem(), key.serialize_pem());
         let registry = Self::start_configured(|folder| {
             let (certificate_file, key_file) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
             fs::write(&certificate_file, &certificate).expect("a temporary folder can be written");
