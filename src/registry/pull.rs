@@ -148,39 +148,14 @@ impl Client {
         }
     }
 
-    /// One request for what is still missing of a blob.
+    /// Takes up a download where it stopped, and brings as much of it as comes.
     async fn download_rest(
         &self,
         request: &mut Request<'_>,
         download: &mut Download<'_>,
         sink: &mut (impl AsyncWrite + Unpin + Send),
     ) -> Result<(), RegistryError> {
-        let resumed = download.resumes && download.done > 0;
-        if resumed {
-            request.headers.insert(RANGE, range_from(download.done)?);
-        }
-        let mut answer = self.transport.send(request).await?;
-        let status = answer.status();
-        let is_elsewhere =
-            status == StatusCode::PARTIAL_CONTENT && range_start(answer.headers()) != Some(download.done);
-        if resumed && (is_elsewhere || status == StatusCode::RANGE_NOT_SATISFIABLE) {
-            drop(answer);
-            request.headers.remove(RANGE);
-            download.resumes = false;
-            answer = self.transport.send(request).await?;
-        }
-        // A registry that does not resume sends the whole again: what is there already is passed over.
-        let mut skip = match answer.status() {
-            StatusCode::OK => download.done,
-            StatusCode::PARTIAL_CONTENT if download.resumes && resumed => 0,
-            StatusCode::PARTIAL_CONTENT => {
-                return Err(RegistryError::not_a_registry(
-                    &answer.url,
-                    "it sends a part where the whole was asked for",
-                ));
-            }
-            _ => return Err(answer.refusal().await),
-        };
+        let (mut answer, mut skip) = self.ask_for_rest(request, download).await?;
         let end = loop {
             match answer.piece().await {
                 Ok(Some(piece)) => {
@@ -195,6 +170,34 @@ impl Client {
         };
         // How a connection ends is no matter once everything has come.
         if download.done == download.descriptor.size { Ok(()) } else { end }
+    }
+
+    /// An answer that brings what is missing of a blob, after so many bytes of what is there already.
+    async fn ask_for_rest(
+        &self,
+        request: &mut Request<'_>,
+        download: &mut Download<'_>,
+    ) -> Result<(Answer, u64), RegistryError> {
+        if download.done > 0 && download.resumes {
+            request.headers.insert(RANGE, range_from(download.done)?);
+            let answer = self.transport.send(request).await?;
+            match answer.status() {
+                StatusCode::PARTIAL_CONTENT if range_start(answer.headers()) == Some(download.done) => {
+                    return Ok((answer, 0));
+                }
+                StatusCode::OK => return Ok((answer, download.done)),
+                // Not what was asked for, or nobody says what it is.
+                StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => download.resumes = false,
+                _ => return Err(answer.refusal().await),
+            }
+            request.headers.remove(RANGE);
+        }
+        let answer = self.transport.send(request).await?;
+        match answer.status() {
+            // What is there already comes again, and is passed over.
+            StatusCode::OK => Ok((answer, download.done)),
+            _ => Err(answer.refusal().await),
+        }
     }
 
     fn manifest_request(

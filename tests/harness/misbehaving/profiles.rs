@@ -32,12 +32,12 @@ fn uploads() -> Vec<Profile> {
             .then(patched_201)
             .push_fails("it takes a chunk and does not keep it"),
         named("ecr-201-patch-after-a-break")
-            .uploads(Uploads { cuts: vec![MIB], kept_patches: 1, ..base() })
+            .uploads(Uploads { cuts: vec![MIB], cut_from: MIB, kept_patches: 1, ..base() })
             .then(patched_201),
         named("gar-puts-only")
-            .uploads(Uploads { cuts: vec![MIB], ..base() })
+            .uploads(Uploads { cuts: vec![MIB], cut_from: MIB, ..base() })
             .instead(|it| (it.asked.method == "PATCH").then(|| error(405, "UNSUPPORTED"))),
-        named("ghcr-4mib").uploads(Uploads { cuts: vec![MIB], patch_limit: 4 * MIB, ..base() }),
+        named("ghcr-4mib").uploads(Uploads { cuts: vec![MIB], cut_from: MIB, patch_limit: 4 * MIB, ..base() }),
         named("ghcr-octet-stream").instead(|it| {
             let right = it.asked.header("content-type") == "application/octet-stream";
             (it.part == Part::Session && it.brings() && !right).then(|| error(415, "UNSUPPORTED"))
@@ -61,7 +61,7 @@ fn uploads() -> Vec<Profile> {
             let range = it.asked.header("content-range");
             range.contains(['/', ' ', '=', '*']).then(|| error(416, "RANGE_INVALID"))
         }),
-        named("cut-in-the-middle").uploads(Uploads { cuts: vec![100, 2 * MIB, 5 * MIB, 3], ..base() }),
+        named("cut-in-the-middle").uploads(Uploads { cuts: vec![100, 2 * MIB, 5 * MIB, 3], cut_from: MIB, ..base() }),
         // The blob is there, but nobody says so.
         named("lost-answer").then(|it, answer| match it.is("PUT", Part::Session) && it.before == 0 {
             true => Answer::none(),

@@ -59,6 +59,7 @@ impl PlayedRegistry {
         let healed = Arc::new(AtomicBool::new(false));
         let (cuts_no_more, plays_no_more) = (Arc::clone(&healed), Arc::clone(&healed));
         let cuts = Mutex::new(VecDeque::from(profile.uploads.cuts.clone()));
+        let cut_from = profile.uploads.cut_from;
         let at_once = if profile.uploads.refuses_at_once { profile.uploads.body_limit } else { usize::MAX };
         let cut = move |asked: &Asked, size: usize| {
             if cuts_no_more.load(Ordering::SeqCst) {
@@ -69,7 +70,7 @@ impl PlayedRegistry {
             }
             let mut cuts = cuts.lock().expect("no test thread panics here");
             let is_upload = asked.target.contains("/blobs/uploads/");
-            let at = if is_upload && size > 0 { cuts.pop_front() } else { None };
+            let at = if is_upload && size >= cut_from { cuts.pop_front() } else { None };
             at.filter(|at| *at < size)
         };
         let play = move |asked: &Asked| {

@@ -52,8 +52,9 @@ pub struct Uploads {
     pub patch_limit: usize,
     /// What sessions say of chunks.
     pub least_chunk: Option<u64>,
-    /// Where connections break, each counted from the beginning of the next body with bytes in it.
+    /// Where connections break, each counted from the beginning of the next body of `cut_from` bytes at least.
     pub cuts: Vec<usize>,
+    pub cut_from: usize,
     /// The status of answers to DELETE.
     pub cancelling: u16,
     /// How many requests with a body are answered by 503 after they were taken.
@@ -76,6 +77,7 @@ impl Default for Uploads {
             patch_limit: usize::MAX,
             least_chunk: None,
             cuts: Vec::new(),
+            cut_from: 1,
             cancelling: 204,
             overloads: 0,
             kept_patches: usize::MAX,
