@@ -8,7 +8,7 @@ use super::access::Tokens;
 use super::contents::Contents;
 use super::profile::{Part, Profile, Turn};
 use super::server::{Answer, Asked, Misbehaving};
-use super::uploads::{self, Sessions};
+use super::uploads::{self, Sessions, Uploads};
 
 /// What is in a registry, and what has been asked of it.
 #[derive(Default)]
@@ -57,24 +57,9 @@ impl PlayedRegistry {
         });
         let (kept, place) = (Arc::clone(&state), storage.host());
         let healed = Arc::new(AtomicBool::new(false));
-        let (cuts_no_more, plays_no_more) = (Arc::clone(&healed), Arc::clone(&healed));
-        let cuts = Mutex::new(VecDeque::from(profile.uploads.cuts.clone()));
-        let cut_from = profile.uploads.cut_from;
-        let at_once = if profile.uploads.refuses_at_once { profile.uploads.body_limit } else { usize::MAX };
-        let cut = move |asked: &Asked, size: usize| {
-            if cuts_no_more.load(Ordering::SeqCst) {
-                return None;
-            }
-            if size > at_once {
-                return Some(0);
-            }
-            let mut cuts = cuts.lock().expect("no test thread panics here");
-            let is_upload = asked.target.contains("/blobs/uploads/");
-            let at = if is_upload && size >= cut_from { cuts.pop_front() } else { None };
-            at.filter(|at| *at < size)
-        };
+        let (cut, is_healed) = (cutting(&profile.uploads, Arc::clone(&healed)), Arc::clone(&healed));
         let play = move |asked: &Asked| {
-            let profile = match plays_no_more.load(Ordering::SeqCst) {
+            let profile = match is_healed.load(Ordering::SeqCst) {
                 true => &Profile::named("healed"),
                 false => &profile,
             };
@@ -115,6 +100,24 @@ impl PlayedRegistry {
             }
         };
         self.server.asked().into_iter().filter(|asked| asked.target.contains("/blobs/uploads/")).map(line).collect()
+    }
+}
+
+/// Where it stops reading.
+fn cutting(uploads: &Uploads, is_healed: Arc<AtomicBool>) -> impl Fn(&Asked, usize) -> Option<usize> + use<> {
+    let at_once = if uploads.refuses_at_once { uploads.body_limit } else { usize::MAX };
+    let (cuts, cut_from) = (Mutex::new(VecDeque::from(uploads.cuts.clone())), uploads.cut_from);
+    move |asked, size| {
+        if is_healed.load(Ordering::SeqCst) {
+            return None;
+        }
+        if size > at_once {
+            return Some(0);
+        }
+        let is_counted = asked.target.contains("/blobs/uploads/") && size >= cut_from;
+        let mut cuts = cuts.lock().expect("no test thread panics here");
+        let at = if is_counted { cuts.pop_front() } else { None };
+        at.filter(|at| *at < size)
     }
 }
 

@@ -71,7 +71,7 @@ impl Answer {
     }
 
     /// With another status.
-    pub fn as_status(mut self, status: u16) -> Self {
+    pub fn with_status(mut self, status: u16) -> Self {
         self.status = status;
         self
     }
