@@ -179,6 +179,26 @@ fn a_token_is_asked_for_once_a_scope() {
 }
 
 #[test]
+fn so_many_requests_at_a_time() {
+    let workspace = workspace();
+    for (options, expected) in [(&["--connections", "1"][..], 1..=1), (&[], 2..=4)] {
+        let (running, most) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+        let seen = Arc::clone(&most);
+        let server = Misbehaving::start(move |_| {
+            seen.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+            // As long as an answer takes.
+            std::thread::sleep(Duration::from_millis(50));
+            running.fetch_sub(1, Ordering::SeqCst);
+            Answer::new(404)
+        });
+        let mut command = pushing(&workspace, &local_base(), &server.host(), options);
+        assert_eq!(command.output().unwrap().status.code(), Some(1), "nothing can be uploaded there");
+        let most = most.load(Ordering::SeqCst);
+        assert!(expected.contains(&most), "{options:?}: {most}");
+    }
+}
+
+#[test]
 fn an_interrupted_push_cancels_its_uploads() {
     for hangs in [false, true] {
         let profile = Profile::named("never answers").instead(match hangs {
