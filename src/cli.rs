@@ -148,6 +148,10 @@ pub struct Build {
     #[arg(long)]
     pub no_cache: bool,
 
+    /// How many requests go to one registry at a time; fewer once it says that they are too many [default: 4]
+    #[arg(long, value_name = "N")]
+    pub connections: Option<NonZero<usize>>,
+
     /// How many threads pack; the result does not depend on it [default: the number of cores]
     #[arg(long, value_name = "N")]
     pub jobs: Option<NonZero<usize>>,

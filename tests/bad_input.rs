@@ -407,7 +407,7 @@ fn a_base_registry_that_is_not_there() {
     ----- stderr
     computing dependency closures
     resolving the base [HOST]/node:20
-    error: cannot get the base `[HOST]/node:20`: cannot talk to the registry (Connection refused (os error 111)): `GET http://[HOST]/v2/node/manifests/20`
+    error: cannot get the base `[HOST]/node:20`: cannot talk to the registry (Connection refused (os error 111)): `HEAD http://[HOST]/v2/node/manifests/20`
     hint: is the registry running, and the port right?
     ");
 }

@@ -9,10 +9,9 @@ use std::time::Duration;
 
 use harness::certificates::Ca;
 use harness::forward_proxy::ForwardProxy;
-use harness::misbehaving::{Answer, Misbehaving};
+use harness::misbehaving::{Answer, Misbehaving, PlayedRegistry, Profile};
 use harness::registry::Registry;
 use harness::token_server::TokenServer;
-use harness::upload_registry::{UploadRegistry, Uploads};
 use harness::workspace::{BASE, Run, TestWorkspace};
 use insta::assert_snapshot;
 use pirogue::digest::Digest;
@@ -366,7 +365,7 @@ async fn an_identity_token_goes_by_post_or_as_a_password() {
 
 #[tokio::test]
 async fn to_ask_whether_one_may_push_leaves_nothing_behind() {
-    let registry = UploadRegistry::start(Uploads::default());
+    let registry = PlayedRegistry::start(Profile::named("usual"));
     let dir = TempDir::new().unwrap();
     let client = client(dir.path(), "");
     let (a, b) = (repository(&registry.server.host(), "a"), repository(&registry.server.host(), "b"));
@@ -376,7 +375,7 @@ async fn to_ask_whether_one_may_push_leaves_nothing_behind() {
     push(&client, &a).await.unwrap();
     client.end_spare_uploads().await;
     assert_eq!(registry.uploads(), ["POST", "POST", "PUT 19", "DELETE"]);
-    assert_eq!(registry.state().sessions.len(), 0);
+    assert_eq!(registry.state().sessions.open.len(), 0);
 }
 
 #[tokio::test]

@@ -7,10 +7,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use harness::misbehaving::{Answer, Misbehaving};
+use harness::misbehaving::{Answer, Leads, Misbehaving, PlayedRegistry, Profile, Told, Uploads};
 use harness::proxy;
 use harness::registry::Registry;
-use harness::upload_registry::{Leads, Told, UploadRegistry, Uploads};
 use harness::workspace::{BASE, TestWorkspace};
 use pirogue::manifest::{Descriptor, media_type};
 use pirogue::registry::{Client, ClientOptions, Offer, RegistryError, Repository, RetryPolicy};
@@ -23,6 +22,10 @@ fn client(attempts: u32) -> Client {
     let (first_wait, longest_wait) = (Duration::from_millis(1), Duration::from_millis(5));
     let retry = RetryPolicy { attempts, first_wait, longest_wait };
     Client::new(ClientOptions { retry, concurrency: 1, ..ClientOptions::default() }).unwrap()
+}
+
+fn played(uploads: Uploads) -> PlayedRegistry {
+    PlayedRegistry::start(Profile::named("uploads").uploads(uploads))
 }
 
 fn repository(host: &str) -> Repository {
@@ -64,14 +67,14 @@ impl Blob {
 }
 
 /// The requests of one push, joined, with blobs of so many bytes one after another.
-async fn uploads_of(registry: &UploadRegistry, client: &Client, sizes: &[usize]) -> String {
+async fn uploads_of(registry: &PlayedRegistry, client: &Client, sizes: &[usize]) -> String {
     for size in sizes {
         let blob = Blob::new(*size);
         let outcome = blob.push(client, &repository(&registry.server.host())).await;
         if let Err(error) = outcome {
             return format!("{}: {error}", registry.uploads().join(", "));
         }
-        assert!(registry.state().blobs[&blob.descriptor.digest.to_string()] == blob.bytes);
+        assert!(registry.state().blob(&blob.descriptor.digest.to_string()) == Some(&blob.bytes));
     }
     registry.uploads().join(", ")
 }
@@ -203,7 +206,7 @@ async fn requests_of_uploads() {
         ),
     ];
     for (comment, habits, sizes, expected) in table {
-        let registry = UploadRegistry::start(habits);
+        let registry = played(habits);
         let uploads = uploads_of(&registry, &client(4), sizes).await;
         assert!(uploads.starts_with(expected), "{comment}:\n{uploads}");
         assert!(expected.contains(": ") || uploads == expected, "{comment}:\n{uploads}");
@@ -261,19 +264,19 @@ fn a_build_whose_uploads_always_break_leaves_nothing_tagged() {
         ("apps/web/main.js", "console.log('up');\n"),
     ]);
     let push = |cuts: Vec<usize>| {
-        let registry = UploadRegistry::start(Uploads { cuts, ..Uploads::default() });
+        let registry = played(Uploads { cuts, ..Uploads::default() });
         let (base, to) = (format!("oci:{BASE}:20-alpine"), format!("{}/shop", registry.server.host()));
         let arguments = ["build", "--base", &base, "--platform", "linux/amd64", "--to", &to];
         (workspace.pirogue(&arguments).output().unwrap(), registry)
     };
     let (output, registry) = push(vec![1; 200]);
     assert!(!output.status.success());
-    assert!(registry.state().arrived > 0, "{}", String::from_utf8_lossy(&output.stderr));
-    assert!(registry.state().tags.is_empty());
+    assert!(registry.state().sessions.arrived > 0, "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(registry.state().tags().is_empty());
 
     let (output, registry) = push(vec![1, 100]);
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    assert_eq!(registry.state().tags.len(), 1);
+    assert_eq!(registry.state().tags().len(), 1);
 }
 
 proptest! {
@@ -297,7 +300,7 @@ proptest! {
         attempts in prop_oneof![4 => Just(8_u32), 1 => Just(2)],
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let registry = UploadRegistry::start(Uploads { told, leads, body_limit: limit, cuts: cuts.clone(), ..Uploads::default() });
+        let registry = played(Uploads { told, leads, body_limit: limit, cuts: cuts.clone(), ..Uploads::default() });
         let (client, blob, a) = (client(attempts), Blob::new(size), repository(&registry.server.host()));
         let outcome = runtime.block_on(async {
             blob.push(&client, &a).await?;
@@ -306,18 +309,18 @@ proptest! {
         let state = registry.state();
         let digest = blob.descriptor.digest.to_string();
         match outcome {
-            Ok(_) => prop_assert!(state.blobs[&digest] == blob.bytes),
+            Ok(_) => prop_assert!(state.blob(&digest) == Some(&blob.bytes)),
             Err(error) => {
                 prop_assert!(attempts == 2 && error.is_temporary(), "{error}");
-                prop_assert!(state.tags.is_empty() && state.blobs.is_empty());
+                prop_assert!(state.tags().is_empty() && state.blob(&digest).is_none());
                 return Ok(());
             }
         }
-        prop_assert!(!state.tags.is_empty());
+        prop_assert!(!state.tags().is_empty());
         // What sessions held that were given up, and what others held beyond the position that they told.
-        let abandoned: usize = state.sessions.values().map(Vec::len).sum();
-        let twice = state.arrived - size;
-        prop_assert!(twice <= state.unconfirmed + abandoned, "{twice} bytes twice: {:?}", registry.uploads());
+        let abandoned: usize = state.sessions.open.values().map(Vec::len).sum();
+        let twice = state.sessions.arrived - size;
+        prop_assert!(twice <= state.sessions.unconfirmed + abandoned, "{twice} bytes twice: {:?}", registry.uploads());
         let resumed = registry.uploads().iter().any(|line| line == "GET");
         if told == Told::Exactly && resumed {
             // Nothing but what a PUT brought before the first break.

@@ -231,7 +231,7 @@ async fn resolve(
     let (source, mut found) = match BaseReference::parse(name, dir)? {
         BaseReference::Registry(reference) => {
             let source = Source::Registry(context.client.clone(), reference.repository().clone());
-            (source, pull(name, &context.client, &reference).await?)
+            (source, pull(name, &context.client, &reference, &context.store).await?)
         }
         BaseReference::Layout { dir, name } => {
             let layout = Layout::open(&dir).map_err(BaseError::Layout)?;
@@ -249,7 +249,7 @@ async fn resolve(
         }
         let index: Raw<Index> = Raw::parse("image index", bytes).map_err(document)?;
         let chosen = choose(name, index.parsed(), platform)?;
-        found = (chosen.media_type.clone(), source.document(name, &chosen).await?);
+        found = (chosen.media_type.clone(), source.document(name, &chosen, context).await?);
     }
     Err(BaseError::NotAnImage { base: name.to_owned(), media_type: media_type::INDEX.to_owned() }.into())
 }

@@ -12,7 +12,7 @@ use crate::image::Image;
 use crate::layout::LayoutWriter;
 use crate::manifest::{Descriptor, media_type};
 use crate::path::HostPath;
-use crate::registry::{Offer, Reference, Repository, Session};
+use crate::registry::{Offer, Reference, RegistryError, Repository, Session};
 use crate::store::StoreError;
 
 /// An image that has arrived.
@@ -198,15 +198,37 @@ impl Courier<'_> {
                 let digest = shipment.image.manifest.digest();
                 if !is_there(&reference, digest, self.context).await? {
                     self.context.progress.step(&format!("pushing {reference}"));
-                    sent = self.push_blobs(shipment, reference.repository(), &mut known).await?;
-                    let manifest = shipment.image.manifest.bytes().to_vec();
-                    self.context.client.push_manifest(&reference, media_type::MANIFEST, manifest).await?;
+                    sent = match self.push_image(shipment, &reference, &mut known).await {
+                        Err(BuildError::Registry(error)) if self.may_miss_blobs(&error, &reference) => {
+                            known.clear();
+                            self.push_image(shipment, &reference, &mut known).await?
+                        }
+                        pushed => pushed?,
+                    };
                 }
                 let name = reference.to_string();
                 deliveries.push(Delivery { service: shipment.name().to_owned(), name, digest, sent_bytes: sent });
             }
         }
         Ok(deliveries)
+    }
+
+    /// Whether a registry that refused a manifest may lack blobs of which it said that it has them.
+    fn may_miss_blobs(&self, error: &RegistryError, reference: &Reference) -> bool {
+        error.is_about_missing_blobs() && self.context.client.doubt_blobs(reference.repository().registry())
+    }
+
+    /// Pushes the blobs, then the manifest under its name. Gives the number of bytes of blobs sent.
+    async fn push_image(
+        &mut self,
+        shipment: &Shipment<'_>,
+        reference: &Reference,
+        known: &mut BTreeMap<Digest, Repository>,
+    ) -> Result<u64, BuildError> {
+        let sent = self.push_blobs(shipment, reference.repository(), known).await?;
+        let manifest = shipment.image.manifest.bytes().to_vec();
+        self.context.client.push_manifest(reference, media_type::MANIFEST, manifest).await?;
+        Ok(sent)
     }
 
     /// Pushes the layers, then the config. Gives the number of bytes sent.

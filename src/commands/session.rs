@@ -45,7 +45,9 @@ pub(super) struct Session {
 impl Session {
     pub fn new(arguments: &Build, environment: &Environment) -> Result<Self, CommandError> {
         let progress = terminal::progress();
-        let options = client_options(environment, &progress)?;
+        let defaults = client_options(environment, &progress)?;
+        let concurrency = arguments.connections.map_or(defaults.concurrency, NonZero::get);
+        let options = ClientOptions { concurrency, ..defaults };
         let temporary = match arguments.no_cache {
             true => Some(tempfile::tempdir().map_err(CommandError::Start)?),
             false => None,
@@ -90,10 +92,14 @@ impl Session {
                 cancellation.cancel();
                 notify.notify_one();
             });
-            tokio::select! {
-                result = work => Ok(result?),
-                () = interrupted.notified() => Err(BuildError::from(Cancelled).into()),
+            let result = tokio::select! {
+                result = work => result,
+                () = interrupted.notified() => Err(BuildError::from(Cancelled)),
+            };
+            if result.is_err() {
+                self.context.client.cancel_uploads().await;
             }
+            Ok(result?)
         })
     }
 }

@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -8,33 +8,81 @@ use tokio::time::{Instant, sleep_until};
 #[derive(Debug)]
 pub struct Limiter {
     places: Arc<Semaphore>,
-    quiet_until: Mutex<Option<Instant>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    quiet_until: Option<Instant>,
+    /// How many places there are to be.
+    places: usize,
+    /// How many more there are as long as nobody gives one back.
+    surplus: usize,
+}
+
+/// A place with a [`Limiter`], until it is dropped.
+#[derive(Debug)]
+pub struct Place {
+    limiter: Arc<Limiter>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Limiter {
     /// Allows so many requests at a time, one at least.
     pub fn new(places: usize) -> Self {
-        Self { places: Arc::new(Semaphore::new(places.max(1))), quiet_until: Mutex::new(None) }
+        let places = places.max(1);
+        let state = State { quiet_until: None, places, surplus: 0 };
+        Self { places: Arc::new(Semaphore::new(places)), state: Mutex::new(state) }
     }
 
-    /// Waits for a place, which is held until the permit is dropped. `None` only if the limiter was closed, which
-    /// nobody does.
-    pub async fn enter(&self) -> Option<OwnedSemaphorePermit> {
+    /// Waits for a place.
+    pub async fn enter(self: &Arc<Self>) -> Place {
+        // An error only if the semaphore was closed, which nobody does.
         let permit = Arc::clone(&self.places).acquire_owned().await.ok();
+        let place = Place { limiter: Arc::clone(self), permit };
         loop {
-            let until = *self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
+            let until = self.state().quiet_until;
             match until {
                 Some(until) if until > Instant::now() => sleep_until(until).await,
-                _ => return permit,
+                _ => return place,
             }
         }
     }
 
     /// No request of anyone's for `wait`.
     pub fn quiet(&self, wait: Duration) {
-        let until = Instant::now() + wait;
-        let mut quiet = self.quiet_until.lock().unwrap_or_else(PoisonError::into_inner);
-        *quiet = (*quiet).max(Some(until));
+        let mut state = self.state();
+        state.quiet_until = state.quiet_until.max(Some(Instant::now() + wait));
+    }
+
+    /// The same, and half as many at a time from then on: the host said that there were too many. What it says to the
+    /// others that were on their way meanwhile is the same word again.
+    pub fn slow_down(&self, wait: Duration) {
+        let mut state = self.state();
+        let now = Instant::now();
+        if state.quiet_until.is_none_or(|until| until < now) {
+            let fewer = state.places / 2;
+            state.places -= fewer;
+            state.surplus += fewer;
+            state.surplus -= self.places.forget_permits(state.surplus);
+        }
+        state.quiet_until = state.quiet_until.max(Some(now + wait));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut state = self.limiter.state();
+        if state.surplus > 0
+            && let Some(permit) = self.permit.take()
+        {
+            state.surplus -= 1;
+            permit.forget();
+        }
     }
 }
 
@@ -44,7 +92,7 @@ mod tests {
 
     #[tokio::test]
     async fn places_and_quiet() {
-        let limiter = Limiter::new(1);
+        let limiter = Arc::new(Limiter::new(1));
         let first = limiter.enter().await;
         let second = tokio::time::timeout(Duration::from_millis(20), limiter.enter()).await;
         assert!(second.is_err(), "one place only");
@@ -53,5 +101,28 @@ mod tests {
         let before = Instant::now();
         limiter.enter().await;
         assert!(before.elapsed() >= Duration::from_millis(50));
+    }
+
+    #[tokio::test]
+    async fn places_become_fewer_once_a_burst() {
+        let limiter = Arc::new(Limiter::new(4));
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            held.push(limiter.enter().await);
+        }
+        let second = Duration::from_secs(1);
+        for _ in 0..3 {
+            limiter.slow_down(second);
+        }
+        limiter.state().quiet_until = None;
+        let free = |limiter: &Limiter| limiter.places.available_permits();
+        assert_eq!(free(&limiter), 0, "the free one is gone, and one of those in use will be");
+        held.clear();
+        assert_eq!(free(&limiter), 2);
+        for expected in [1, 1, 1] {
+            limiter.slow_down(second);
+            limiter.state().quiet_until = None;
+            assert_eq!(free(&limiter), expected, "never none");
+        }
     }
 }

@@ -6,12 +6,14 @@ mod address;
 mod connection;
 pub mod failure;
 mod limiter;
+mod pace;
 pub mod retry;
 mod secret;
 
 pub use address::{is_loopback, printable, redacted, safe_redirect, same_origin};
 pub use connection::{Connections, Trust};
 pub use failure::Failure;
-pub use limiter::Limiter;
+pub use limiter::{Limiter, Place};
+pub use pace::Pace;
 pub use retry::{Attempts, RetryPolicy};
 pub use secret::Secret;

@@ -5,7 +5,7 @@
 use std::time::{Duration, SystemTime};
 
 use reqwest::StatusCode;
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{DATE, HeaderMap, RETRY_AFTER};
 
 /// How often a request is tried, and how long to wait in between.
 #[derive(Clone, Debug)]
@@ -20,7 +20,7 @@ pub struct RetryPolicy {
 
 impl Default for RetryPolicy {
     fn default() -> Self {
-        Self { attempts: 5, first_wait: Duration::from_millis(300), longest_wait: Duration::from_secs(60) }
+        Self { attempts: 6, first_wait: Duration::from_millis(300), longest_wait: Duration::from_secs(60) }
     }
 }
 
@@ -71,13 +71,16 @@ pub fn is_temporary(status: StatusCode) -> bool {
     matches!(status.as_u16(), 408 | 429 | 499) || (status.is_server_error() && !matches!(status.as_u16(), 501 | 505))
 }
 
-/// What `Retry-After` asks for: seconds or a date (RFC 9110, section 10.2.3). A date in the past means at once.
+/// What `Retry-After` asks for: seconds or a date (RFC 9110, section 10.2.3). A date in the past means at once. It is read
+/// by the clock of whoever wrote it, if the answer has a `Date`: ours may be minutes off.
 pub fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));
     }
     let date = httpdate::parse_http_date(value).ok()?;
+    let theirs = headers.get(DATE).and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+    let now = theirs.unwrap_or(now);
     Some(date.duration_since(now).unwrap_or_default())
 }
 
@@ -101,6 +104,9 @@ mod tests {
             assert_eq!(retry_after(&headers, now), expected.map(Duration::from_secs), "{comment}");
         }
         assert_eq!(retry_after(&HeaderMap::new(), now), None);
+        let ahead = [(DATE, "Mon, 06 Jul 2026 12:05:00 GMT"), (RETRY_AFTER, "Mon, 06 Jul 2026 12:05:02 GMT")];
+        let headers = ahead.into_iter().map(|(name, value)| (name, value.parse().unwrap())).collect();
+        assert_eq!(retry_after(&headers, now), Some(Duration::from_secs(2)), "by the other's clock");
     }
 
     #[test]

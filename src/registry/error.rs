@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use url::Url;
@@ -222,6 +223,18 @@ impl RegistryError {
             Self::Unreachable { failure, .. } => !matches!(failure, Failure::Tls | Failure::NotTls),
             _ => self.exchange().is_some_and(|exchange| retry::is_temporary(exchange.status)),
         }
+    }
+
+    /// How long the registry asks to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        self.exchange()?.retry_after
+    }
+
+    /// Whether a registry says that it misses blobs which a manifest names. Artifactory says no more than that the manifest
+    /// is invalid.
+    pub fn is_about_missing_blobs(&self) -> bool {
+        let codes = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_INVALID"];
+        self.exchange().is_some_and(|exchange| codes.iter().any(|code| exchange.has_code(code)))
     }
 
     /// Whether a transfer broke off on its way, so that it may be taken up where it stopped.

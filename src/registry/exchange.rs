@@ -1,4 +1,5 @@
 use std::fmt;
+use std::time::Duration;
 
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
@@ -19,6 +20,8 @@ pub struct Exchange {
     pub code: Option<String>,
     /// The registry's own words.
     pub message: Option<String>,
+    /// How long the registry asks to be left alone, `Retry-After`.
+    pub retry_after: Option<Duration>,
 }
 
 impl Exchange {
@@ -41,6 +44,7 @@ impl Exchange {
             status,
             code: code.map(|text| printable(&text)),
             message: message.map(|text| printable(&text)).filter(|text| !text.is_empty()),
+            retry_after: None,
         }
     }
 

@@ -66,6 +66,8 @@ pub(super) struct Habits {
     pub(super) refuses_cancelling: bool,
     /// As a mirror it answered with an error, or not at all.
     pub(super) fails_as_mirror: bool,
+    /// It says by HEAD that blobs are there which are not (Artifactory).
+    pub(super) lies_to_head: bool,
     /// The size of the smallest body that was refused for its size.
     too_large: Option<u64>,
 }

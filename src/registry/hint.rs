@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use super::host::Cloud;
 use super::{Failure, RegistryError, RegistryHost, given};
 
@@ -25,7 +27,6 @@ impl RegistryError {
             Self::RepositoryUnknown(_) => "check the name; some registries, such as Amazon ECR, want the repository \
                  created before the first push"
                 .to_owned(),
-            Self::RateLimited(_) => "try later, or log in: registries allow more to those they know".to_owned(),
             Self::ImmutableTag { .. } => "push under a new tag (`--tag`), or let the registry's repository change its \
                  tags"
                 .to_owned(),
@@ -35,10 +36,17 @@ impl RegistryError {
             Self::UnsafeLocation { .. } => "name the registry by the address that it leads to, if that is trusted; \
                  pirogue follows nobody into a private network or away from TLS"
                 .to_owned(),
+            Self::RateLimited(exchange) => {
+                let later = exchange.retry_after.map_or("later".to_owned(), in_minutes);
+                format!("try {later}, or log in: registries allow more to those they know")
+            }
             Self::TooLarge(_) => "raise the limit of the proxy before the registry (nginx: \
                  `client_max_body_size 0`)"
                 .to_owned(),
             Self::NotARegistry { .. } => "check the host: a web page or a proxy may answer there".to_owned(),
+            Self::Unreachable { failure: Failure::Tls, reason, .. } if is_about_time(reason) => {
+                "check this machine's clock; if it is right, the registry needs a new certificate".to_owned()
+            }
             Self::Unreachable { failure, .. } => hint_for(*failure)?.to_owned(),
             _ => return None,
         };
@@ -49,6 +57,20 @@ impl RegistryError {
 /// The cloud of a registry, given as errors name it.
 fn cloud(registry: &str) -> Option<Cloud> {
     registry.parse::<RegistryHost>().ok()?.cloud()
+}
+
+/// Whether a certificate is refused for the time. What is wrong with one is told in words only once TLS has failed.
+fn is_about_time(reason: &str) -> bool {
+    reason.contains("certificate expired") || reason.contains("certificate not valid yet")
+}
+
+/// `in 2 minutes`
+fn in_minutes(wait: Duration) -> String {
+    match wait.as_secs().div_ceil(60) {
+        0 => "again".to_owned(),
+        1 => "in a minute".to_owned(),
+        minutes => format!("in {minutes} minutes"),
+    }
 }
 
 fn hint_for(failure: Failure) -> Option<&'static str> {

@@ -22,6 +22,7 @@ mod location;
 mod login;
 mod mirror;
 mod mount;
+mod open_uploads;
 mod pull;
 mod push;
 mod reference;
@@ -37,8 +38,10 @@ mod warnings;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use experience::Experience;
+use open_uploads::OpenUploads;
 use session::SpareSessions;
 use transport::Transport;
 
@@ -76,6 +79,8 @@ pub struct ClientOptions {
     pub retry: RetryPolicy,
     /// Who hears what registries have to say.
     pub warnings: Warnings,
+    /// A connection on which nothing, or as good as nothing, moves for this long is given up.
+    pub silence_limit: Duration,
 }
 
 impl Default for ClientOptions {
@@ -90,6 +95,7 @@ impl Default for ClientOptions {
             extra_roots: Vec::new(),
             retry: RetryPolicy::default(),
             warnings: Warnings::default(),
+            silence_limit: Duration::from_secs(120),
         }
     }
 }
@@ -100,12 +106,18 @@ pub struct Client {
     transport: Arc<Transport>,
     experience: Arc<Experience>,
     spare: Arc<SpareSessions>,
+    open_uploads: OpenUploads,
 }
 
 impl Client {
     /// A client that behaves as `options` say. Nothing is sent.
     pub fn new(options: ClientOptions) -> Result<Self, RegistryError> {
-        Ok(Self { transport: Arc::new(Transport::new(options)?), experience: Arc::default(), spare: Arc::default() })
+        Ok(Self {
+            transport: Arc::new(Transport::new(options)?),
+            experience: Arc::default(),
+            open_uploads: OpenUploads::default(),
+            spare: Arc::default(),
+        })
     }
 
     /// Says which registries this run pushes to: credentials that were given for no host in particular are for the only

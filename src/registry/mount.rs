@@ -49,7 +49,9 @@ impl Client {
         };
         match answer.status() {
             StatusCode::CREATED => Ok(Mount::Done),
-            StatusCode::ACCEPTED => Ok(OpenSession::of(&answer)?.map_or(Mount::Refused, Mount::Session)),
+            StatusCode::ACCEPTED => {
+                Ok(OpenSession::of(&answer, repository, &self.open_uploads)?.map_or(Mount::Refused, Mount::Session))
+            }
             _ => Ok(self.unmountable(pair)),
         }
     }

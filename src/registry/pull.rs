@@ -19,8 +19,6 @@ use crate::http::{redacted, retry};
 use crate::manifest::{Descriptor, MANIFEST_LIMIT};
 
 const CONTENT_DIGEST: &str = "docker-content-digest";
-/// This much of a blob is progress: failures before it are forgotten.
-const PROGRESS: u64 = 1 << 20;
 
 /// A manifest or index as a registry gave it, with exact bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,6 +54,44 @@ impl Client {
             return Err(answer.refusal().await);
         }
         read_manifest(answer, reference.digest()).await
+    }
+
+    /// Gets the manifest or index that `reference` names as [`Client::manifest`] does, but fetches it only if `known`, which
+    /// is asked by digest, does not have it. With a digest nothing is sent then; a tag is asked for by HEAD, which registries
+    /// that count pulls do not count (Docker Hub).
+    pub async fn manifest_unless_known(
+        &self,
+        reference: &Reference,
+        accept: &[&str],
+        known: &(dyn Fn(Digest) -> Option<PulledManifest> + Sync),
+    ) -> Result<PulledManifest, RegistryError> {
+        let digest = match reference.digest() {
+            Some(digest) => Some(digest),
+            None => self.tagged_digest(reference, accept).await?,
+        };
+        match digest.and_then(known) {
+            Some(known) => Ok(known),
+            // Whatever HEAD was answered, GET is what tells the reason.
+            None => self.manifest(reference, accept).await,
+        }
+    }
+
+    /// The digest behind a tag, from the first mirror that tells it, else from the registry if that does.
+    async fn tagged_digest(&self, reference: &Reference, accept: &[&str]) -> Result<Option<Digest>, RegistryError> {
+        let own = Source::own(reference.repository());
+        for source in self.mirrors(reference.repository()).into_iter().chain([own]) {
+            match self.transport.send(&self.manifest_request(Method::HEAD, &source, reference, accept)?).await {
+                Ok(answer) => {
+                    let found = answer.header(CONTENT_DIGEST).filter(|_| answer.status() == StatusCode::OK);
+                    if let Some(digest) = found.and_then(|text| text.parse().ok()) {
+                        return Ok(Some(digest));
+                    }
+                }
+                Err(error) if source.is_mirror => self.note_failed_mirror(&source, &error),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(None)
     }
 
     /// Asks the registry itself what `reference` names, without fetching it where it allows that; `None` if there is
@@ -99,7 +135,8 @@ impl Client {
         sink: &mut (impl AsyncWrite + Unpin + Send),
         on_bytes: &(dyn Fn(u64) + Sync),
     ) -> Result<(), RegistryError> {
-        let mut download = Download { descriptor, hasher: Hasher::default(), done: 0, meter: Meter::new(on_bytes) };
+        let mut download =
+            Download { descriptor, hasher: Hasher::default(), done: 0, meter: Meter::new(on_bytes), resumes: true };
         let mut url = String::new();
         for source in self.mirrors(repository).into_iter().chain([Source::own(repository)]) {
             let mut request =
@@ -134,7 +171,7 @@ impl Client {
         loop {
             let before = download.done;
             let Err(error) = self.download_rest(request, download, sink).await else { return Ok(()) };
-            if download.done >= before + PROGRESS {
+            if download.done >= before + progress(download.descriptor.size) {
                 attempts.forget();
             }
             let wait = error.is_broken_transfer().then(|| attempts.next_wait(None)).flatten();
@@ -150,35 +187,28 @@ impl Client {
 
     pub(super) async fn has_blob_as(&self, access: Access, descriptor: &Descriptor) -> Result<bool, RegistryError> {
         let mut request = Request::new(Method::HEAD, self.blob_url(&access.repository, descriptor.digest)?);
+        if self.experience.habits(access.repository.registry()).lies_to_head {
+            request.method = Method::GET;
+            request.headers.insert(RANGE, HeaderValue::from_static("bytes=0-0"));
+        }
         request.access = Some(access);
         let answer = self.transport.send(&request).await?;
         match answer.status() {
-            StatusCode::OK => Ok(true),
+            // An empty blob has no first byte.
+            StatusCode::OK | StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => Ok(true),
             StatusCode::NOT_FOUND => Ok(false),
             _ => Err(answer.refusal().await),
         }
     }
 
-    /// One request for what is still missing of a blob.
+    /// Takes up a download where it stopped, and brings as much of it as comes.
     async fn download_rest(
         &self,
         request: &mut Request<'_>,
         download: &mut Download<'_>,
         sink: &mut (impl AsyncWrite + Unpin + Send),
     ) -> Result<(), RegistryError> {
-        if download.done > 0 {
-            request.headers.insert(RANGE, range_from(download.done)?);
-        }
-        let mut answer = self.transport.send(request).await?;
-        // A registry that does not resume sends the whole again: what is there already is passed over.
-        let mut skip = match answer.status() {
-            StatusCode::OK => download.done,
-            StatusCode::PARTIAL_CONTENT if range_start(answer.headers()) == Some(download.done) => 0,
-            StatusCode::PARTIAL_CONTENT => {
-                return Err(RegistryError::not_a_registry(&answer.url, "it resumes at another place than asked for"));
-            }
-            _ => return Err(answer.refusal().await),
-        };
+        let (mut answer, mut skip) = self.ask_for_rest(request, download).await?;
         let end = loop {
             match answer.piece().await {
                 Ok(Some(piece)) => {
@@ -193,6 +223,34 @@ impl Client {
         };
         // How a connection ends is no matter once everything has come.
         if download.done == download.descriptor.size { Ok(()) } else { end }
+    }
+
+    /// An answer that brings what is missing of a blob, after so many bytes of what is there already.
+    async fn ask_for_rest(
+        &self,
+        request: &mut Request<'_>,
+        download: &mut Download<'_>,
+    ) -> Result<(Answer, u64), RegistryError> {
+        if download.done > 0 && download.resumes {
+            request.headers.insert(RANGE, range_from(download.done)?);
+            let answer = self.transport.send(request).await?;
+            match answer.status() {
+                StatusCode::PARTIAL_CONTENT if range_start(answer.headers()) == Some(download.done) => {
+                    return Ok((answer, 0));
+                }
+                StatusCode::OK => return Ok((answer, download.done)),
+                // Not what was asked for, or nobody says what it is.
+                StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE => download.resumes = false,
+                _ => return Err(answer.refusal().await),
+            }
+            request.headers.remove(RANGE);
+        }
+        let answer = self.transport.send(request).await?;
+        match answer.status() {
+            // What is there already comes again, and is passed over.
+            StatusCode::OK => Ok((answer, download.done)),
+            _ => Err(answer.refusal().await),
+        }
     }
 
     fn manifest_request(
@@ -238,6 +296,8 @@ struct Download<'a> {
     hasher: Hasher,
     done: u64,
     meter: Meter<'a>,
+    /// Whether the registry understands what to resume means, as far as is known.
+    resumes: bool,
 }
 
 impl Download<'_> {
@@ -257,6 +317,11 @@ impl Download<'_> {
         self.meter.reach(actual);
         Ok(())
     }
+}
+
+/// How much of a blob of this size is progress, so that failures before it are forgotten.
+pub(super) fn progress(size: u64) -> u64 {
+    (size / 16).clamp(1, 1 << 20)
 }
 
 fn range_from(start: u64) -> Result<HeaderValue, RegistryError> {

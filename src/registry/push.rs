@@ -14,9 +14,9 @@ use super::auth::Access;
 use super::body::{Body, Meter};
 use super::mount::Mount;
 use super::session::OpenSession;
-use super::transport::Request;
+use super::transport::{Answer, Request};
 use super::upload::Upload;
-use super::{Client, Reference, RegistryError, Repository};
+use super::{Client, Reference, RegistryError, RegistryHost, Repository};
 use crate::digest::Digest;
 use crate::http::redacted;
 use crate::manifest::{Descriptor, MANIFEST_LIMIT};
@@ -99,28 +99,54 @@ impl Client {
         request.headers.insert(CONTENT_TYPE, kind);
         request.access = Some(Access::push(repository));
         request.body = Body::Bytes(bytes);
-        let answer = self.transport.send(&request).await?;
-        if !is_committed(answer.status()) {
-            let refusal = answer.refusal().await;
-            return match refusal.of_an_immutable_tag(reference) {
-                // Some refuse even what changes nothing (ECR).
-                error @ RegistryError::ImmutableTag { .. } => {
-                    let there = self.head_manifest(&reference.without_digest(), &[media_type]).await.ok().flatten();
-                    if there.is_some_and(|there| there.digest == digest) { Ok(digest) } else { Err(error) }
-                }
-                error => Err(error),
-            };
-        }
+        let answer = match self.put_manifest(&request).await.map_err(|refusal| refusal.of_an_immutable_tag(reference)) {
+            Ok(answer) => answer,
+            // Some refuse even what changes nothing (ECR).
+            Err(error @ RegistryError::ImmutableTag { .. }) => {
+                let there = self.head_manifest(&reference.without_digest(), &[media_type]).await.ok().flatten();
+                return if there.is_some_and(|there| there.digest == digest) { Ok(digest) } else { Err(error) };
+            }
+            Err(error) => return Err(error),
+        };
         let announced = answer.header("docker-content-digest").and_then(|text| text.parse::<Digest>().ok());
         match announced {
             Some(announced) if announced == digest => Ok(digest),
-            Some(actual) => Err(RegistryError::WrongDigest { expected: digest, actual, url }),
+            Some(actual) => {
+                drop(answer);
+                // What it holds counts, not what it says of it.
+                let held = self.manifest(&repository.with_digest(digest), &[media_type]).await;
+                held.map(|_| digest).map_err(|_| RegistryError::WrongDigest { expected: digest, actual, url })
+            }
             None => {
                 drop(answer);
                 self.wait_for_manifest(&repository.with_digest(digest), media_type).await?;
                 Ok(digest)
             }
         }
+    }
+
+    /// Sends a manifest. Blobs that were just taken may need a moment until the registry finds them everywhere.
+    async fn put_manifest(&self, request: &Request<'_>) -> Result<Answer, RegistryError> {
+        let mut attempts = self.transport.attempts();
+        loop {
+            let answer = self.transport.send(request).await?;
+            if is_committed(answer.status()) {
+                return Ok(answer);
+            }
+            let error = answer.refusal().await;
+            let is_early = error.exchange().is_some_and(|exchange| exchange.has_code("MANIFEST_BLOB_UNKNOWN"));
+            let wait = is_early.then(|| attempts.next_wait(None)).flatten();
+            let Some(wait) = wait else { return Err(error) };
+            sleep(wait).await;
+        }
+    }
+
+    /// After a manifest was refused for blobs that seemed to be there: no longer takes this registry's word for what it has,
+    /// but asks for a byte of it. Gives whether its word was taken until now.
+    pub fn doubt_blobs(&self, registry: &RegistryHost) -> bool {
+        let before = self.experience.habits(registry).lies_to_head;
+        self.experience.learn(registry, |habits| habits.lies_to_head = true);
+        !before
     }
 
     /// Whether the blob is there, as far as the registry tells: some answer 401 or 403 for what they do not have

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use url::Url;
 
 use super::auth::Access;
+use super::open_uploads::{Entry, OpenUploads};
 use super::push::is_committed;
 use super::transport::{Answer, Request};
 use super::{Client, RegistryError, Repository, location};
@@ -42,22 +43,34 @@ pub(super) struct OpenSession {
     pub(super) resumed: bool,
     /// Whether the registry said that it is no more.
     pub(super) gone: bool,
+    entry: Entry,
 }
 
 impl OpenSession {
     /// What an answer opens that is no refusal; `None` if it does not say where.
-    pub(super) fn of(answer: &Answer) -> Result<Option<Self>, RegistryError> {
+    pub(super) fn of(
+        answer: &Answer,
+        repository: &Repository,
+        open: &OpenUploads,
+    ) -> Result<Option<Self>, RegistryError> {
         let Some(url) = location::from_headers(answer.headers(), &answer.url)? else { return Ok(None) };
         let least_chunk = answer.header(CHUNK_MIN_LENGTH).and_then(|text| text.trim().parse().ok()).unwrap_or(0);
-        Ok(Some(Self { url, position: 0, sent: 0, last_body: 0, least_chunk, resumed: false, gone: false }))
+        let entry = open.add(repository, &url);
+        Ok(Some(Self { url, position: 0, sent: 0, last_body: 0, least_chunk, resumed: false, gone: false, entry }))
     }
 
     /// Goes on where an answer says. Registries may move an upload with each answer; without a word, it stays.
     pub(super) fn follow(&mut self, answer: &Answer) -> Result<(), RegistryError> {
         if let Some(url) = location::from_headers(answer.headers(), &answer.url)? {
+            self.entry.moved(&url);
             self.url = url;
         }
         Ok(())
+    }
+
+    /// Leaves it as it is.
+    pub(super) fn end(self) {
+        self.entry.remove();
     }
 }
 
@@ -117,7 +130,7 @@ impl Client {
         if !is_committed(answer.status()) {
             return Err(answer.refusal().await);
         }
-        OpenSession::of(&answer)?
+        OpenSession::of(&answer, repository, &self.open_uploads)?
             .ok_or_else(|| RegistryError::not_a_registry(&answer.url, "it opens an upload and does not say where"))
     }
 
@@ -139,13 +152,29 @@ impl Client {
     /// Ends a session without a blob. That the registry may refuse this, or be gone, changes nothing: it drops the
     /// session by itself some day.
     pub(super) async fn cancel_session(&self, repository: &Repository, session: OpenSession) {
+        let (url, gone) = (session.url.clone(), session.gone);
+        session.end();
+        if !gone {
+            self.cancel(repository, url).await;
+        }
+    }
+
+    /// Ends the uploads that were begun and that nobody will finish, when a run ends early. It takes some seconds at most.
+    pub async fn cancel_uploads(&self) {
+        let open = self.open_uploads.take();
+        let cancelling = open.into_iter().map(|(repository, url)| async move { self.cancel(&repository, url).await });
+        // Best effort, as each of them is.
+        let _ = timeout(CANCEL_LIMIT, join_all(cancelling)).await;
+    }
+
+    async fn cancel(&self, repository: &Repository, url: Url) {
         let registry = repository.registry();
         // Storage elsewhere that a registry leads to knows no sessions.
-        let own = self.transport.base_url(registry).is_ok_and(|base| same_origin(&session.url, &base));
-        if session.gone || !own || self.experience.habits(registry).refuses_cancelling {
+        let own = self.transport.base_url(registry).is_ok_and(|base| same_origin(&url, &base));
+        if !own || self.experience.habits(registry).refuses_cancelling {
             return;
         }
-        let mut request = Request::new(Method::DELETE, session.url);
+        let mut request = Request::new(Method::DELETE, url);
         request.access = Some(Access::push(repository));
         request.once = true;
         let refused = match timeout(CANCEL_LIMIT, self.transport.send(&request)).await {

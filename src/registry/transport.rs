@@ -7,11 +7,10 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use reqwest::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HeaderMap, HeaderValue};
 use reqwest::{Method, Response, StatusCode};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep, timeout};
 use url::Url;
 
-use crate::http::{Attempts, Connections, Limiter, printable, retry, same_origin};
+use crate::http::{Attempts, Connections, Limiter, Pace, Place, printable, retry, same_origin};
 
 use super::auth::{self, Access, Authority};
 use super::body::{Body, Meter};
@@ -24,8 +23,6 @@ const REDIRECT_LIMIT: usize = 5;
 /// How often one request is sent again with another authorization.
 const AUTHORIZATION_LIMIT: u32 = 2;
 const ERROR_BODY_LIMIT: u64 = 64 << 10;
-/// A connection on which nothing moves for this long is given up.
-const SILENCE_LIMIT: Duration = Duration::from_secs(120);
 const METER_PACE: Duration = Duration::from_millis(100);
 
 /// One request, whole: it can be sent again as it is.
@@ -115,13 +112,9 @@ impl Transport {
             let limiter = self.limiter(&request.url);
             let (wait, outcome) = match self.send_authorized(request, &limiter).await {
                 Ok(answer) if retry::is_temporary(answer.status()) => {
-                    let asked = retry::retry_after(answer.headers(), SystemTime::now());
+                    let asked = answer.retry_after();
                     let wait = attempts.next_wait(asked);
-                    if let (StatusCode::TOO_MANY_REQUESTS, Some(quiet)) = (answer.status(), asked.or(wait))
-                        && quiet <= self.options.retry.longest_wait
-                    {
-                        limiter.quiet(quiet);
-                    }
+                    self.hold_back(&limiter, answer.status(), asked.or(wait));
                     (wait, Ok(answer))
                 }
                 Err(error) if error.is_temporary() => (attempts.next_wait(None), Err(error)),
@@ -134,9 +127,19 @@ impl Transport {
         }
     }
 
+    /// Lets no other request find out what one was told: the host is overloaded.
+    fn hold_back(&self, limiter: &Limiter, status: StatusCode, wait: Option<Duration>) {
+        let Some(wait) = wait.filter(|wait| *wait <= self.options.retry.longest_wait) else { return };
+        match status {
+            StatusCode::TOO_MANY_REQUESTS => limiter.slow_down(wait),
+            StatusCode::SERVICE_UNAVAILABLE => limiter.quiet(wait),
+            _ => {}
+        }
+    }
+
     /// Sends it with what authorization we have, and again with a better one if the registry wants that: once after a 401,
     /// and once where it says that a token has to allow more.
-    async fn send_authorized(&self, request: &Request<'_>, limiter: &Limiter) -> Result<Answer, RegistryError> {
+    async fn send_authorized(&self, request: &Request<'_>, limiter: &Arc<Limiter>) -> Result<Answer, RegistryError> {
         let Some(access) = &request.access else { return self.follow(request, &request.url, None).await };
         let mut access = access.clone();
         let registry = access.repository.registry().clone();
@@ -181,7 +184,7 @@ impl Transport {
         request: &Request<'_>,
         answer: Answer,
         registry: &RegistryHost,
-        limiter: &Limiter,
+        limiter: &Arc<Limiter>,
     ) -> Result<Answer, RegistryError> {
         if answer.status() != StatusCode::UNAUTHORIZED {
             return Ok(answer);
@@ -201,11 +204,11 @@ impl Transport {
         request: &Request<'_>,
         place: &Url,
         authorization: Option<&HeaderValue>,
-        limiter: &Limiter,
+        limiter: &Arc<Limiter>,
     ) -> Result<Answer, RegistryError> {
-        let permit = limiter.enter().await;
+        let taken = limiter.enter().await;
         let mut answer = self.follow(request, place, authorization).await?;
-        answer.permit = permit;
+        answer.place = Some(taken);
         Ok(answer)
     }
 
@@ -228,7 +231,8 @@ impl Transport {
                 false => None,
             };
             let Some(next) = next else {
-                return Ok(Answer { response, method: request.method.clone(), url, permit: None });
+                let (method, pace) = (request.method.clone(), Pace::new(self.options.silence_limit));
+                return Ok(Answer { response, method, url, place: None, pace, received: 0 });
             };
             if !same_origin(&next, place) {
                 headers.remove(AUTHORIZATION);
@@ -249,7 +253,7 @@ impl Transport {
         let client = self.client(url)?;
         let sending = client.request(request.method.clone(), url.clone()).headers(headers).body(body).send();
         tokio::pin!(sending);
-        let (mut before, mut moved) = (0, Instant::now());
+        let mut pace = Pace::new(self.options.silence_limit);
         loop {
             let outcome = timeout(METER_PACE, &mut sending).await;
             let position = sent.load(Ordering::Relaxed);
@@ -262,10 +266,7 @@ impl Transport {
                 }
                 return outcome.map_err(|error| RegistryError::unreachable(&request.method, url, error));
             }
-            if position != before {
-                (before, moved) = (position, Instant::now());
-            }
-            if moved.elapsed() > SILENCE_LIMIT {
+            if pace.left(position).is_none() {
                 return Err(RegistryError::silence(&request.method, url));
             }
         }
@@ -318,7 +319,10 @@ pub(super) struct Answer {
     method: Method,
     /// Where it came from, after redirects.
     pub(super) url: Url,
-    permit: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
+    pace: Pace,
+    /// How much of the body has come.
+    received: u64,
 }
 
 impl Answer {
@@ -335,12 +339,19 @@ impl Answer {
         self.headers().get(name)?.to_str().ok()
     }
 
+    /// How long the registry asks to be left alone.
+    pub(super) fn retry_after(&self) -> Option<Duration> {
+        retry::retry_after(self.headers(), SystemTime::now())
+    }
+
     /// The next piece of the body; `None` at its end.
     pub(super) async fn piece(&mut self) -> Result<Option<Bytes>, RegistryError> {
-        match timeout(SILENCE_LIMIT, self.response.chunk()).await {
-            Ok(piece) => piece.map_err(|error| RegistryError::unreachable(&self.method, &self.url, error)),
-            Err(_) => Err(RegistryError::silence(&self.method, &self.url)),
-        }
+        let silence = || RegistryError::silence(&self.method, &self.url);
+        let left = self.pace.left(self.received).ok_or_else(silence)?;
+        let piece = timeout(left, self.response.chunk()).await.map_err(|_| silence())?;
+        let piece = piece.map_err(|error| RegistryError::unreachable(&self.method, &self.url, error))?;
+        self.received += piece.as_ref().map_or(0, |piece| piece.len() as u64);
+        Ok(piece)
     }
 
     /// The whole body, or its first bytes if it has more than `limit`: then one byte too many is there to tell.
@@ -375,8 +386,9 @@ impl Answer {
     }
 
     async fn exchange(self) -> Exchange {
-        let (method, url, status) = (self.method.clone(), self.url.clone(), self.status());
+        let (method, url, status, retry_after) =
+            (self.method.clone(), self.url.clone(), self.status(), self.retry_after());
         let body = self.bytes(ERROR_BODY_LIMIT).await.unwrap_or_default();
-        Exchange::new(&method, &url, status, &body)
+        Exchange { retry_after, ..Exchange::new(&method, &url, status, &body) }
     }
 }

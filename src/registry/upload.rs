@@ -13,6 +13,7 @@ use url::Url;
 use super::auth::Access;
 use super::body::{Body, Meter};
 use super::experience::{Habits, Way, takes_chunks};
+use super::pull::progress;
 use super::push::is_committed;
 use super::session::{self, OpenSession};
 use super::transport::Request;
@@ -24,8 +25,6 @@ use crate::manifest::Descriptor;
 /// worth two more requests: at a mebibyte a second, all of it again takes some seconds, and registries with a limit on
 /// PATCH are spared it.
 const RESUMABLE_FROM: u64 = 8 << 20;
-/// This much more of a blob than ever before is progress: failures before it are forgotten.
-const PROGRESS: u64 = 1 << 20;
 
 /// What follows a failure.
 enum Next {
@@ -88,7 +87,10 @@ impl<'a> Upload<'a> {
                 Some(open) => open,
                 None => self.client.open_session(self.repository).await?,
             };
-            let Err(error) = self.fill(&mut open).await else { break };
+            let Err(error) = self.fill(&mut open).await else {
+                open.end();
+                break;
+            };
             open.sent = open.sent.max(self.meter.position());
             open.gone |= is_gone(&error);
             let next = self.after(error, &mut open).await;
@@ -96,7 +98,9 @@ impl<'a> Upload<'a> {
                 session = Some(open);
                 continue;
             }
-            if !next.as_ref().is_err_and(shows_no_credentials) && !matches!(next, Ok(Next::Done)) {
+            if next.as_ref().is_err_and(shows_no_credentials) || matches!(next, Ok(Next::Done)) {
+                open.end();
+            } else {
                 self.client.cancel_session(self.repository, open).await;
             }
             if let Next::Done = next? {
@@ -257,7 +261,7 @@ impl<'a> Upload<'a> {
         self.note_progress(session.position);
         let may_resume = self.way != Way::Put && self.resumes && !session.gone;
         let broken = error.is_broken_transfer();
-        let Some(wait) = self.attempts.next_wait(None) else { return Err(error) };
+        let Some(wait) = self.attempts.next_wait(error.retry_after()) else { return Err(error) };
         sleep(wait).await;
         if self.client.seems_there(self.repository, self.descriptor).await? {
             return Ok(Next::Done);
@@ -297,7 +301,7 @@ impl<'a> Upload<'a> {
     }
 
     fn note_progress(&mut self, position: u64) {
-        if position >= self.furthest.saturating_add(PROGRESS) {
+        if position >= self.furthest.saturating_add(progress(self.descriptor.size)) {
             self.furthest = position;
             self.attempts.forget();
         }

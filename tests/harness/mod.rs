@@ -25,7 +25,6 @@ pub mod tarball_cache;
 pub mod tiny_base;
 pub mod token_server;
 pub mod tree;
-pub mod upload_registry;
 pub mod workspace;
 pub mod yarn;
 

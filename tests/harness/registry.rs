@@ -1,9 +1,11 @@
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rcgen::{Certificate, CertificateParams, KeyPair};
 use tempfile::TempDir;
 
 use super::certificates::Ca;
@@ -17,7 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub struct Registry {
     child: Child,
     host: String,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl Registry {
@@ -29,7 +31,21 @@ impl Registry {
     /// Starts one behind TLS, and gives the certificate to trust, as PEM.
     pub fn start_with_tls() -> Option<(Self, Vec<u8>)> {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate can be made");
-        let (certificate, key) = (made.cert.pem(), made.signing_key.serialize_pem());
+        Self::start_with_certificate(&made.cert, &made.signing_key)
+    }
+
+    /// Starts one behind TLS whose certificate ended long ago.
+    pub fn start_with_tls_of_yesteryear() -> Option<(Self, Vec<u8>)> {
+        let key = KeyPair::generate().expect("a key can be made");
+        let mut parameters = CertificateParams::new(["127.0.0.1".to_owned()]).expect("an address is a name");
+        parameters.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        parameters.not_after = rcgen::date_time_ymd(2020, 2, 1);
+        let certificate = parameters.self_signed(&key).expect("a certificate can be made");
+        Self::start_with_certificate(&certificate, &key)
+    }
+
+    fn start_with_certificate(certificate: &Certificate, key: &KeyPair) -> Option<(Self, Vec<u8>)> {
+        let (certificate, key) = (certificate.pem(), key.serialize_pem());
         let registry = Self::start_configured(|folder| {
             let (certificate_file, key_file) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
             fs::write(&certificate_file, &certificate).expect("a temporary folder can be written");
@@ -82,6 +98,14 @@ impl Registry {
         Self::start_at("[::1]:0", |_| String::new())
     }
 
+    /// Ends it at once, whatever it is about, and starts it again with the same storage.
+    pub fn restart(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        self.child = spawn(&self.folder.path().join("config.yml")).expect("it was started before");
+        assert!(self.is_up(), "`{PROGRAM}` does not start again");
+    }
+
     /// Host and port.
     pub fn host(&self) -> &str {
         &self.host
@@ -106,14 +130,7 @@ impl Registry {
             );
             let path = folder.path().join("config.yml");
             fs::write(&path, config).expect("a temporary folder can be written");
-            let spawned = Command::new(PROGRAM)
-                .arg("serve")
-                .arg(&path)
-                .stdin(Stdio::null())
-                .stdout(Stdio::null())
-                .stderr(Stdio::null())
-                .spawn();
-            let child = match spawned {
+            let child = match spawn(&path) {
                 Ok(child) => child,
                 Err(error) if error.kind() == ErrorKind::NotFound => {
                     super::skip(&format!("`{PROGRAM}` is not installed"));
@@ -121,7 +138,7 @@ impl Registry {
                 }
                 Err(error) => panic!("`{PROGRAM}` does not start: {error}"),
             };
-            let mut registry = Self { child, host, _folder: folder };
+            let mut registry = Self { child, host, folder };
             if registry.is_up() {
                 return Some(registry);
             }
@@ -149,6 +166,11 @@ impl Drop for Registry {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn spawn(config: &Path) -> io::Result<Child> {
+    let mut command = Command::new(PROGRAM);
+    command.arg("serve").arg(config).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()
 }
 
 fn free_address(any_port: &str) -> String {

@@ -19,19 +19,17 @@ const FILES: [(&str, &str); 4] = [
 /// Writes an image layout with one image for linux, in which no program can run. `loader` is the path of the C library's
 /// loader.
 pub fn write(layout: &Path, architecture: &str, loader: &str) {
-    let blobs = layout.join("blobs/sha256");
-    fs::create_dir_all(&blobs).expect("a directory can be made");
-    let put = |bytes: &[u8], media_type: &str| -> Value {
-        let digest = sha256(bytes);
-        fs::write(blobs.join(digest.trim_start_matches("sha256:")), bytes).expect("a file can be written");
-        json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
-    };
-    let tar = tar(loader);
-    let layer = put(&tar, "application/vnd.oci.image.layer.v1.tar");
+    let layer = put(layout, &tar(loader), "application/vnd.oci.image.layer.v1.tar");
+    write_upon(layout, architecture, &layer);
+}
+
+/// Writes an image layout around a layer, a plain tar, which lies in it already.
+pub fn write_upon(layout: &Path, architecture: &str, layer: &Value) {
+    let put = |bytes: &[u8], media_type: &str| put(layout, bytes, media_type);
     let config = json!({
         "architecture": architecture, "os": "linux",
         "config": {"Env": ["PATH=/usr/local/bin:/usr/bin:/bin"], "Cmd": ["node"]},
-        "rootfs": {"type": "layers", "diff_ids": [sha256(&tar)]},
+        "rootfs": {"type": "layers", "diff_ids": [layer["digest"]]},
         "history": [{"created": "2025-01-01T00:00:00Z", "created_by": "files"}],
     });
     let config = put(config.to_string().as_bytes(), "application/vnd.oci.image.config.v1+json");
@@ -44,6 +42,14 @@ pub fn write(layout: &Path, architecture: &str, loader: &str) {
     let index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": [manifest]});
     fs::write(layout.join("index.json"), index.to_string()).expect("a file can be written");
     fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("a file can be written");
+}
+
+/// Puts a blob into a layout. Gives its descriptor.
+fn put(layout: &Path, bytes: &[u8], media_type: &str) -> Value {
+    let (blobs, digest) = (layout.join("blobs/sha256"), sha256(bytes));
+    fs::create_dir_all(&blobs).expect("a directory can be made");
+    fs::write(blobs.join(digest.trim_start_matches("sha256:")), bytes).expect("a file can be written");
+    json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
 }
 
 fn tar(loader: &str) -> Vec<u8> {

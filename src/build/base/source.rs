@@ -6,11 +6,12 @@ use std::io::Read;
 use super::download::{download, download_and_read};
 use super::{BaseError, blocking};
 use crate::build::{BuildError, Context};
+use crate::digest::Digest;
 use crate::layout::Layout;
 use crate::manifest::{Descriptor, media_type};
 use crate::path::HostPath;
-use crate::registry::{Client, Reference, Repository};
-use crate::store::StoreError;
+use crate::registry::{Client, PulledManifest, Reference, Repository};
+use crate::store::{Store, StoreError};
 
 /// Where the blobs of a base lie.
 #[derive(Clone, Debug)]
@@ -19,22 +20,51 @@ pub(super) enum Source {
     Layout(Layout),
 }
 
-/// Gets a manifest or index from a registry: its media type and bytes.
-pub(super) async fn pull(name: &str, client: &Client, reference: &Reference) -> Result<(String, Vec<u8>), BaseError> {
+/// Gets a manifest or index from a registry, or from what earlier builds remembered of it: its media type and bytes.
+pub(super) async fn pull(
+    name: &str,
+    client: &Client,
+    reference: &Reference,
+    store: &Store,
+) -> Result<(String, Vec<u8>), BuildError> {
     let accept =
         [media_type::INDEX, media_type::MANIFEST, media_type::DOCKER_MANIFEST_LIST, media_type::DOCKER_MANIFEST];
-    match client.manifest(reference, &accept).await {
-        Ok(manifest) => Ok((manifest.descriptor.media_type, manifest.bytes)),
-        Err(source) => Err(BaseError::Registry { base: name.to_owned(), source }),
+    let remembered = |digest| remembered(store, digest);
+    let pulled = client.manifest_unless_known(reference, &accept, &remembered).await;
+    let pulled = pulled.map_err(|source| BaseError::Registry { base: name.to_owned(), source })?;
+    let PulledManifest { descriptor, bytes } = pulled;
+    if remembered(descriptor.digest).is_none() {
+        let fact = [descriptor.media_type.as_bytes(), b"\n", &bytes].concat();
+        store.put_fact(&fact_of(descriptor.digest), &fact)?;
     }
+    Ok((descriptor.media_type, bytes))
+}
+
+/// A manifest or index that an earlier build got. What cannot be read is fetched again.
+fn remembered(store: &Store, digest: Digest) -> Option<PulledManifest> {
+    let fact = store.fact(&fact_of(digest)).ok()??;
+    let line = fact.iter().position(|byte| *byte == b'\n')?;
+    let (media_type, bytes) = (std::str::from_utf8(&fact[..line]).ok()?, fact.get(line + 1..)?.to_vec());
+    let descriptor = Descriptor::of(media_type, &bytes);
+    (descriptor.digest == digest).then_some(PulledManifest { descriptor, bytes })
+}
+
+/// The media type of a manifest, a line break, its bytes.
+fn fact_of(digest: Digest) -> String {
+    format!("base-manifest-1-{}", digest.hex())
 }
 
 impl Source {
     /// A manifest or index, by digest.
-    pub async fn document(&self, base: &str, descriptor: &Descriptor) -> Result<Vec<u8>, BuildError> {
+    pub async fn document(
+        &self,
+        base: &str,
+        descriptor: &Descriptor,
+        context: &Context,
+    ) -> Result<Vec<u8>, BuildError> {
         match self {
             Self::Registry(client, repository) => {
-                Ok(pull(base, client, &repository.with_digest(descriptor.digest)).await?.1)
+                Ok(pull(base, client, &repository.with_digest(descriptor.digest), &context.store).await?.1)
             }
             Self::Layout(layout) => Ok(layout.document(descriptor).map_err(BaseError::Layout)?),
         }

@@ -35,16 +35,23 @@ pub struct Answer {
     status: u16,
     headers: Vec<(String, String)>,
     body: Vec<u8>,
+    stalls: bool,
+    is_chunked: bool,
 }
 
 impl Answer {
     pub fn new(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: Vec::new() }
+        Self { status, headers: Vec::new(), body: Vec::new(), stalls: false, is_chunked: false }
     }
 
     /// No answer: the connection ends.
     pub fn none() -> Self {
         Self::new(0)
+    }
+
+    /// No answer, and the connection does not end either.
+    pub fn never() -> Self {
+        Self::none().stalling()
     }
 
     pub fn header(mut self, name: &str, value: impl ToString) -> Self {
@@ -55,6 +62,46 @@ impl Answer {
     pub fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
+    }
+
+    /// Without a header.
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        self
+    }
+
+    /// With another status.
+    pub fn with_status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// After its body the connection stays open, and nothing comes any more.
+    pub fn stalling(mut self) -> Self {
+        self.stalls = true;
+        self
+    }
+
+    /// Without `Content-Length`: the body comes in chunks.
+    pub fn chunked(mut self) -> Self {
+        self.is_chunked = true;
+        self.without("content-length").header("Transfer-Encoding", "chunked")
+    }
+
+    /// Only the first bytes of the body, under the length that the whole would have.
+    pub fn cut_after(mut self, bytes: usize) -> Self {
+        let size = self.body.len();
+        self.body.truncate(bytes);
+        self.header("Content-Length", size)
+    }
+
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The size of the body.
+    pub fn size(&self) -> usize {
+        self.body.len()
     }
 }
 
@@ -126,24 +173,43 @@ fn serve(stream: &TcpStream, asked: &Mutex<Vec<Asked>>, play: &Play, cut: &Cut) 
     let answer = play(&request);
     // What was not read makes a reset of the end.
     if answer.status == 0 {
+        if answer.stalls {
+            let mut stream = stream;
+            let _ = io::copy(&mut stream, &mut io::sink());
+        }
         return;
     }
     let mut head = format!("HTTP/1.1 {} Played\r\nConnection: close\r\n", answer.status);
     for (name, value) in &answer.headers {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
-    if !answer.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length")) {
+    let sized = answer.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    if !sized && !answer.is_chunked {
         head.push_str(&format!("Content-Length: {}\r\n", answer.body.len()));
     }
     head.push_str("\r\n");
     let mut stream = stream;
     let _ = stream.write_all(head.as_bytes());
     if request.method != "HEAD" {
-        let _ = stream.write_all(&answer.body);
+        let _ = write_body(stream, &answer);
     }
-    let _ = stream.shutdown(Shutdown::Write);
+    if !answer.stalls {
+        let _ = stream.shutdown(Shutdown::Write);
+    }
     // What comes is thrown away, as proxies do, or the end would be a reset and the answer lost with it.
     let _ = io::copy(&mut stream, &mut io::sink());
+}
+
+fn write_body(mut stream: &TcpStream, answer: &Answer) -> io::Result<()> {
+    if !answer.is_chunked {
+        return stream.write_all(&answer.body);
+    }
+    for chunk in answer.body.chunks(1000) {
+        write!(stream, "{:x}\r\n", chunk.len())?;
+        stream.write_all(chunk)?;
+        stream.write_all(b"\r\n")?;
+    }
+    stream.write_all(b"0\r\n\r\n")
 }
 
 fn read(stream: &TcpStream, cut: &Cut) -> Option<Asked> {

@@ -1,0 +1,58 @@
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use url::Url;
+
+use super::Repository;
+
+/// The uploads that are open, so that those can be cancelled that nobody will finish: a call that is dropped in the middle
+/// cannot do it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OpenUploads(Arc<Mutex<List>>);
+
+#[derive(Debug, Default)]
+struct List {
+    last: u64,
+    open: BTreeMap<u64, (Repository, Url)>,
+}
+
+/// An upload's place in the list. Dropped, it leaves it there.
+#[derive(Debug)]
+pub(super) struct Entry {
+    number: u64,
+    list: OpenUploads,
+}
+
+impl OpenUploads {
+    /// An upload was opened.
+    pub(super) fn add(&self, repository: &Repository, url: &Url) -> Entry {
+        let mut list = self.locked();
+        list.last += 1;
+        let number = list.last;
+        list.open.insert(number, (repository.clone(), url.clone()));
+        Entry { number, list: self.clone() }
+    }
+
+    /// All that are open; from now on they are not.
+    pub(super) fn take(&self) -> Vec<(Repository, Url)> {
+        std::mem::take(&mut self.locked().open).into_values().collect()
+    }
+
+    fn locked(&self) -> MutexGuard<'_, List> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Entry {
+    /// The upload goes on elsewhere.
+    pub(super) fn moved(&self, url: &Url) {
+        if let Some((_, known)) = self.list.locked().open.get_mut(&self.number) {
+            known.clone_from(url);
+        }
+    }
+
+    /// The upload is over, or nobody can do anything about it.
+    pub(super) fn remove(self) {
+        self.list.locked().open.remove(&self.number);
+    }
+}
