@@ -2,7 +2,9 @@
 
 mod build;
 mod cache;
+mod copy;
 mod plan;
+mod registry;
 mod session;
 mod terminal;
 
@@ -13,7 +15,9 @@ use session::Session;
 use crate::build::BuildError;
 use crate::cli::{Cli, Command};
 use crate::environment::{Environment, EnvironmentError};
+use crate::registry::{ReferenceError, RegistryError};
 use crate::store::StoreError;
+use crate::transfer::TransferError;
 
 /// The user ended the run, by Ctrl-C or SIGTERM. Source: the shell's custom, 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -23,6 +27,14 @@ const INTERRUPTED: u8 = 130;
 enum CommandError {
     #[error(transparent)]
     Build(#[from] BuildError),
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Repository(#[from] ReferenceError),
+    #[error("this user may not push to the repository: `{0}`")]
+    MayNotPush(String),
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     #[error(transparent)]
@@ -38,6 +50,8 @@ pub fn run(cli: &Cli) -> ExitCode {
     let result = Environment::read().map_err(CommandError::from).and_then(|environment| match &cli.command {
         Command::Build(arguments) => build::run(arguments, &environment),
         Command::Plan(arguments) => plan::run(arguments, &environment),
+        Command::Copy(arguments) => copy::run(arguments, &environment),
+        Command::Registry { command } => registry::run(command, &environment),
         Command::Cache { command } => cache::run(command, &environment),
     });
     match result {
@@ -45,6 +59,10 @@ pub fn run(cli: &Cli) -> ExitCode {
         Err(error) => {
             let (hint, cancelled) = match &error {
                 CommandError::Build(error) => (error.hint(), error.is_cancelled()),
+                CommandError::Transfer(error) => (error.hint(), matches!(error, TransferError::Cancelled(_))),
+                CommandError::Registry(error) => (error.hint(), false),
+                CommandError::Repository(error) => (error.hint(), false),
+                CommandError::MayNotPush(_) => (Some("what the registry says stands above".to_owned()), false),
                 CommandError::Environment(error) => (Some(error.hint()), false),
                 CommandError::Store(error) => (error.hint(), false),
                 CommandError::Start(_) | CommandError::Output(_) => (None, false),

@@ -1,10 +1,11 @@
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, ClientBuilder, Proxy, redirect};
 use url::Url;
 
 use super::is_loopback;
+use super::public_names::PublicNames;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 
@@ -17,6 +18,7 @@ pub struct Connections {
     proxies: Vec<Proxy>,
     inward: OnceLock<Client>,
     outward: OnceLock<Client>,
+    stranger: OnceLock<Client>,
 }
 
 impl Connections {
@@ -31,8 +33,8 @@ impl Connections {
         for pem in authorities {
             roots.extend(Certificate::from_pem_bundle(pem)?);
         }
-        let (inward, outward) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { user_agent: user_agent.to_owned(), roots, proxies, inward, outward })
+        let (inward, outward, stranger) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Ok(Self { user_agent: user_agent.to_owned(), roots, proxies, inward, outward, stranger })
     }
 
     /// The client for requests to `url`.
@@ -45,13 +47,27 @@ impl Connections {
         Ok(place.get_or_init(|| client))
     }
 
+    /// The client for requests to a host that somebody else chose: names that stand for addresses of a private network are
+    /// not found. Where a proxy looks names up, it is the proxy that decides.
+    pub fn to_stranger(&self) -> reqwest::Result<&Client> {
+        if let Some(client) = self.stranger.get() {
+            return Ok(client);
+        }
+        let client = self.outward_of(|| self.builder().dns_resolver(Arc::new(PublicNames)))?;
+        Ok(self.stranger.get_or_init(|| client))
+    }
+
     fn inward(&self) -> reqwest::Result<Client> {
         self.builder().no_proxy().tls_certs_only(self.roots.clone()).build()
     }
 
     /// With the system's certificates and our extra ones; on a machine without any certificates the extra ones alone.
     fn outward(&self) -> reqwest::Result<Client> {
-        let builder = || self.proxies.iter().cloned().fold(self.builder(), ClientBuilder::proxy);
+        self.outward_of(|| self.builder())
+    }
+
+    fn outward_of(&self, builder: impl Fn() -> ClientBuilder) -> reqwest::Result<Client> {
+        let builder = || self.proxies.iter().cloned().fold(builder(), ClientBuilder::proxy);
         let with_system = builder().tls_certs_merge(self.roots.clone()).build();
         with_system.or_else(|error| {
             tracing::warn!("the system's CA certificates cannot be used: {error}");

@@ -6,10 +6,11 @@ mod address;
 mod connection;
 pub mod failure;
 mod limiter;
+mod public_names;
 pub mod retry;
 mod secret;
 
-pub use address::{is_loopback, printable, redacted, safe_redirect, same_origin};
+pub use address::{is_loopback, is_private, printable, redacted, safe_redirect, same_origin};
 pub use connection::Connections;
 pub use failure::Failure;
 pub use limiter::Limiter;

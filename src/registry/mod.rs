@@ -9,10 +9,12 @@
 mod auth;
 mod body;
 mod challenge;
+mod check;
 mod credentials;
 mod error;
 mod exchange;
 mod experience;
+mod foreign;
 mod hint;
 mod host;
 mod location;
@@ -20,6 +22,7 @@ mod mount;
 mod pull;
 mod push;
 mod reference;
+mod referrers;
 mod session;
 mod token;
 mod transport;
@@ -33,6 +36,7 @@ use experience::Experience;
 use transport::Transport;
 
 pub use crate::http::{Failure, RetryPolicy};
+pub use check::{Check, Feature, Finding, Verdict};
 pub use credentials::CredentialFiles;
 pub use error::RegistryError;
 pub use exchange::Exchange;
@@ -40,6 +44,7 @@ pub use host::RegistryHost;
 pub use pull::PulledManifest;
 pub use push::{Offer, Session};
 pub use reference::{Reference, ReferenceError, Repository};
+pub use referrers::referrers_tag;
 
 /// How a [`Client`] behaves.
 #[derive(Clone, Debug)]

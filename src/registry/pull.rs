@@ -72,7 +72,8 @@ impl Client {
     }
 
     /// Fetches a blob into `sink` and tells `on_bytes` of each piece. Digest and size are verified on the way: what the
-    /// sink got counts only if this returns `Ok`. A download that breaks off goes on where it stopped.
+    /// sink got counts only if this returns `Ok`. A download that breaks off goes on where it stopped. What the registry
+    /// does not have is fetched from the addresses of the descriptor, if it has any.
     pub async fn blob(
         &self,
         repository: &Repository,
@@ -82,6 +83,22 @@ impl Client {
     ) -> Result<(), RegistryError> {
         let mut request = Request::new(Method::GET, self.blob_url(repository, descriptor.digest)?);
         request.access = Some(Access::pull(repository));
+        match self.download(request, descriptor, sink, on_bytes).await {
+            Err(RegistryError::NotFound(_)) if !descriptor.urls.is_empty() => {
+                self.foreign_blob(repository.registry(), descriptor, sink, on_bytes).await
+            }
+            outcome => outcome,
+        }
+    }
+
+    /// Fetches what `request` asks for into `sink`, over as many requests as that takes.
+    pub(super) async fn download(
+        &self,
+        mut request: Request<'_>,
+        descriptor: &Descriptor,
+        sink: &mut (impl AsyncWrite + Unpin + Send),
+        on_bytes: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), RegistryError> {
         let mut download = Download { descriptor, hasher: Hasher::default(), done: 0, meter: Meter::new(on_bytes) };
         let mut attempts = self.transport.attempts();
         loop {
@@ -154,7 +171,7 @@ impl Client {
         if download.done == download.descriptor.size { Ok(()) } else { end }
     }
 
-    fn manifest_request(
+    pub(super) fn manifest_request(
         &self,
         method: Method,
         reference: &Reference,

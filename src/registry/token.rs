@@ -30,25 +30,35 @@ const TOKEN_LIMIT: u64 = 1 << 20;
 pub(super) struct Scope {
     name: String,
     push: bool,
+    delete: bool,
 }
 
 impl Scope {
     pub(super) fn pull(repository: &Repository) -> Self {
-        Self { name: repository.name().to_owned(), push: false }
+        Self { name: repository.name().to_owned(), push: false, delete: false }
     }
 
     pub(super) fn push(repository: &Repository) -> Self {
-        Self { name: repository.name().to_owned(), push: true }
+        Self { name: repository.name().to_owned(), push: true, delete: false }
+    }
+
+    pub(super) fn delete(repository: &Repository) -> Self {
+        Self { delete: true, ..Self::push(repository) }
     }
 
     fn covers(&self, other: &Self) -> bool {
-        self.name == other.name && (self.push || !other.push)
+        self.name == other.name && (self.push || !other.push) && (self.delete || !other.delete)
     }
 }
 
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "repository:{}:{}", self.name, if self.push { "pull,push" } else { "pull" })
+        let actions = match (self.push, self.delete) {
+            (_, true) => "pull,push,delete",
+            (true, false) => "pull,push",
+            (false, false) => "pull",
+        };
+        write!(f, "repository:{}:{actions}", self.name)
     }
 }
 

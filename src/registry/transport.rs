@@ -16,7 +16,7 @@ use crate::http::{Attempts, Connections, Limiter, retry, same_origin};
 use super::auth::{Access, Authority};
 use super::body::{Body, Meter};
 use super::credentials::CredentialFiles;
-use super::{ClientOptions, Exchange, RegistryError, RegistryHost, location};
+use super::{ClientOptions, Exchange, RegistryError, RegistryHost, foreign, location};
 
 const REDIRECT_LIMIT: usize = 5;
 const ERROR_BODY_LIMIT: u64 = 64 << 10;
@@ -32,6 +32,8 @@ pub(super) struct Request<'a> {
     pub(super) body: Body,
     /// On whose behalf; without it the request goes without our authorization, past the limiter.
     pub(super) access: Option<Access>,
+    /// The registry whose manifest named the URL, of which nobody knows where it leads.
+    pub(super) stranger_to: Option<Url>,
     /// Told how much of the body is sent.
     pub(super) meter: Option<&'a Meter<'a>>,
     /// Whether the caller does the repeating.
@@ -41,7 +43,7 @@ pub(super) struct Request<'a> {
 impl Request<'_> {
     pub(super) fn new(method: Method, url: Url) -> Self {
         let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
-        Self { method, url, headers, body: Body::Empty, access: None, meter: None, once: false }
+        Self { method, url, headers, body: Body::Empty, access: None, stranger_to: None, meter: None, once: false }
     }
 }
 
@@ -158,6 +160,9 @@ impl Transport {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
         for _ in 0..=REDIRECT_LIMIT {
+            if let Some(own) = &request.stranger_to {
+                foreign::check(&url, own)?;
+            }
             let response = self.exchange(request, &url, &headers).await?;
             let next = match follows(&request.method, response.status()) {
                 true => location::from_headers(response.headers(), &url)?,
@@ -182,7 +187,9 @@ impl Transport {
         if !matches!(request.method, Method::GET | Method::HEAD) {
             headers.insert(CONTENT_LENGTH, request.body.size().into());
         }
-        let client = self.connections.to(url).map_err(|error| RegistryError::Setup(error.to_string()))?;
+        let stranger = request.stranger_to.as_ref().is_some_and(|own| own.host() != url.host());
+        let client = if stranger { self.connections.to_stranger() } else { self.connections.to(url) };
+        let client = client.map_err(|error| RegistryError::Setup(error.to_string()))?;
         let sending = client.request(request.method.clone(), url.clone()).headers(headers).body(body).send();
         tokio::pin!(sending);
         let (mut before, mut moved) = (0, Instant::now());
@@ -269,7 +276,8 @@ impl Answer {
         RegistryError::refused(self.exchange().await)
     }
 
-    async fn exchange(self) -> Exchange {
+    /// This answer with what it says, for error texts.
+    pub(super) async fn exchange(self) -> Exchange {
         let (method, url, status) = (self.method.clone(), self.url.clone(), self.status());
         let body = self.bytes(ERROR_BODY_LIMIT).await.unwrap_or_default();
         Exchange::new(&method, &url, status, &body)

@@ -1,0 +1,156 @@
+//! Where an image is read from.
+
+use std::fs::File;
+use std::io::Read;
+use std::sync::Arc;
+
+use tempfile::TempPath;
+
+use super::download::{download, download_and_read};
+use super::{Context, Document, Place, TransferError, blocking, daemon};
+use crate::digest::Digest;
+use crate::layout::{ArchiveForm, Layout, LayoutEntry};
+use crate::manifest::{Descriptor, media_type};
+use crate::path::HostPath;
+use crate::registry::{Client, Reference, Repository};
+
+/// An image that can be read: its documents and blobs, all verified.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// In a registry.
+    Registry(Client, Reference),
+    /// In a layout or archive.
+    Layout {
+        /// The layout.
+        layout: Layout,
+        /// The image in it.
+        entry: LayoutEntry,
+        /// The archive, where it is only there to be read once.
+        temporary: Option<Arc<TempPath>>,
+    },
+}
+
+impl Source {
+    /// Opens a place. Of an archive of Docker's, everything is read.
+    pub async fn open(place: &Place, context: &Context) -> Result<Self, TransferError> {
+        let (place, store) = (place.clone(), context.clone());
+        match place {
+            Place::Registry(reference) => Ok(Self::Registry(context.client.clone(), reference)),
+            Place::Layout { dir, name } => Self::of_layout(Layout::open(&dir)?, name.as_deref()),
+            Place::Archive { form: ArchiveForm::Oci, file, name } => {
+                Self::of_layout(Layout::open_archive(&file)?, name.as_deref())
+            }
+            Place::Archive { form: ArchiveForm::Docker, file, name } => {
+                let layout = blocking(move || Layout::open_docker_archive(&file)).await??;
+                Self::of_layout(layout, name.as_deref())
+            }
+            Place::Daemon(reference) => {
+                let archive = daemon::save(&reference, &store).await?;
+                let path = HostPath::new(archive.to_path_buf());
+                let layout = blocking(move || Layout::open_docker_archive(&path)).await??;
+                let entry = layout.find(None)?;
+                Ok(Self::Layout { layout, entry, temporary: Some(Arc::new(archive)) })
+            }
+        }
+    }
+
+    fn of_layout(layout: Layout, name: Option<&str>) -> Result<Self, TransferError> {
+        let entry = layout.find(name)?;
+        Ok(Self::Layout { layout, entry, temporary: None })
+    }
+
+    /// The manifest or index that the place names.
+    pub async fn root(&self) -> Result<Document, TransferError> {
+        match self {
+            Self::Registry(client, reference) => pull(client, reference).await,
+            Self::Layout { entry, .. } => self.document(&entry.descriptor).await,
+        }
+    }
+
+    /// A manifest or index, by digest.
+    pub async fn document(&self, descriptor: &Descriptor) -> Result<Document, TransferError> {
+        match self {
+            Self::Registry(client, reference) => {
+                pull(client, &reference.repository().with_digest(descriptor.digest)).await
+            }
+            Self::Layout { layout, .. } => {
+                let bytes = layout.document(descriptor)?;
+                let descriptor = Descriptor::of(&descriptor.media_type, &bytes);
+                Ok(Document { descriptor, bytes })
+            }
+        }
+    }
+
+    /// The name by which a layout or archive knows the image.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::Registry(_, reference) => reference.tag(),
+            Self::Layout { entry, .. } => entry.name.as_deref(),
+        }
+    }
+
+    /// The repository it is in, from which a registry can mount its blobs.
+    pub fn repository(&self) -> Option<&Repository> {
+        match self {
+            Self::Registry(_, reference) => Some(reference.repository()),
+            Self::Layout { .. } => None,
+        }
+    }
+
+    /// What `read` makes of a blob. One that has to be downloaded is read while it comes; what was made of it counts only
+    /// if this returns `Ok`.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        descriptor: &Descriptor,
+        context: &Context,
+        read: impl FnOnce(Box<dyn Read + Send>) -> T + Send + 'static,
+    ) -> Result<T, TransferError> {
+        if let Self::Registry(client, reference) = self
+            && context.store.blob(descriptor)?.is_none()
+        {
+            return download_and_read(client, reference.repository(), descriptor, context, read).await;
+        }
+        let path = self.fetch(descriptor, context).await?;
+        let store = context.store.clone();
+        blocking(move || match File::open(&path) {
+            Ok(file) => Ok(read(Box::new(file))),
+            Err(source) => Err(store.read_error(&path, source).into()),
+        })
+        .await?
+    }
+
+    /// The file of the store that holds a blob, verified while it came.
+    pub async fn fetch(&self, descriptor: &Descriptor, context: &Context) -> Result<HostPath, TransferError> {
+        let (store, wanted) = (context.store.clone(), descriptor.clone());
+        if let Some(path) = blocking(move || store.intact_blob(&wanted)).await?? {
+            return Ok(path);
+        }
+        context.cancellation.check()?;
+        match self {
+            Self::Layout { layout, .. } => {
+                let (layout, descriptor, store) = (layout.clone(), descriptor.clone(), context.store.clone());
+                blocking(move || {
+                    let mut blob = store.new_blob_of_known_digest()?;
+                    layout.copy_blob(&descriptor, &mut blob)?;
+                    Ok(blob.keep(&descriptor.digest)?)
+                })
+                .await?
+            }
+            Self::Registry(client, reference) => download(client, reference.repository(), descriptor, context).await,
+        }
+    }
+
+    /// The manifests that are about the one with this digest.
+    pub(super) async fn referrers(&self, subject: Digest) -> Result<Vec<Descriptor>, TransferError> {
+        match self {
+            Self::Registry(client, reference) => Ok(client.referrers(reference.repository(), subject).await?),
+            Self::Layout { layout, .. } => super::referrers::of_layout(layout, subject),
+        }
+    }
+}
+
+/// Gets a manifest or index from a registry.
+async fn pull(client: &Client, reference: &Reference) -> Result<Document, TransferError> {
+    let manifest = client.manifest(reference, &media_type::DOCUMENTS).await?;
+    Ok(Document { descriptor: manifest.descriptor, bytes: manifest.bytes })
+}
