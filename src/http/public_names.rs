@@ -22,3 +22,14 @@ impl Resolve for PublicNames {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn names_of_this_machine_stand_for_nothing() {
+        let resolved = PublicNames.resolve("localhost".parse().unwrap()).await;
+        assert!(resolved.is_err());
+    }
+}

@@ -73,7 +73,7 @@ impl ArchiveFiles {
         for _ in 0..ENTRY_LIMIT {
             let mut block = [0; BLOCK as usize];
             if length.saturating_sub(position) < BLOCK {
-                return Ok(found);
+                return if position == 0 && length > 0 { Err(ArchiveError::Header(0)) } else { Ok(found) };
             }
             source.seek(SeekFrom::Start(position))?;
             source.read_exact(&mut block)?;

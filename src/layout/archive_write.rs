@@ -98,7 +98,7 @@ impl ArchiveWriter {
                 descriptor.annotations.insert(REF_NAME.to_owned(), docker::tag(name).to_owned());
                 descriptor.annotations.insert(FULL_NAME.to_owned(), name.to_owned());
                 let tags = self.images.get_mut(&descriptor.digest).map(|image| &mut image.repo_tags);
-                tags.into_iter().for_each(|tags| tags.push(docker::familiar(name).to_owned()));
+                tags.into_iter().for_each(|tags| tags.push(name.to_owned()));
             }
         }
         self.entries.push(descriptor);

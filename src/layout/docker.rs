@@ -22,7 +22,8 @@ pub(super) const MANIFEST_FILE: &str = "manifest.json";
 pub(super) struct DockerImage {
     /// The file of the config.
     pub(super) config: String,
-    /// The tags, written the short way: `node:20` and not `docker.io/library/node:20`.
+    /// The tags. Docker writes them the short way, `node:20` for `docker.io/library/node:20`, and reads both; podman takes
+    /// short ones for its own, `localhost/node:20`.
     #[serde(default, deserialize_with = "null_is_none")]
     pub(super) repo_tags: Vec<String>,
     /// The files of the layers, bottom first.

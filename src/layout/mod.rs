@@ -153,14 +153,15 @@ impl LayoutError {
             Self::Occupied(_) => Some("name another directory, or empty this one".into()),
             Self::Document { .. } | Self::Damaged { .. } => Some("copy the layout anew from where it came".into()),
             Self::Io { source, .. } => match source.kind() {
-                io::ErrorKind::StorageFull => {
-                    Some("free some space, or write to another disk with `--to oci:DIR`".into())
-                }
+                io::ErrorKind::StorageFull => Some("free some space, or write to another disk".into()),
                 io::ErrorKind::AlreadyExists | io::ErrorKind::NotADirectory => {
-                    Some("a file is in the way: name a directory with `--to oci:DIR`".into())
+                    Some("a file is in the way: name a directory with `oci:DIR`".into())
+                }
+                io::ErrorKind::IsADirectory => {
+                    Some("a directory is in the way: name a file, such as `oci-archive:FILE`".into())
                 }
                 io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                    Some("name a directory that you may write with `--to oci:DIR`".into())
+                    Some("name a place that you may write, such as `oci:DIR`".into())
                 }
                 io::ErrorKind::NotFound => Some("the layout is not whole: copy it anew from where it came".into()),
                 _ => None,

@@ -15,7 +15,7 @@ use super::session::OpenSession;
 use super::transport::{Answer, Request};
 use super::{Client, Exchange, Reference, RegistryError, Repository};
 use crate::digest::Digest;
-use crate::manifest::{Manifest, Raw, media_type};
+use crate::manifest::{Index, Manifest, Raw, media_type};
 use probe::Probe;
 
 const TAG_LIST_LIMIT: u64 = 1 << 20;
@@ -88,7 +88,7 @@ impl Client {
     pub async fn check(&self, repository: &Repository) -> Result<Check, RegistryError> {
         let check =
             Check { repository: repository.clone(), may_push: false, findings: Vec::new(), left_behind: Vec::new() };
-        let mut run = Run { client: self, repository, check, has_blob: None, limits: Vec::new() };
+        let mut run = Run { client: self, repository, check, image: None, limits: Vec::new() };
         run.login().await?;
         run.pull().await?;
         run.push().await?;
@@ -112,8 +112,8 @@ struct Run<'a> {
     client: &'a Client,
     repository: &'a Repository,
     check: Check,
-    /// A blob that the repository has.
-    has_blob: Option<Digest>,
+    /// An image that the repository has.
+    image: Option<Reference>,
     limits: Vec<String>,
 }
 
@@ -150,7 +150,13 @@ impl Run<'_> {
             (StatusCode::UNAUTHORIZED, Some(Challenge::Basic)) => format!("{by}, by user and password, {with}"),
             (StatusCode::UNAUTHORIZED, Some(Challenge::Bearer { .. })) => format!("{by}, by tokens, {with}"),
             (StatusCode::UNAUTHORIZED, None) => format!("{by}, in a way it does not tell, {with}"),
-            _ => return Err(answer.refusal().await),
+            (status, _) if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                return Err(answer.refusal().await);
+            }
+            (status, _) => {
+                let reason = format!("it answers with the status {}", status.as_u16());
+                return Err(RegistryError::not_a_registry(&url, &reason));
+            }
         };
         self.found(Feature::Login, Verdict::Works, observed);
         Ok(())
@@ -194,21 +200,28 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Looks at an image that is there: its config is a blob that could be mounted, and its answer may tell of limits.
+    /// Looks at an image that is there, which costs no pull: the answer may tell of limits.
     async fn look_at(&mut self, reference: &Reference) -> Result<(), RegistryError> {
-        let mut request = self.client.manifest_request(Method::HEAD, reference, &media_type::DOCUMENTS)?;
+        let request = self.client.manifest_request(Method::HEAD, reference, &media_type::DOCUMENTS)?;
         if let Ok(answer) = self.ask(&request).await? {
             let left = answer.header("ratelimit-remaining").and_then(|text| text.split(';').next());
             self.limits.extend(left.map(|left| format!("{left} more pulls for now")));
         }
-        request.method = Method::GET;
-        let Ok(answer) = self.ask(&request).await? else { return Ok(()) };
-        if answer.status() == StatusCode::OK {
-            let bytes = answer.bytes(crate::manifest::MANIFEST_LIMIT).await?;
-            let manifest = Raw::<Manifest>::parse("image manifest", bytes).ok();
-            self.has_blob = manifest.map(|manifest| manifest.parsed().config.digest);
-        }
+        self.image = Some(reference.clone());
         Ok(())
+    }
+
+    /// The config of an image, or of the first one of an index.
+    async fn config_of(&self, reference: &Reference) -> Result<Option<Digest>, RegistryError> {
+        let mut found = self.client.manifest(reference, &media_type::DOCUMENTS).await?;
+        if media_type::is_index(&found.descriptor.media_type) {
+            let index = Raw::<Index>::parse("image index", found.bytes).ok();
+            let first = index.and_then(|index| index.parsed().manifests.first().map(|first| first.digest));
+            let Some(first) = first else { return Ok(None) };
+            found = self.client.manifest(&self.repository.with_digest(first), &media_type::DOCUMENTS).await?;
+        }
+        let manifest = Raw::<Manifest>::parse("image manifest", found.bytes).ok();
+        Ok(manifest.map(|manifest| manifest.parsed().config.digest))
     }
 
     /// The right to push shows when an upload is opened: tokens are given out more freely (Docker Hub).
@@ -269,7 +282,11 @@ impl Run<'_> {
         let would_stay = "not tried: what is pushed could not be deleted again";
         self.found(Feature::SinglePut, Verdict::Untried, would_stay);
         self.found(Feature::Zstd, Verdict::Untried, would_stay);
-        match self.has_blob {
+        let known = match &self.image {
+            Some(image) => self.config_of(image).await.ok().flatten(),
+            None => None,
+        };
+        match known {
             Some(blob) => self.mount(blob).await?,
             None => self.found(Feature::Mount, Verdict::Untried, "not tried: there is no blob to take"),
         }
@@ -309,8 +326,7 @@ impl Run<'_> {
             true => "it tells of none".to_owned(),
             false => self.limits.join("; "),
         };
-        let verdict = if self.limits.is_empty() { Verdict::Untried } else { Verdict::Works };
-        self.found(Feature::Limits, verdict, observed);
+        self.found(Feature::Limits, Verdict::Untried, observed);
     }
 }
 

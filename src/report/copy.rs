@@ -30,7 +30,7 @@ impl CopyReport {
 impl fmt::Display for CopyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.sent_bytes {
-            0 => write!(f, "everything was there already")?,
+            0 => write!(f, "no blob had to be sent")?,
             bytes => write!(f, "sent {}", megabytes(bytes))?,
         }
         match self.referrers {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::place::fitting_name;
 use super::send::Push;
 use super::tree::{self, Branch};
 use super::{Context, Medium, Place, Source, TransferError, daemon, referrers};
@@ -117,18 +118,17 @@ impl Place {
 
     /// This place, with a name if it is one for several images and the user gave none.
     fn named_after(&self, from: &Self, source: &Source) -> Self {
-        let mut named = self.clone();
-        let own = || source.name().map(str::to_owned);
-        match &mut named {
-            Self::Layout { name, .. } if name.is_none() => *name = from.name_for(Medium::Layout).or_else(own),
-            Self::Archive { name, form, .. } if name.is_none() => {
-                let known = from.name_for(Medium::Archive(*form));
-                let own = own().and_then(|name| match form {
-                    ArchiveForm::Oci => Some(name),
-                    ArchiveForm::Docker => name.parse::<Reference>().ok().map(|reference| reference.to_string()),
-                });
-                *name = known.or(own);
+        let known = match from {
+            Self::Registry(reference) | Self::Daemon(reference) => {
+                reference.tag().and_then(|tag| reference.with_tag(tag).ok()).map(|reference| reference.to_string())
             }
+            Self::Layout { .. } | Self::Archive { .. } => source.name().map(str::to_owned),
+        };
+        let fitting = |medium| known.as_deref().and_then(|name| fitting_name(name, medium));
+        let mut named = self.clone();
+        match &mut named {
+            Self::Layout { name, .. } if name.is_none() => *name = fitting(Medium::Layout),
+            Self::Archive { name, form, .. } if name.is_none() => *name = fitting(Medium::Archive(*form)),
             _ => {}
         }
         named

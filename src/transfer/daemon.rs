@@ -22,7 +22,7 @@ pub async fn load(archive: &HostPath, name: &str, context: &Context) -> Result<(
     let file = File::open(archive).map_err(|error| context.store.read_error(archive, error))?;
     let mut command = command(program);
     command.arg("load").stdin(file);
-    finish(program, "load", name, command.output().await).map(drop)
+    finish(program, "load", name, output(command).await)
 }
 
 /// Has `docker` or `podman` write an archive with one image. The file goes when the value is dropped.
@@ -34,7 +34,7 @@ pub(super) async fn save(reference: &Reference, context: &Context) -> Result<Tem
     let file = context.scratch_archive()?;
     let mut command = command(program);
     command.args(["save", &name]).stdout(file.reopen().map_err(error)?);
-    finish(program, "save", &name, command.output().await)?;
+    finish(program, "save", &name, output(command).await)?;
     Ok(file.into_temp_path())
 }
 
@@ -42,7 +42,9 @@ pub(super) async fn save(reference: &Reference, context: &Context) -> Result<Tem
 async fn program(name: &str) -> Result<&'static str, TransferError> {
     let mut reasons = Vec::new();
     for program in PROGRAMS {
-        match command(program).arg("version").output().await {
+        let mut asked = command(program);
+        asked.arg("version");
+        match output(asked).await {
             Ok(output) if output.status.success() => return Ok(program),
             Ok(output) => reasons.push(format!("`{program}` says: {}", said(&output))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
@@ -60,15 +62,20 @@ fn command(program: &str) -> Command {
     command
 }
 
+/// Runs a program to its end. What was said of its standard input and output holds.
+async fn output(mut command: Command) -> io::Result<Output> {
+    command.spawn()?.wait_with_output().await
+}
+
 fn finish(
     program: &'static str,
     verb: &'static str,
     name: &str,
     output: io::Result<Output>,
-) -> Result<Output, TransferError> {
+) -> Result<(), TransferError> {
     let failed = |said| TransferError::Daemon { program, verb, said, name: name.to_owned() };
     match output {
-        Ok(output) if output.status.success() => Ok(output),
+        Ok(output) if output.status.success() => Ok(()),
         Ok(output) => Err(failed(said(&output))),
         Err(error) => Err(failed(error.to_string())),
     }

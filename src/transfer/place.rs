@@ -144,24 +144,16 @@ impl Place {
         }
         Self::parse(text, dir)
     }
+}
 
-    /// What an image from here is called elsewhere if nothing is said: the tag in a layout, the whole reference where
-    /// names are such.
-    pub(super) fn name_for(&self, medium: Medium) -> Option<String> {
-        let whole = matches!(medium, Medium::Daemon | Medium::Archive(ArchiveForm::Docker));
-        match self {
-            Self::Registry(reference) | Self::Daemon(reference) => match (whole, reference.tag()) {
-                (true, Some(tag)) => reference.with_tag(tag).ok().map(|reference| reference.to_string()),
-                (_, tag) => tag.map(str::to_owned),
-            },
-            Self::Layout { name, .. } | Self::Archive { name, .. } => {
-                let name = name.as_deref()?;
-                match whole {
-                    true => name.parse::<Reference>().ok().map(|reference| reference.to_string()),
-                    false => Some(name.to_owned()),
-                }
-            }
-        }
+/// What an image of this name is called in another medium: by a whole reference where names are such, else by its tag.
+/// `None` if the name says nothing there.
+pub(super) fn fitting_name(name: &str, medium: Medium) -> Option<String> {
+    let whole = matches!(medium, Medium::Daemon | Medium::Archive(ArchiveForm::Docker));
+    match (whole, name.contains('/')) {
+        (true, _) => tagged(name).ok().map(|reference| reference.to_string()),
+        (false, true) => tagged(name).ok().and_then(|reference| reference.tag().map(str::to_owned)),
+        (false, false) => Some(name.to_owned()),
     }
 }
 
@@ -267,14 +259,14 @@ mod tests {
         let table = [
             ("ghcr.io/acme/api:1", Medium::Layout, Some("1")),
             ("ghcr.io/acme/api:1", docker, Some("ghcr.io/acme/api:1")),
-            ("oci:images:api", Medium::Layout, Some("api")),
-            ("oci:images:api", docker, Some("docker.io/library/api:latest")),
-            ("oci:images:No Name", docker, None),
-            ("oci:images", docker, None),
+            ("api", Medium::Layout, Some("api")),
+            ("api:1", Medium::Archive(ArchiveForm::Oci), Some("api:1")),
+            ("api", docker, Some("docker.io/library/api:latest")),
+            ("No Name", docker, None),
+            ("No/Name", Medium::Layout, None),
         ];
-        for (from, to, expected) in table {
-            let place = Place::parse(from, &HostPath::new("")).unwrap();
-            assert_eq!(place.name_for(to).as_deref(), expected, "{from} {to:?}");
+        for (name, to, expected) in table {
+            assert_eq!(fitting_name(name, to).as_deref(), expected, "{name} {to:?}");
         }
     }
 }

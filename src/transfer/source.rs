@@ -84,7 +84,7 @@ impl Source {
     /// The name by which a layout or archive knows the image.
     pub fn name(&self) -> Option<&str> {
         match self {
-            Self::Registry(_, reference) => reference.tag(),
+            Self::Registry(..) => None,
             Self::Layout { entry, .. } => entry.name.as_deref(),
         }
     }

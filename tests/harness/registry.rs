@@ -23,6 +23,16 @@ impl Registry {
         Self::start_configured(|_| String::new())
     }
 
+    /// Starts one that deletes nothing.
+    pub fn start_without_deletes() -> Option<Self> {
+        Self::start_with_storage("delete: {enabled: false}", |_| String::new())
+    }
+
+    /// Starts one that takes manifests whose layers lie elsewhere.
+    pub fn start_with_foreign_layers() -> Option<Self> {
+        Self::start_configured(|_| "validation: {manifests: {urls: {allow: [\".*\"]}}}\n".to_owned())
+    }
+
     /// Starts one behind TLS, and gives the certificate to trust, as PEM.
     pub fn start_with_tls() -> Option<(Self, Vec<u8>)> {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate can be made");
@@ -53,6 +63,10 @@ impl Registry {
     }
 
     fn start_configured(more: impl Fn(&TempDir) -> String) -> Option<Self> {
+        Self::start_with_storage("delete: {enabled: true}", more)
+    }
+
+    fn start_with_storage(deletes: &str, more: impl Fn(&TempDir) -> String) -> Option<Self> {
         // Between finding a free port and listening on it someone else may take it.
         for _ in 0..5 {
             let folder = TempDir::new().expect("a temporary folder can be made");
@@ -60,7 +74,7 @@ impl Registry {
             let storage = folder.path().join("storage");
             let config = format!(
                 "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
-                 storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
+                 storage: {{filesystem: {{rootdirectory: {}}}, {deletes}}}\n\
                  http:\n  addr: {host}\n{}",
                 storage.display(),
                 more(&folder)
