@@ -48,7 +48,7 @@ pub enum TransferError {
         /// The image.
         name: String,
         /// The platform asked for.
-        wanted: Platform,
+        wanted: Box<Platform>,
         /// The platforms it has.
         offered: Vec<Platform>,
     },

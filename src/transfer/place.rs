@@ -138,8 +138,8 @@ impl Place {
     pub fn parse_target(text: &str, dir: &HostPath) -> Result<Self, PlaceError> {
         let is_registry = !text.contains("://") && Medium::of(text).0 == Medium::Registry;
         let host = text.split_once('/').map_or("", |(host, _)| host);
-        let names_host = host.contains(['.', ':']) || host == "localhost";
-        if is_registry && !(names_host && !host.starts_with('.')) {
+        let names_host = !host.starts_with('.') && (host.contains(['.', ':']) || host == "localhost");
+        if is_registry && !names_host {
             return Err(PlaceError::NoHost(text.to_owned()));
         }
         Self::parse(text, dir)

@@ -20,14 +20,16 @@ pub enum Source {
     /// In a registry.
     Registry(Client, Reference),
     /// In a layout or archive.
-    Layout {
-        /// The layout.
-        layout: Layout,
-        /// The image in it.
-        entry: LayoutEntry,
-        /// The archive, where it is only there to be read once.
-        temporary: Option<Arc<TempPath>>,
-    },
+    Layout(Box<LayoutImage>),
+}
+
+/// An image of a layout or archive.
+#[derive(Clone, Debug)]
+pub struct LayoutImage {
+    layout: Layout,
+    entry: LayoutEntry,
+    /// The archive, where it is only there to be read once.
+    _temporary: Option<Arc<TempPath>>,
 }
 
 impl Source {
@@ -48,22 +50,22 @@ impl Source {
                 let archive = daemon::save(&reference, &store).await?;
                 let path = HostPath::new(archive.to_path_buf());
                 let layout = blocking(move || Layout::open_docker_archive(&path)).await??;
-                let entry = layout.find(None)?;
-                Ok(Self::Layout { layout, entry, temporary: Some(Arc::new(archive)) })
+                let (entry, temporary) = (layout.find(None)?, Some(Arc::new(archive)));
+                Ok(Self::Layout(Box::new(LayoutImage { layout, entry, _temporary: temporary })))
             }
         }
     }
 
     fn of_layout(layout: Layout, name: Option<&str>) -> Result<Self, TransferError> {
         let entry = layout.find(name)?;
-        Ok(Self::Layout { layout, entry, temporary: None })
+        Ok(Self::Layout(Box::new(LayoutImage { layout, entry, _temporary: None })))
     }
 
     /// The manifest or index that the place names.
     pub async fn root(&self) -> Result<Document, TransferError> {
         match self {
             Self::Registry(client, reference) => pull(client, reference).await,
-            Self::Layout { entry, .. } => self.document(&entry.descriptor).await,
+            Self::Layout(image) => self.document(&image.entry.descriptor).await,
         }
     }
 
@@ -73,8 +75,8 @@ impl Source {
             Self::Registry(client, reference) => {
                 pull(client, &reference.repository().with_digest(descriptor.digest)).await
             }
-            Self::Layout { layout, .. } => {
-                let bytes = layout.document(descriptor)?;
+            Self::Layout(image) => {
+                let bytes = image.layout.document(descriptor)?;
                 let descriptor = Descriptor::of(&descriptor.media_type, &bytes);
                 Ok(Document { descriptor, bytes })
             }
@@ -85,7 +87,7 @@ impl Source {
     pub fn name(&self) -> Option<&str> {
         match self {
             Self::Registry(..) => None,
-            Self::Layout { entry, .. } => entry.name.as_deref(),
+            Self::Layout(image) => image.entry.name.as_deref(),
         }
     }
 
@@ -93,7 +95,7 @@ impl Source {
     pub fn repository(&self) -> Option<&Repository> {
         match self {
             Self::Registry(_, reference) => Some(reference.repository()),
-            Self::Layout { .. } => None,
+            Self::Layout(_) => None,
         }
     }
 
@@ -127,8 +129,8 @@ impl Source {
         }
         context.cancellation.check()?;
         match self {
-            Self::Layout { layout, .. } => {
-                let (layout, descriptor, store) = (layout.clone(), descriptor.clone(), context.store.clone());
+            Self::Layout(image) => {
+                let (layout, descriptor, store) = (image.layout.clone(), descriptor.clone(), context.store.clone());
                 blocking(move || {
                     let mut blob = store.new_blob_of_known_digest()?;
                     layout.copy_blob(&descriptor, &mut blob)?;
@@ -144,7 +146,7 @@ impl Source {
     pub(super) async fn referrers(&self, subject: Digest) -> Result<Vec<Descriptor>, TransferError> {
         match self {
             Self::Registry(client, reference) => Ok(client.referrers(reference.repository(), subject).await?),
-            Self::Layout { layout, .. } => super::referrers::of_layout(layout, subject),
+            Self::Layout(image) => super::referrers::of_layout(&image.layout, subject),
         }
     }
 }

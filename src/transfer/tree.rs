@@ -102,7 +102,8 @@ pub(super) async fn choose(
     context: &Context,
 ) -> Result<Document, TransferError> {
     let document = |source| TransferError::Document { name: name.to_owned(), source };
-    let no_such = |offered| TransferError::NoSuchPlatform { name: name.to_owned(), wanted: wanted.clone(), offered };
+    let no_such =
+        |offered| TransferError::NoSuchPlatform { name: name.to_owned(), wanted: Box::new(wanted.clone()), offered };
     for _ in 0..DEPTH_LIMIT {
         if !media_type::is_index(&root.descriptor.media_type) {
             break;
