@@ -11,6 +11,7 @@ use harness::misbehaving::{Answer, Asked, Misbehaving};
 use harness::podman::Podman;
 use harness::program::{are_installed, run};
 use harness::registry::Registry;
+use harness::upload_registry::{UploadRegistry, Uploads};
 use harness::workspace::{BASE, Run, TestWorkspace};
 use harness::{layout, sha256};
 use insta::assert_snapshot;
@@ -81,6 +82,47 @@ fn digests_are_the_same_all_the_way_round() {
     // Between repositories of one registry nothing is sent.
     let mounted = copied(&scratch, &[&one, &format!("{}/acme/other:1", first.host())]);
     assert_eq!((&mounted["digest"], &mounted["sent_bytes"]), (&json!(INDEX), &json!(0)));
+}
+
+#[test]
+fn children_come_before_their_index_and_blobs_before_both() {
+    let registry = UploadRegistry::start(Uploads::default());
+    let scratch = scratch();
+    let host = registry.server.host();
+    copied(&scratch, &[&base(), &format!("{host}/acme/base:1")]);
+    let puts: Vec<String> = registry
+        .server
+        .lines()
+        .into_iter()
+        .filter_map(|line| line.strip_prefix("PUT /v2/acme/base/").map(str::to_owned))
+        .map(|line| line.split(['?', ':']).next().unwrap_or_default().trim_end_matches(char::is_numeric).to_owned())
+        .collect();
+    let blob = "blobs/uploads/";
+    let first = [blob, blob, blob, "manifests/sha"];
+    assert_eq!(puts[..4], first, "layers and config, then the manifest");
+    assert_eq!(puts.last().map(String::as_str), Some("manifests/"), "the tag is last: {puts:?}");
+    assert_eq!(puts.iter().filter(|line| line.starts_with("manifests")).count(), 3);
+}
+
+#[test]
+fn an_image_that_is_there_costs_one_request() {
+    let there = Misbehaving::start(|_| {
+        let answer = Answer::new(200).header("Content-Type", "application/vnd.oci.image.index.v1+json");
+        answer.header("Docker-Content-Digest", INDEX).header("Content-Length", 1234)
+    });
+    let reference = format!("{}/acme/base:1", there.host());
+    assert_eq!(copied(&scratch(), &[&base(), &reference])["sent_bytes"], 0);
+    // Pinned, it is the tag all the same that has to lead there.
+    copied(&scratch(), &[&base(), &format!("{reference}@{INDEX}")]);
+    assert_eq!(there.lines(), ["HEAD /v2/acme/base/manifests/1", "HEAD /v2/acme/base/manifests/1"]);
+    let run = failed(&scratch(), &[&base(), &format!("{reference}@{AMD64}")]);
+    assert_snapshot!(run.replaced(&there.host(), "[HOST]"), @r"
+    exit code: 1
+    ----- stderr
+    copying oci:[BASE]:20-alpine to [HOST]/acme/base:1@sha256:f933c1fb44bed7df2b315fdb4541b339bcd2d79666c0a5190586a2b60663026c
+    error: the image has the digest `sha256:93d4da87b6c59578dc06863bb48fca22d14996d6ebed7b73f9945f9b59db7f8b`, not the one of the place it is to go to: `[HOST]/acme/base:1@sha256:f933c1fb44bed7df2b315fdb4541b339bcd2d79666c0a5190586a2b60663026c`
+    hint: name the target by a tag alone, or copy one platform with `--platform`
+    ");
 }
 
 #[test]
@@ -331,6 +373,7 @@ fn layers_elsewhere_are_fetched_without_credentials_and_verified() {
     ----- stderr
     copying [REGISTRY]/windows/nano:1 to oci:layout
     error: the registry leads to an unsafe address: `http://localhost:[PORT]/layer`
+    hint: ask whoever runs the registry: pirogue follows no address into a private network, and none from TLS to plain HTTP
     ");
     assert_eq!(elsewhere.lines().len(), 2);
     let (run, _) = copy(format!("http://{host}/inwards"), "oci:layout");
@@ -339,6 +382,7 @@ fn layers_elsewhere_are_fetched_without_credentials_and_verified() {
     ----- stderr
     copying [REGISTRY]/windows/nano:1 to oci:layout
     error: the registry leads to an unsafe address: `http://localhost:1/`
+    hint: ask whoever runs the registry: pirogue follows no address into a private network, and none from TLS to plain HTTP
     ");
     let (run, _) = copy(format!("http://{host}/evil"), "oci:layout");
     assert_snapshot!(run, @r"
@@ -354,6 +398,7 @@ fn layers_elsewhere_are_fetched_without_credentials_and_verified() {
     ----- stderr
     copying [REGISTRY]/windows/nano:1 to oci:layout
     error: the registry leads to an unsafe address: `http://169.254.169.254/latest/meta-data`
+    hint: ask whoever runs the registry: pirogue follows no address into a private network, and none from TLS to plain HTTP
     ");
 
     // In a registry such layers stay elsewhere.

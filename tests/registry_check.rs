@@ -224,7 +224,8 @@ fn what_is_no_registry() {
     assert_snapshot!(check(&page.host(), &[]), @r"
     exit code: 1
     ----- stderr
-    error: the registry does not have it, status 404: `GET http://[HOST]/v2/`
+    error: the answer is not that of a registry (it answers with the status 404): `http://[HOST]/v2/`
+    hint: check the host: a web page or a proxy may answer there
     ");
     let scratch = TestWorkspace::new(&[]);
     assert_snapshot!(scratch.run(&["registry", "check", "https://ghcr.io/acme/api"]), @r"

@@ -21,11 +21,9 @@ impl RegistryError {
                  `client_max_body_size 0`)"
                 .to_owned(),
             Self::NotARegistry { .. } => "check the host: a web page or a proxy may answer there".to_owned(),
-            Self::UnsafeLocation { .. } => {
-                "ask whoever runs the registry: pirogue follows no address that somebody else \
-                 chose into a private network, nor from TLS to plain HTTP"
-                    .to_owned()
-            }
+            Self::UnsafeLocation { .. } => "ask whoever runs the registry: pirogue follows no address into a private \
+                 network, and none from TLS to plain HTTP"
+                .to_owned(),
             Self::Unreachable { failure, .. } => hint_for(*failure)?.to_owned(),
             _ => return None,
         };

@@ -55,6 +55,7 @@ pub async fn copy(request: &CopyRequest, context: &Context) -> Result<Copied, Tr
     let digest = root.descriptor.digest;
     let place = target.named_after(from, &source);
     let done = |sent_bytes, referrers| Copied { place: place.clone(), digest, sent_bytes, referrers };
+    target.refuse_other(digest)?;
     if let Place::Registry(reference) = &place
         && !request.referrers
         && is_there(reference, digest, context).await?
@@ -127,11 +128,25 @@ impl Place {
         let fitting = |medium| known.as_deref().and_then(|name| fitting_name(name, medium));
         let mut named = self.clone();
         match &mut named {
+            // Of a tag and a digest, the tag is what is to be set.
+            Self::Registry(reference) => {
+                let tagged = reference.tag().and_then(|tag| reference.with_tag(tag).ok());
+                *reference = tagged.unwrap_or_else(|| reference.clone());
+            }
             Self::Layout { name, .. } if name.is_none() => *name = fitting(Medium::Layout),
             Self::Archive { name, form, .. } if name.is_none() => *name = fitting(Medium::Archive(*form)),
             _ => {}
         }
         named
+    }
+
+    /// An error if this place is named with the digest of another image.
+    fn refuse_other(&self, actual: Digest) -> Result<(), TransferError> {
+        let Self::Registry(reference) = self else { return Ok(()) };
+        match reference.digest().filter(|expected| *expected != actual) {
+            Some(_) => Err(TransferError::OtherDigest { actual, target: reference.to_string() }),
+            None => Ok(()),
+        }
     }
 
     /// Whether lists of referrers have a place here.

@@ -2,6 +2,7 @@ use std::io;
 
 use super::PlaceError;
 use crate::cancel::Cancelled;
+use crate::digest::Digest;
 use crate::layout::LayoutError;
 use crate::manifest::DocumentError;
 use crate::platform::Platform;
@@ -52,6 +53,14 @@ pub enum TransferError {
         /// The platforms it has.
         offered: Vec<Platform>,
     },
+    /// The image is to go to a place that is named with the digest of another.
+    #[error("the image has the digest `{actual}`, not the one of the place it is to go to: `{target}`")]
+    OtherDigest {
+        /// The digest of the image.
+        actual: Digest,
+        /// Where it was to go.
+        target: String,
+    },
     /// Neither `docker` nor `podman`.
     #[error("`docker-daemon:` needs `docker` with a running daemon, or `podman`; {reason}: `{name}`")]
     NoDaemon {
@@ -96,6 +105,9 @@ impl TransferError {
                 offered.first().map(|platform| format!("copy one it has: `--platform {platform}`"))
             }
             Self::NotAnImage { .. } => Some("name an image, or an index of images".into()),
+            Self::OtherDigest { .. } => {
+                Some("name the target by a tag alone, or copy one platform with `--platform`".into())
+            }
             Self::NoDaemon { .. } => Some(
                 "start Docker or install podman; or write an archive with `docker-archive:FILE`, and load it elsewhere"
                     .into(),

@@ -54,7 +54,9 @@ impl Push<'_> {
         if there.is_some_and(|there| there.digest == *digest) {
             return Ok(());
         }
-        self.push_blobs(&branch.blobs).await?;
+        let (layers, config) = branch.blobs.split_at(branch.blobs.len().saturating_sub(1));
+        self.push_blobs(layers).await?;
+        self.push_blobs(config).await?;
         client.push_manifest(reference, media_type, branch.document.bytes.clone()).await?;
         Ok(())
     }
