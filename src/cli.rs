@@ -47,8 +47,8 @@ pub enum Command {
 /// `pirogue copy`
 #[derive(Debug, Args)]
 pub struct Copy {
-    /// Where the image is: HOST/REPOSITORY[:TAG][@DIGEST], oci:DIR[:TAG], oci-archive:FILE[:TAG],
-    /// docker-archive:FILE[:REF] or docker-daemon:REF
+    /// Where the image is: `HOST/REPOSITORY[:TAG][@DIGEST]`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+    /// `docker-archive:FILE[:REF]` or `docker-daemon:REF`
     #[arg(value_name = "SOURCE")]
     pub source: String,
 

@@ -97,7 +97,7 @@ impl PlaceError {
             Self::NoHost(text) => Some(format!("for Docker Hub: `docker.io/{text}`; for a directory: `oci:{text}`")),
             Self::Foreign(text) => match text.strip_prefix("docker://") {
                 Some(reference) => Some(format!("an image in a registry has no prefix: `{reference}`")),
-                None => Some("write it to an archive with its own tool, and name that with `oci-archive:FILE`".into()),
+                None => Some("a layout is named with `oci:DIR`".into()),
             },
             Self::NoTag(_) => Some("such as `docker-daemon:api:1.0`".into()),
             Self::Reference(error) => error.hint(),
@@ -108,8 +108,7 @@ impl PlaceError {
 impl Place {
     /// Reads what the user wrote. Files are relative to `dir`.
     pub fn parse(text: &str, dir: &HostPath) -> Result<Self, PlaceError> {
-        let foreign = ["docker://", "dir:", "containers-storage:", "ocidir://", "podman:", "oci-layout:"];
-        if foreign.iter().any(|prefix| text.starts_with(prefix)) {
+        if ["docker://", "ocidir://"].iter().any(|prefix| text.starts_with(prefix)) {
             return Err(PlaceError::Foreign(text.to_owned()));
         }
         let (medium, rest) = Medium::of(text);
