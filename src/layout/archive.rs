@@ -281,4 +281,29 @@ mod tests {
             assert_eq!(scan(bytes), expected.map_err(str::to_owned), "{comment}");
         }
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_is_found_lies_in_the_archive(changes in proptest::collection::vec((0usize..6000, 0u8..), 0..8)) {
+            use tar::EntryType::{Regular, Symlink};
+            let long = "long/".repeat(60) + "name";
+            let mut bytes = archive(&[(Regular, "a", "one"), (Regular, &long, "two"), (Symlink, "b", "./a")]);
+            for (at, byte) in changes {
+                let at = at % bytes.len();
+                bytes[at] = byte;
+            }
+            // No luck is enough to guess a checksum.
+            for block in bytes.chunks_exact_mut(512).filter(|block| &block[257..262] == b"ustar") {
+                block[148..156].fill(b' ');
+                let sum: u32 = block.iter().map(|byte| u32::from(*byte)).sum();
+                block[148..156].copy_from_slice(format!("{sum:06o}\0 ").as_bytes());
+            }
+            if let Ok(files) = ArchiveFiles::scan(&mut Cursor::new(&bytes)) {
+                for (name, section) in files.below("") {
+                    proptest::prop_assert!(section.position + section.size <= bytes.len() as u64);
+                    proptest::prop_assert!(!name.split('/').any(|part| matches!(part, "" | "." | "..")), "`{}`", name);
+                }
+            }
+        }
+    }
 }
