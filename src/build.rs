@@ -16,7 +16,6 @@ use std::sync::Arc;
 
 use tokio::task::block_in_place;
 
-pub use base::BaseReference;
 use contents::Contents;
 pub use deliver::Delivery;
 pub use destination::{Destination, DestinationError};
@@ -41,6 +40,7 @@ use crate::platform::Platform;
 use crate::progress::Progress;
 use crate::registry::Client;
 use crate::store::Store;
+use crate::transfer;
 use crate::workspace::Workspace;
 
 /// What the user asks for. What is `None` or empty comes from `pirogue.toml`, else from the defaults.
@@ -83,6 +83,18 @@ pub struct Context {
     pub cancellation: Cancellation,
     /// Who listens.
     pub progress: Arc<dyn Progress>,
+}
+
+impl Context {
+    /// What moves images needs no more than this.
+    fn transfer(&self) -> transfer::Context {
+        transfer::Context {
+            store: self.store.clone(),
+            client: self.client.clone(),
+            cancellation: self.cancellation.clone(),
+            progress: self.progress.clone(),
+        }
+    }
 }
 
 /// What leads to the npm registries, beside the files of settings in the workspace.

@@ -10,6 +10,7 @@ use crate::config::{PackagesFrom, UnknownPackages};
 use crate::manifest::media_type::Compression;
 use crate::path::HostPath;
 use crate::platform::Platform;
+use crate::transfer::{CopyRequest, Medium, Place, PlaceError};
 
 /// Minimal, reproducible OCI images of Node.js workspaces: one for each service, no Docker, no root, no RUN.
 #[derive(Debug, Parser)]
@@ -35,6 +36,14 @@ pub enum Command {
         #[arg(value_name = "HOST[:PORT]")]
         host: String,
     },
+    /// Copy an image between registries, layouts and archives, byte for byte
+    Copy(Copy),
+    /// Ask what a registry can do
+    Registry {
+        /// What to ask.
+        #[command(subcommand)]
+        command: Registry,
+    },
     /// Look at what earlier builds left for later ones, or remove it
     Cache {
         /// What to do with it.
@@ -57,6 +66,62 @@ pub struct Login {
     /// Read the password, or a token in its place, from standard input [default: ask for it on the terminal]
     #[arg(long)]
     pub password_stdin: bool,
+}
+
+/// `pirogue copy`
+#[derive(Debug, Args)]
+pub struct Copy {
+    /// Where the image is: `HOST/REPOSITORY[:TAG][@DIGEST]`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`,
+    /// `docker-archive:FILE[:REF]` or `docker-daemon:REF`
+    #[arg(value_name = "SOURCE")]
+    pub source: String,
+
+    /// Where it goes, written the same way
+    #[arg(value_name = "TARGET")]
+    pub target: String,
+
+    /// Of an index, the image for this platform alone, such as linux/arm64 [default: all of them]
+    #[arg(long, value_name = "PLATFORM")]
+    pub platform: Option<Platform>,
+
+    /// Copy what refers to the image too: signatures, SBOMs, attestations
+    #[arg(long)]
+    pub referrers: bool,
+
+    /// Print what was done as one JSON document
+    #[arg(long)]
+    pub json: bool,
+
+    /// Remember nothing: work in a temporary directory instead of the cache
+    #[arg(long)]
+    pub no_cache: bool,
+}
+
+impl Copy {
+    /// The request that was typed.
+    pub fn request(&self) -> Result<CopyRequest, PlaceError> {
+        let here = HostPath::new("");
+        Ok(CopyRequest {
+            source: Place::parse(&self.source, &here)?,
+            target: Place::parse_target(&self.target, &here)?,
+            platform: self.platform.clone(),
+            referrers: self.referrers,
+        })
+    }
+}
+
+/// `pirogue registry`
+#[derive(Debug, Subcommand)]
+pub enum Registry {
+    /// Try out what a registry supports and whether you may push; leave nothing behind
+    Check {
+        /// The repository, `HOST/REPOSITORY`
+        #[arg(value_name = "HOST/REPOSITORY")]
+        repository: String,
+        /// Print one JSON document
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// `pirogue cache`
@@ -112,9 +177,14 @@ pub struct Build {
     #[arg(long, value_name = "REF")]
     pub base: Option<String>,
 
-    /// Where the images go: `HOST[:PORT]/PREFIX` or `oci:DIR[:TAG]`; may be repeated [default: oci:images in the workspace]
+    /// Where the images go: `HOST[:PORT]/PREFIX`, `oci:DIR[:TAG]`, `oci-archive:FILE[:TAG]`, `docker-archive:FILE[:PREFIX]` or
+    /// `docker-daemon:[PREFIX]`; may be repeated [default: oci:images in the workspace]
     #[arg(long = "to", value_name = "DEST")]
     pub destinations: Vec<String>,
+
+    /// Load the images into Docker or podman on this machine: short for `--to docker-daemon:`
+    #[arg(long)]
+    pub load: bool,
 
     /// A tag of the images; may be repeated [default: latest]
     #[arg(long = "tag", value_name = "TAG")]
@@ -160,11 +230,12 @@ pub struct Build {
 impl Build {
     /// The request that was typed.
     pub fn request(&self) -> BuildRequest {
+        let local = self.load.then(|| Medium::Daemon.prefix().to_owned());
         BuildRequest {
             dir: HostPath::new(&self.dir),
             services: self.services.clone(),
             base: self.base.clone(),
-            destinations: self.destinations.clone(),
+            destinations: self.destinations.iter().cloned().chain(local).collect(),
             tags: self.tags.clone(),
             platform: self.platform.clone(),
             compression: self.compression,

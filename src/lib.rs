@@ -20,8 +20,8 @@
 //!
 //! # Modules
 //!
-//! From the top: [`cli`] and [`commands`] (what is typed and shown), [`build`] (the pipeline), the edges [`registry`],
-//! [`npm_registry`], [`layout`], [`store`], the pure [`closure`], [`layer`], [`image`], [`workspace`], [`config`],
+//! From the top: [`cli`] and [`commands`] (what is typed and shown), [`build`] (the pipeline), [`transfer`] (images between
+//! places), the edges [`registry`], [`npm_registry`], [`layout`], [`store`], the pure [`closure`], [`layer`], [`image`], [`workspace`], [`config`],
 //! [`manifest`], and the vocabulary [`digest`], [`path`], [`platform`], [`http`]. A test holds who may import whom.
 
 pub mod build;
@@ -45,4 +45,5 @@ pub mod progress;
 pub mod registry;
 pub mod report;
 pub mod store;
+pub mod transfer;
 pub mod workspace;

@@ -23,9 +23,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "registry",
             "report",
             "store",
+            "transfer",
         ],
     ),
-    ("cli", &["build", "config", "manifest", "path", "platform"]),
+    ("cli", &["build", "config", "manifest", "path", "platform", "transfer"]),
     // The pipeline, and what it tells at its end.
     (
         "build",
@@ -45,10 +46,16 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "progress",
             "registry",
             "store",
+            "transfer",
             "workspace",
         ],
     ),
-    ("report", &["build", "closure", "image", "layer"]),
+    ("report", &["build", "closure", "image", "layer", "registry", "transfer"]),
+    // Images between the edges.
+    (
+        "transfer",
+        &["cancel", "digest", "http", "layout", "manifest", "path", "platform", "progress", "registry", "store"],
+    ),
     // The edges. They do not name each other, but what moves blobs may name the store.
     ("environment", &["path", "registry"]),
     (

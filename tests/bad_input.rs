@@ -632,7 +632,7 @@ fn a_destination_that_is_a_file() {
     packing 3 of 3 layers
     writing one image to package.json
     error: cannot make the layout: File exists (os error 17): `package.json`
-    hint: a file is in the way: name a directory with `--to oci:DIR`
+    hint: a file is in the way: name a directory with `oci:DIR`
     ");
 }
 
@@ -777,7 +777,7 @@ fn a_full_disk_under_the_destination() {
     packing 3 of 3 layers
     writing one image to ../full/images
     error: cannot write to the layout: No space left on device (os error 28): `../full/images/blobs/sha256/…
-    hint: free some space, or write to another disk with `--to oci:DIR`
+    hint: free some space, or write to another disk
     ");
 }
 

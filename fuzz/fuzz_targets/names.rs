@@ -7,6 +7,7 @@ use pirogue::digest::Digest;
 use pirogue::path::{HostPath, ImagePath};
 use pirogue::platform::Platform;
 use pirogue::registry::{Reference, Repository};
+use pirogue::transfer::Place;
 
 fuzz_target!(|text: &str| {
     match text.parse::<Reference>() {
@@ -26,6 +27,9 @@ fuzz_target!(|text: &str| {
     if let Ok(path) = ImagePath::new(text) {
         assert_eq!(ImagePath::new(path.as_path()), Ok(path.clone()));
         assert!(path.ancestors().all(|above| path.starts_with(&above)));
+    }
+    if let Ok(place) = Place::parse_target(text, &HostPath::new("")) {
+        assert_eq!(Place::parse(&place.to_string(), &HostPath::new("")).ok(), Some(place));
     }
     match Destination::parse(text, &HostPath::new("/w")) {
         Ok(_) => {}

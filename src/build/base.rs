@@ -1,46 +1,28 @@
 //! The step that resolves bases: from what the user wrote to a manifest, a config and the merged file system.
 
-mod download;
-mod source;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read};
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
-use source::{Source, pull};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 
-use super::destination::split_layout;
 use super::{BuildError, BuildRequest, Context};
 use crate::config::Settings;
 use crate::image::{BaseFiles, BaseImage};
 use crate::layer::{LayerListing, ListingError, list};
-use crate::layout::{Layout, LayoutError};
+use crate::layout::LayoutError;
 use crate::manifest::{Descriptor, DocumentError, ImageConfig, Index, Manifest, Raw, media_type};
 use crate::path::HostPath;
 use crate::platform::Platform;
-use crate::registry::{Reference, ReferenceError, RegistryError, Repository};
+use crate::registry::{RegistryError, Repository};
+use crate::transfer::{Document, Place, PlaceError, Source, TransferError};
 
 /// The base where nobody names one.
 const DEFAULT_BASE: &str = "node:20-alpine";
 
 /// The files of the base whose contents matter, besides what it has where.
 const TEXTS: [&str; 5] = ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/os-release", "/usr/lib/os-release"];
-
-/// A base as the user names it.
-#[derive(Clone, Debug)]
-pub enum BaseReference {
-    /// In a registry.
-    Registry(Reference),
-    /// `oci:DIR[:TAG]`
-    Layout {
-        /// The directory.
-        dir: HostPath,
-        /// The name of the image in it.
-        name: Option<String>,
-    },
-}
 
 /// Why a base cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -87,9 +69,9 @@ pub enum BaseError {
         /// What is wrong.
         source: ListingError,
     },
-    /// No reference.
+    /// No name of a place.
     #[error(transparent)]
-    Reference(#[from] ReferenceError),
+    Place(#[from] PlaceError),
     /// The registry refused or cannot be reached.
     #[error("cannot get the base `{base}`: {source}")]
     Registry {
@@ -118,7 +100,7 @@ impl BaseError {
                 .hint()
                 .or_else(|| Some("to build without a registry: `--base oci:DIR`, an OCI layout on this disk".into())),
             Self::Layout(error) => error.hint(),
-            Self::Reference(error) => error.hint(),
+            Self::Place(error) => error.hint(),
             Self::NotAnImage { .. } | Self::UnknownLayer { .. } => {
                 Some("name a base that runs as a container, such as `--base node:20-alpine`".into())
             }
@@ -127,16 +109,12 @@ impl BaseError {
     }
 }
 
-impl BaseReference {
-    /// Reads what the user wrote; a layout's directory is relative to `dir`.
-    fn parse(text: &str, dir: &HostPath) -> Result<Self, BaseError> {
-        match text.strip_prefix("oci:") {
-            Some(layout) => {
-                let (path, name) = split_layout(layout);
-                Ok(Self::Layout { dir: dir.join(path), name })
-            }
-            None => Ok(Self::Registry(text.parse()?)),
-        }
+/// A failure of reading the base, told as that.
+fn unread(base: &str, error: TransferError) -> BuildError {
+    match error {
+        TransferError::Registry(source) => BaseError::Registry { base: base.to_owned(), source }.into(),
+        TransferError::Layout(source) => BaseError::Layout(source).into(),
+        other => other.into(),
     }
 }
 
@@ -153,15 +131,13 @@ pub struct ResolvedBase {
 impl ResolvedBase {
     /// The repository the base was pulled from, from which a registry can mount its layers.
     pub fn repository(&self) -> Option<&Repository> {
-        match &self.source {
-            Source::Registry(_, repository) => Some(repository),
-            Source::Layout(_) => None,
-        }
+        self.source.repository()
     }
 
     /// The file that holds a layer of the base: fetched and verified, unless the store has it.
     pub async fn fetch(&self, layer: &Descriptor, context: &Context) -> Result<HostPath, BuildError> {
-        self.source.fetch(&self.image.name, layer, context).await
+        let fetched = self.source.fetch(layer, &context.transfer()).await;
+        fetched.map_err(|error| unread(&self.image.name, error))
     }
 }
 
@@ -228,65 +204,41 @@ async fn resolve(
     platform: &Platform,
     context: &Context,
 ) -> Result<ResolvedBase, BuildError> {
-    let (source, mut found) = match BaseReference::parse(name, dir)? {
-        BaseReference::Registry(reference) => {
-            let source = Source::Registry(context.client.clone(), reference.repository().clone());
-            (source, pull(name, &context.client, &reference, &context.store).await?)
-        }
-        BaseReference::Layout { dir, name } => {
-            let layout = Layout::open(&dir).map_err(BaseError::Layout)?;
-            let descriptor = layout.find(name.as_deref()).map_err(BaseError::Layout)?;
-            let bytes = layout.document(&descriptor).map_err(BaseError::Layout)?;
-            (Source::Layout(layout), (descriptor.media_type, bytes))
-        }
-    };
+    let place = Place::parse(name, dir).map_err(BaseError::Place)?;
+    let source = Source::open(&place, &context.transfer()).await.map_err(|error| unread(name, error))?;
+    let mut found = source.root(&context.transfer()).await.map_err(|error| unread(name, error))?;
     let document = |source| BaseError::Document { base: name.to_owned(), source };
     // An index may hold indexes; no real one is deeper than this.
     for _ in 0..4 {
-        let (media_type, bytes) = found;
-        if !media_type::is_index(&media_type) {
-            return resolved_image(name, platform, media_type, bytes, source, context).await;
+        if !media_type::is_index(&found.descriptor.media_type) {
+            return resolved_image(name, platform, found, source, context).await;
         }
-        let index: Raw<Index> = Raw::parse("image index", bytes).map_err(document)?;
-        let chosen = choose(name, index.parsed(), platform)?;
-        found = (chosen.media_type.clone(), source.document(name, &chosen, context).await?);
+        let index: Raw<Index> = Raw::parse("image index", found.bytes).map_err(document)?;
+        let chosen = index.parsed().choose(platform).map_err(|offered| {
+            let (base, wanted) = (name.to_owned(), platform.clone());
+            BaseError::NoSuchPlatform { base, wanted, offered }
+        })?;
+        found = source.document(chosen, &context.transfer()).await.map_err(|error| unread(name, error))?;
     }
     Err(BaseError::NotAnImage { base: name.to_owned(), media_type: media_type::INDEX.to_owned() }.into())
-}
-
-/// The manifest of the wanted platform. Attestations, which have the platform `unknown`, are passed over.
-fn choose(name: &str, index: &Index, wanted: &Platform) -> Result<Descriptor, BaseError> {
-    let known = |descriptor: &&Descriptor| descriptor.platform.as_ref().is_none_or(|platform| !platform.is_unknown());
-    let accepted =
-        |descriptor: &&Descriptor| descriptor.platform.as_ref().is_some_and(|offered| wanted.accepts(offered));
-    if let Some(descriptor) = index.manifests.iter().find(accepted) {
-        return Ok(descriptor.clone());
-    }
-    match &index.manifests.iter().filter(known).collect::<Vec<_>>()[..] {
-        // One manifest that says nothing of its platform: its config will.
-        [only] if only.platform.is_none() => Ok((*only).clone()),
-        others => Err(BaseError::NoSuchPlatform {
-            base: name.to_owned(),
-            wanted: wanted.clone(),
-            offered: others.iter().filter_map(|descriptor| descriptor.platform.clone()).collect(),
-        }),
-    }
 }
 
 async fn resolved_image(
     name: &str,
     platform: &Platform,
-    media_type: String,
-    bytes: Vec<u8>,
+    found: Document,
     source: Source,
     context: &Context,
 ) -> Result<ResolvedBase, BuildError> {
+    let Document { descriptor: Descriptor { media_type, .. }, bytes } = found;
     if !media_type::is_manifest(&media_type) {
         return Err(BaseError::NotAnImage { base: name.to_owned(), media_type }.into());
     }
     let document = |source| BaseError::Document { base: name.to_owned(), source };
     let manifest: Raw<Manifest> = Raw::parse("image manifest", bytes).map_err(document)?;
-    let config = source.config(name, &manifest.parsed().config, context).await?;
+    let path = source.fetch(&manifest.parsed().config, &context.transfer()).await;
+    let path = path.map_err(|error| unread(name, error))?;
+    let config = std::fs::read(&path).map_err(|error| context.store.read_error(&path, error))?;
     let config: Raw<ImageConfig> = Raw::parse("image config", config).map_err(document)?;
     let offered = config.parsed().platform.clone();
     if !platform.accepts(&offered) {
@@ -321,22 +273,12 @@ async fn listing(
             return Ok(listing);
         }
     }
-    let base = name.to_owned();
     // Only layers get here.
     let compression = media_type::compression(&layer.media_type).unwrap_or(media_type::Compression::None);
-    let read = move |blob: Box<dyn Read + Send>| {
-        let damaged = |source| BaseError::Listing { base, source };
-        Ok(list(BufReader::with_capacity(1 << 16, blob), compression, &TEXTS).map_err(damaged)?)
-    };
-    let listing = source.read(name, layer, context, read).await?;
+    let read = move |blob: Box<dyn Read + Send>| list(BufReader::with_capacity(1 << 16, blob), compression, &TEXTS);
+    let listing = source.read(layer, &context.transfer(), read).await.map_err(|error| unread(name, error))?;
+    let listing = listing.map_err(|source| BaseError::Listing { base: name.to_owned(), source })?;
     let bytes = serde_json::to_vec(&listing).unwrap_or_default();
     context.store.put_fact(&fact, &bytes)?;
     Ok(listing)
-}
-
-/// Runs work that blocks on a thread of its own.
-pub(super) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, BuildError> + Send + 'static,
-) -> Result<T, BuildError> {
-    spawn_blocking(work).await.unwrap_or_else(|error| Err(BuildError::Task(error.into())))
 }

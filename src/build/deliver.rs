@@ -9,18 +9,19 @@ use super::pack::Packer;
 use super::{BuildError, BuildPlan, BuildRequest, Context, Destination, PackedLayers, ServicePlan, destination};
 use crate::digest::Digest;
 use crate::image::Image;
-use crate::layout::LayoutWriter;
+use crate::layout::{ArchiveForm, ArchiveWriter, ImageWriter, LayoutError, LayoutWriter};
 use crate::manifest::{Descriptor, media_type};
 use crate::path::HostPath;
 use crate::registry::{Offer, Reference, RegistryError, Repository, Session};
 use crate::store::StoreError;
+use crate::transfer;
 
 /// An image that has arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Delivery {
     /// The service.
     pub service: String,
-    /// Where it is, as other tools name it: `oci:DIR:NAME` or `HOST/REPOSITORY:TAG`.
+    /// Where it is, as it would be typed: `oci:DIR:NAME`, `HOST/REPOSITORY:TAG` and so on.
     pub name: String,
     /// Its manifest.
     pub digest: Digest,
@@ -52,7 +53,15 @@ pub(super) async fn deliver(
     let mut deliveries = Vec::new();
     for destination in destinations {
         deliveries.extend(match destination {
-            Destination::Layout { dir, tag } => courier.fill_layout(dir, tag.as_deref(), &shipments).await?,
+            Destination::Layout { dir, .. } => {
+                let writer = || Ok(ImageWriter::Layout(LayoutWriter::open(dir)?));
+                courier.fill(writer, &dir.to_string(), destination, &shipments).await?
+            }
+            Destination::Archive { form, file, .. } => {
+                let writer = || Ok(ImageWriter::Archive(ArchiveWriter::create(file, *form)?));
+                courier.fill(writer, &file.to_string(), destination, &shipments).await?
+            }
+            Destination::Daemon { .. } => courier.load(destination, &shipments).await?,
             Destination::Registry { repository, tag } => {
                 courier.push_to_registry(repository, tag.as_deref(), &shipments).await?
             }
@@ -134,27 +143,29 @@ struct Courier<'a> {
 }
 
 impl Courier<'_> {
-    async fn fill_layout(
+    /// Writes the images into what `open` opens.
+    async fn fill(
         &mut self,
-        dir: &HostPath,
-        tag: Option<&str>,
+        open: impl FnOnce() -> Result<ImageWriter, LayoutError>,
+        place: &str,
+        destination: &Destination,
         shipments: &[Shipment<'_>],
     ) -> Result<Vec<Delivery>, BuildError> {
         let images = if shipments.len() == 1 { "one image".to_owned() } else { format!("{} images", shipments.len()) };
-        self.context.progress.step(&format!("writing {images} to {dir}"));
-        let mut writer = LayoutWriter::open(dir)?;
+        self.context.progress.step(&format!("writing {images} to {place}"));
+        let mut writer = open()?;
         let mut deliveries = Vec::new();
         for shipment in shipments {
-            self.layers_to_layout(&mut writer, shipment).await?;
+            self.write_layers(&mut writer, shipment).await?;
             let Shipment { image, tags, .. } = shipment;
             writer.put_bytes(&shipment.config(), image.config.bytes())?;
             let manifest = image.descriptor();
             writer.put_bytes(&manifest, image.manifest.bytes())?;
-            for name in Destination::layout_names(tag, shipment.name(), tags) {
-                writer.name(&name, manifest.clone());
+            for name in destination.names(shipment.name(), &shipment.service.settings, tags)? {
+                writer.name(Some(&name), manifest.clone());
                 deliveries.push(Delivery {
                     service: shipment.name().to_owned(),
-                    name: format!("oci:{dir}:{name}"),
+                    name: destination.place(&name),
                     digest: manifest.digest,
                     sent_bytes: 0,
                 });
@@ -164,7 +175,23 @@ impl Courier<'_> {
         Ok(deliveries)
     }
 
-    async fn layers_to_layout(&mut self, writer: &mut LayoutWriter, shipment: &Shipment<'_>) -> Result<(), BuildError> {
+    /// Hands the images to `docker` or `podman`, in an archive.
+    async fn load(
+        &mut self,
+        destination: &Destination,
+        shipments: &[Shipment<'_>],
+    ) -> Result<Vec<Delivery>, BuildError> {
+        let context = self.context.transfer();
+        let archive = context.scratch_archive()?;
+        let path = HostPath::new(archive.path());
+        let writer = || Ok(ImageWriter::Archive(ArchiveWriter::create(&path, ArchiveForm::Docker)?));
+        let deliveries = self.fill(writer, "an archive", destination, shipments).await?;
+        let names: Vec<&str> = deliveries.iter().map(|delivery| delivery.name.as_str()).collect();
+        transfer::load(&path, &names.join(", "), &context).await?;
+        Ok(deliveries)
+    }
+
+    async fn write_layers(&mut self, writer: &mut ImageWriter, shipment: &Shipment<'_>) -> Result<(), BuildError> {
         let missing: Vec<(&Descriptor, bool)> =
             shipment.layers().filter(|(layer, _)| !writer.has_blob(layer)).collect();
         let wanted = missing.iter().map(|(layer, _)| layer.digest).collect();
@@ -260,12 +287,13 @@ impl Courier<'_> {
                 true => shipment.base.fetch(layer, context).await?,
                 false => shipment.own_blob(layer, context)?,
             };
-            send(repository, layer, &path, session, context).await
+            Ok::<_, BuildError>(transfer::send(repository, layer, &path, session, &context.transfer()).await?)
         });
         let mut sent: u64 = try_join_all(sendings).await?.into_iter().sum();
         let config = shipment.config();
         if let Offer::Wanted(session) = client.offer_blob(repository, &config, None).await? {
-            sent += send(repository, &config, &shipment.own_blob(&config, context)?, session, context).await?;
+            let path = shipment.own_blob(&config, context)?;
+            sent += transfer::send(repository, &config, &path, session, &context.transfer()).await?;
         }
         for (layer, _) in shipment.layers() {
             known.entry(layer.digest).or_insert_with(|| repository.clone());
@@ -278,19 +306,4 @@ impl Courier<'_> {
 async fn is_there(reference: &Reference, digest: Digest, context: &Context) -> Result<bool, BuildError> {
     let found = context.client.head_manifest(reference, &[media_type::MANIFEST, media_type::INDEX]).await?;
     Ok(found.is_some_and(|descriptor| descriptor.digest == digest))
-}
-
-/// Sends a blob. Gives the number of its bytes.
-async fn send(
-    repository: &Repository,
-    blob: &Descriptor,
-    path: &HostPath,
-    session: Session,
-    context: &Context,
-) -> Result<u64, BuildError> {
-    context.cancellation.check()?;
-    let task = context.progress.task(&format!("pushing {}", blob.digest.short()), blob.size);
-    let on_bytes = |bytes| task.advance(bytes);
-    context.client.send_blob(repository, blob, path.as_path(), session, &on_bytes).await?;
-    Ok(blob.size)
 }

@@ -2,8 +2,10 @@ use std::path::PathBuf;
 
 use super::{BuildError, BuildRequest};
 use crate::config::{ServiceSettings, Settings};
+use crate::layout::ArchiveForm;
 use crate::path::HostPath;
 use crate::registry::{Reference, ReferenceError, RegistryHost, Repository};
+use crate::transfer::{Medium, split_file, split_layout};
 use crate::workspace::{Service, Workspace};
 
 /// Where a service's name goes in a destination.
@@ -21,6 +23,24 @@ pub enum Destination {
         /// The tag that follows the service's name.
         tag: Option<String>,
     },
+    /// `oci-archive:FILE[:TAG]` or `docker-archive:FILE[:PREFIX]`: an archive that holds all services.
+    Archive {
+        /// Which of the two.
+        form: ArchiveForm,
+        /// The file.
+        file: HostPath,
+        /// In Docker's: what stands before the service's name.
+        repository: String,
+        /// The explicit tag.
+        tag: Option<String>,
+    },
+    /// `docker-daemon:[PREFIX]`: what `docker` or `podman` keep on this machine.
+    Daemon {
+        /// What stands before the service's name.
+        repository: String,
+        /// The explicit tag.
+        tag: Option<String>,
+    },
     /// `HOST[:PORT]/PREFIX`: a registry, where each service has its own repository.
     Registry {
         /// As the user wrote it, without the tag.
@@ -36,6 +56,9 @@ pub enum DestinationError {
     /// Nothing after `oci:`.
     #[error("a layout needs a directory, `oci:DIR`: `{0}`")]
     NoDirectory(String),
+    /// Nothing after `oci-archive:` or `docker-archive:`.
+    #[error("an archive needs a file, `oci-archive:FILE` or `docker-archive:FILE`: `{0}`")]
+    NoFile(String),
     /// No registry to push to.
     #[error("neither a layout (`oci:DIR`) nor a registry (`HOST/PREFIX`): `{0}`")]
     NoHost(String),
@@ -57,6 +80,7 @@ impl DestinationError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoDirectory(_) => Some("such as `--to oci:images`".into()),
+            Self::NoFile(text) => Some(format!("such as `--to {text}images.tar`")),
             Self::NoHost(text) => Some(format!("for Docker Hub: `--to docker.io/{text}`")),
             Self::OneName { destination, .. } => {
                 let repository = destination.rsplit_once(':').map_or(destination.as_str(), |(name, _)| name);
@@ -70,39 +94,84 @@ impl DestinationError {
 impl Destination {
     /// Reads what the user wrote. A layout's directory is relative to `dir`.
     pub fn parse(text: &str, dir: &HostPath) -> Result<Self, DestinationError> {
-        if let Some(layout) = text.strip_prefix("oci:") {
-            let (path, tag) = split_layout(layout);
-            if path.is_empty() {
-                return Err(DestinationError::NoDirectory(text.to_owned()));
-            }
-            return Ok(Self::Layout { dir: dir.join(path), tag });
-        }
-        let (repository, tag) = match text.rsplit_once(':') {
-            Some((repository, tag)) if !tag.contains('/') && repository.contains('/') => {
-                (repository, Some(tag.to_owned()))
-            }
-            _ => (text, None),
+        let (medium, rest) = Medium::of(text);
+        let registry = |text: &str| {
+            let (repository, tag) = split_tag(text);
+            (repository.trim_end_matches('/').to_owned(), tag)
         };
+        match medium {
+            Medium::Layout => match split_layout(rest) {
+                ("", _) => return Err(DestinationError::NoDirectory(text.to_owned())),
+                (path, tag) => return Ok(Self::Layout { dir: dir.join(path), tag }),
+            },
+            Medium::Archive(form) => {
+                let (path, name) = split_file(rest);
+                if path.is_empty() {
+                    return Err(DestinationError::NoFile(medium.prefix().to_owned()));
+                }
+                let (repository, tag) = match form {
+                    ArchiveForm::Oci => (String::new(), name.map(str::to_owned)),
+                    ArchiveForm::Docker => registry(name.unwrap_or_default()),
+                };
+                return Ok(Self::Archive { form, file: dir.join(path), repository, tag });
+            }
+            Medium::Daemon => {
+                let (repository, tag) = registry(rest);
+                return Ok(Self::Daemon { repository, tag });
+            }
+            Medium::Registry => {}
+        }
+        let (repository, tag) = registry(text);
         let host = repository.split('/').next().unwrap_or_default();
         if !(host.contains(['.', ':']) || host == "localhost") {
             return Err(DestinationError::NoHost(text.to_owned()));
         }
-        Ok(Self::Registry { repository: repository.trim_end_matches('/').to_owned(), tag })
+        Ok(Self::Registry { repository, tag })
     }
 
     /// The registry that is pushed to.
     pub(super) fn registry(&self) -> Option<RegistryHost> {
         match self {
-            Self::Layout { .. } => None,
+            Self::Layout { .. } | Self::Archive { .. } | Self::Daemon { .. } => None,
             Self::Registry { repository, .. } => repository.split('/').next()?.parse().ok(),
         }
     }
 
-    /// The absolute directory of a layout.
-    pub(super) fn absolute_dir(&self) -> Option<PathBuf> {
+    /// The absolute path of a layout or archive.
+    pub(super) fn absolute_path(&self) -> Option<PathBuf> {
         match self {
-            Self::Layout { dir, .. } => std::path::absolute(dir).ok(),
-            Self::Registry { .. } => None,
+            Self::Layout { dir: path, .. } | Self::Archive { file: path, .. } => std::path::absolute(path).ok(),
+            Self::Daemon { .. } | Self::Registry { .. } => None,
+        }
+    }
+
+    /// What a service's image is called there: one name for each tag.
+    pub(super) fn names(
+        &self,
+        service: &str,
+        settings: &ServiceSettings,
+        tags: &[String],
+    ) -> Result<Vec<String>, DestinationError> {
+        match self {
+            Self::Layout { tag, .. } | Self::Archive { form: ArchiveForm::Oci, tag, .. } => {
+                Ok(Self::layout_names(tag.as_deref(), service, tags))
+            }
+            Self::Archive { repository, tag, .. }
+            | Self::Daemon { repository, tag }
+            | Self::Registry { repository, tag } => {
+                let references = Self::references(repository, tag.as_deref(), service, settings, tags)?;
+                Ok(references.iter().map(Reference::to_string).collect())
+            }
+        }
+    }
+
+    /// Where an image of that name is then, as it would be typed.
+    pub(super) fn place(&self, name: &str) -> String {
+        match self {
+            Self::Layout { dir, .. } => format!("{}{dir}:{name}", Medium::Layout.prefix()),
+            Self::Archive { form, file, .. } => format!("{}{file}:{name}", Medium::Archive(*form).prefix()),
+            Self::Daemon { .. } => format!("{}{name}", Medium::Daemon.prefix()),
+            Self::Registry { .. } => name.to_owned(),
         }
     }
 
@@ -124,7 +193,7 @@ impl Destination {
     }
 
     /// The names of a service in a layout: its own, with the tags if there are any.
-    pub(super) fn layout_names(tag: Option<&str>, service: &str, tags: &[String]) -> Vec<String> {
+    fn layout_names(tag: Option<&str>, service: &str, tags: &[String]) -> Vec<String> {
         let tags: Vec<&str> = match tag {
             Some(tag) => vec![tag],
             None => tags.iter().map(String::as_str).collect(),
@@ -141,7 +210,7 @@ impl Destination {
         }
     }
 
-    /// The references of a service in a registry: one for each tag.
+    /// The references of a service in a registry, or on this machine: one for each tag.
     pub(super) fn references(
         repository: &str,
         tag: Option<&str>,
@@ -153,6 +222,7 @@ impl Destination {
         let repository = match (repository.contains(SERVICE), tag) {
             (true, _) => repository.replace(SERVICE, name),
             (false, Some(_)) => repository.to_owned(),
+            (false, None) if repository.is_empty() => name.to_owned(),
             (false, None) => format!("{repository}/{name}"),
         };
         let tags: Vec<String> = match tag {
@@ -165,10 +235,12 @@ impl Destination {
     }
 }
 
-/// Cuts `DIR[:TAG]`. A colon before a slash belongs to the directory.
-pub(super) fn split_layout(text: &str) -> (&str, Option<String>) {
-    match text.split_once(':') {
-        Some((dir, tag)) if !tag.contains('/') && !tag.is_empty() => (dir, Some(tag.to_owned())),
+/// Cuts `REPOSITORY[:TAG]`. A host and its port alone have no tag.
+fn split_tag(text: &str) -> (&str, Option<String>) {
+    match text.rsplit_once(':') {
+        Some((repository, tag)) if !tag.contains('/') && repository.contains(['/', '{']) => {
+            (repository, Some(tag.to_owned()))
+        }
         _ => (text, None),
     }
 }
@@ -190,19 +262,18 @@ pub(super) fn refuse_bad_names(
     request: &BuildRequest,
 ) -> Result<(), DestinationError> {
     for destination in destinations {
-        if let Destination::Registry { repository, tag } = destination {
-            for service in services {
-                let own = settings.of_service(&service.name);
-                let tags = tags(request, &own);
-                Destination::references(repository, tag.as_deref(), &service.name, &own, tags)?;
-            }
+        for service in services {
+            let own = settings.of_service(&service.name);
+            destination.names(&service.name, &own, tags(request, &own))?;
         }
-        if let Destination::Registry { repository, tag: Some(tag) } = destination
+        if let Destination::Registry { repository, tag: Some(tag) }
+        | Destination::Daemon { repository, tag: Some(tag) }
+        | Destination::Archive { form: ArchiveForm::Docker, repository, tag: Some(tag), .. } = destination
             && services.len() > 1
             && !repository.contains(SERVICE)
             && !tag.contains(SERVICE)
         {
-            let destination = format!("{repository}:{tag}");
+            let destination = destination.place(&format!("{repository}:{tag}"));
             return Err(DestinationError::OneName { destination, services: services.len() });
         }
     }
@@ -221,11 +292,28 @@ mod tests {
         let registry = |repository: &str, tag: Option<&str>| {
             Ok(Destination::Registry { repository: repository.into(), tag: tag.map(str::to_owned) })
         };
+        let archive = |form, repository: &str, tag: Option<&str>| {
+            let (file, tag) = (HostPath::new("a.tar"), tag.map(str::to_owned));
+            Ok(Destination::Archive { form, file, repository: repository.into(), tag })
+        };
+        let daemon = |repository: &str, tag: Option<&str>| {
+            Ok(Destination::Daemon { repository: repository.into(), tag: tag.map(str::to_owned) })
+        };
         let table = [
             ("oci:images", layout("images", None)),
             ("oci:/abs/images:v1", layout("/abs/images", Some("v1"))),
             ("oci:a:b/c", layout("a:b/c", None)),
             ("oci:", Err("a layout needs a directory")),
+            ("oci-archive:a.tar:v1", archive(ArchiveForm::Oci, "", Some("v1"))),
+            ("docker-archive:a.tar", archive(ArchiveForm::Docker, "", None)),
+            (
+                "docker-archive:a.tar:ghcr.io/acme/{service}:v1",
+                archive(ArchiveForm::Docker, "ghcr.io/acme/{service}", Some("v1")),
+            ),
+            ("docker-archive:", Err("an archive needs a file")),
+            ("docker-daemon:", daemon("", None)),
+            ("docker-daemon:acme", daemon("acme", None)),
+            ("docker-daemon:{service}:v1", daemon("{service}", Some("v1"))),
             ("localhost:5000", registry("localhost:5000", None)),
             ("localhost/acme", registry("localhost/acme", None)),
             ("127.0.0.1:5000/acme/", registry("127.0.0.1:5000/acme", None)),
@@ -248,7 +336,8 @@ mod tests {
     fn names_in_a_registry() {
         let settings = ServiceSettings::default();
         let renamed = ServiceSettings { repository: Some("team/web".into()), ..ServiceSettings::default() };
-        let table: [(&str, Option<&str>, &ServiceSettings, &[&str], &[&str]); 6] = [
+        let table: [(&str, Option<&str>, &ServiceSettings, &[&str], &[&str]); 7] = [
+            ("", None, &settings, &[], &["docker.io/library/gateway:latest"]),
             ("localhost:5000", None, &settings, &[], &["localhost:5000/gateway:latest"]),
             ("ghcr.io/acme", None, &settings, &["1", "2"], &["ghcr.io/acme/gateway:1", "ghcr.io/acme/gateway:2"]),
             ("ghcr.io/acme/x-{service}", None, &settings, &[], &["ghcr.io/acme/x-gateway:latest"]),

@@ -15,6 +15,7 @@ use crate::path::ImagePathError;
 use crate::platform::PlatformError;
 use crate::registry::RegistryError;
 use crate::store::StoreError;
+use crate::transfer::TransferError;
 use crate::workspace::WorkspaceError;
 use crate::workspace::lockfiles::LockfileError;
 
@@ -106,6 +107,9 @@ pub enum BuildError {
     /// A layout cannot be written.
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    /// An image cannot be fetched or handed over.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
     /// A registry refused or cannot be reached.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -140,6 +144,7 @@ impl BuildError {
             Self::Store(error) => error.hint(),
             Self::Layout(error) => error.hint(),
             Self::Registry(error) => error.hint(),
+            Self::Transfer(error) => error.hint(),
             Self::HealthWithoutPort(service) => Some(format!("set `port` under `[service.{service}]` in pirogue.toml")),
             Self::BaseInTheWay(_) => {
                 Some("set `root` or `workdir` in pirogue.toml to another directory, such as \"/srv/app\"".into())
@@ -150,6 +155,9 @@ impl BuildError {
 
     /// Whether the user ended the build.
     pub fn is_cancelled(&self) -> bool {
-        matches!(self, Self::Cancelled(_) | Self::Pack(PackError::Cancelled(_)))
+        matches!(
+            self,
+            Self::Cancelled(_) | Self::Pack(PackError::Cancelled(_)) | Self::Transfer(TransferError::Cancelled(_))
+        )
     }
 }

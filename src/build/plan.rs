@@ -91,7 +91,7 @@ pub(super) fn close(
         }
         let mut files = shipped.list(&dir)?;
         // Images that an earlier build left in the workspace are no part of the next.
-        let layouts: Vec<PathBuf> = destinations.iter().filter_map(Destination::absolute_dir).collect();
+        let layouts: Vec<PathBuf> = destinations.iter().filter_map(Destination::absolute_path).collect();
         files.retain(|file| !layouts.iter().any(|layout| dir.join(file).as_path().starts_with(layout)));
         closures.push(ServiceClosure { service, closure, shipped: files });
     }

@@ -9,7 +9,7 @@ use crate::registry::{Client, ClientOptions, GivenCredentials, Login, LoginError
 
 /// `pirogue login`
 pub(super) fn run(arguments: &cli::Login, environment: &Environment) -> Result<(), CommandError> {
-    let (host, user) = (arguments.host.parse::<RegistryHost>()?, &arguments.user);
+    let (host, user) = (arguments.host.parse::<RegistryHost>().map_err(CommandError::Host)?, &arguments.user);
     let password = terminal::password(arguments.password_stdin, &format!("Password of {user} for {host}"))
         .map_err(CommandError::Input)?
         .map(Secret::new)

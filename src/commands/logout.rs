@@ -8,7 +8,7 @@ use crate::registry::RegistryHost;
 
 /// `pirogue logout`
 pub(super) fn run(host: &str, environment: &Environment) -> Result<(), CommandError> {
-    let host: RegistryHost = host.parse()?;
+    let host: RegistryHost = host.parse().map_err(CommandError::Host)?;
     let logout = Runtime::new().map_err(CommandError::Start)?.block_on(environment.credentials.forget(&host))?;
     let mut text = String::new();
     for place in &logout.kept_by {

@@ -2,9 +2,11 @@
 
 mod build;
 mod cache;
+mod copy;
 mod login;
 mod logout;
 mod plan;
+mod registry;
 mod session;
 mod terminal;
 
@@ -17,6 +19,7 @@ use crate::cli::{Cli, Command};
 use crate::environment::{Environment, EnvironmentError};
 use crate::registry::{LoginError, ReferenceError, RegistryError, SettingsError};
 use crate::store::StoreError;
+use crate::transfer::TransferError;
 
 /// The user ended the run, by Ctrl-C or SIGTERM. Source: the shell's custom, 128 + SIGINT.
 const INTERRUPTED: u8 = 130;
@@ -27,15 +30,21 @@ enum CommandError {
     #[error(transparent)]
     Build(#[from] BuildError),
     #[error(transparent)]
+    Transfer(#[from] TransferError),
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    #[error(transparent)]
+    Repository(#[from] ReferenceError),
+    #[error("this user may not push to the repository: `{0}`")]
+    MayNotPush(String),
+    #[error(transparent)]
     Environment(#[from] EnvironmentError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     Settings(#[from] SettingsError),
     #[error(transparent)]
-    Host(#[from] ReferenceError),
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
+    Host(ReferenceError),
     #[error(transparent)]
     Login(#[from] LoginError),
     #[error("there is no password: standard input is empty or no terminal")]
@@ -55,6 +64,8 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Plan(arguments) => plan::run(arguments, &environment),
         Command::Login(arguments) => login::run(arguments, &environment),
         Command::Logout { host } => logout::run(host, &environment),
+        Command::Copy(arguments) => copy::run(arguments, &environment),
+        Command::Registry { command } => registry::run(command, &environment),
         Command::Cache { command } => cache::run(command, &environment),
     });
     match result {
@@ -62,13 +73,16 @@ pub fn run(cli: &Cli) -> ExitCode {
         Err(error) => {
             let (hint, cancelled) = match &error {
                 CommandError::Build(error) => (error.hint(), error.is_cancelled()),
+                CommandError::Transfer(error) => (error.hint(), matches!(error, TransferError::Cancelled(_))),
+                CommandError::Registry(error) => (error.hint(), false),
+                CommandError::Repository(error) => (error.hint(), false),
+                CommandError::MayNotPush(_) => (Some("what the registry says stands above".to_owned()), false),
                 CommandError::Environment(error) => (Some(error.hint()), false),
                 CommandError::Store(error) => (error.hint(), false),
                 CommandError::Settings(error) => (error.hint(), false),
                 CommandError::Host(_) => {
                     (Some("a host without a path, such as `ghcr.io` or `registry.example.com:5000`".to_owned()), false)
                 }
-                CommandError::Registry(error) => (error.hint(), false),
                 CommandError::Login(error) => (error.hint(), false),
                 CommandError::NoPassword => {
                     (Some("hand it in on standard input: `pirogue login … --password-stdin < FILE`".to_owned()), false)

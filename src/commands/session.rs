@@ -38,8 +38,27 @@ pub(super) fn client_options(
 /// What `build` and `plan` run in.
 pub(super) struct Session {
     pub context: Context,
-    /// The cache of `--no-cache`, removed at the end.
+    _cache: Cache,
+}
+
+/// Where blobs are kept.
+pub(super) struct Cache {
+    pub store: Store,
+    /// The directory of `--no-cache`, removed at the end.
     _temporary: Option<tempfile::TempDir>,
+}
+
+impl Cache {
+    pub fn new(no_cache: bool, environment: &Environment) -> Result<Self, CommandError> {
+        let temporary = no_cache.then(tempfile::tempdir).transpose().map_err(CommandError::Start)?;
+        let dir = temporary.as_ref().map_or(environment.cache_dir.clone(), |dir| HostPath::new(dir.path()));
+        Ok(Self { store: Store::open(&dir)?, _temporary: temporary })
+    }
+}
+
+/// The client of all registries.
+pub(super) fn client(environment: &Environment, progress: &Arc<dyn Progress>) -> Result<Client, CommandError> {
+    Ok(Client::new(client_options(environment, progress)?)?)
 }
 
 impl Session {
@@ -48,19 +67,15 @@ impl Session {
         let defaults = client_options(environment, &progress)?;
         let concurrency = arguments.connections.map_or(defaults.concurrency, NonZero::get);
         let options = ClientOptions { concurrency, ..defaults };
-        let temporary = match arguments.no_cache {
-            true => Some(tempfile::tempdir().map_err(CommandError::Start)?),
-            false => None,
-        };
-        let cache_dir = temporary.as_ref().map_or(environment.cache_dir.clone(), |dir| HostPath::new(dir.path()));
+        let cache = Cache::new(arguments.no_cache, environment)?;
         let threads = arguments.jobs.map_or(environment.threads, NonZero::get);
         // Where somebody made the pool before, as a test may, theirs is used; no result depends on it.
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         let here = HostPath::new("");
         let mirror = arguments.npm_mirror.as_deref().map(|mirror| Mirror::parse(mirror, &here));
         let context = Context {
-            store: Store::open(&cache_dir)?,
-            client: Client::new(options).map_err(BuildError::from)?,
+            store: cache.store.clone(),
+            client: Client::new(options)?,
             npm: NpmAccess {
                 home: environment.home.clone(),
                 variables: environment.variables.clone(),
@@ -73,33 +88,44 @@ impl Session {
             cancellation: Cancellation::default(),
             progress,
         };
-        Ok(Self { context, _temporary: temporary })
+        Ok(Self { context, _cache: cache })
     }
 
-    /// Runs `work`; Ctrl-C and SIGTERM end it, and it takes back what it has half written.
     pub fn run<T>(&self, work: impl Future<Output = Result<T, BuildError>>) -> Result<T, CommandError> {
-        let runtime = Runtime::new().map_err(CommandError::Start)?;
-        runtime.block_on(async {
-            let interrupted = Arc::new(Notify::new());
-            let mut interrupt = signal(SignalKind::interrupt()).map_err(CommandError::Start)?;
-            let mut terminate = signal(SignalKind::terminate()).map_err(CommandError::Start)?;
-            let (notify, cancellation) = (interrupted.clone(), self.context.cancellation.clone());
-            tokio::spawn(async move {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-                cancellation.cancel();
-                notify.notify_one();
-            });
-            let result = tokio::select! {
-                result = work => result,
-                () = interrupted.notified() => Err(BuildError::from(Cancelled)),
-            };
-            if result.is_err() {
-                self.context.client.cancel_uploads().await;
-            }
-            Ok(result?)
-        })
+        run(work, &self.context.cancellation, &self.context.client)
     }
+}
+
+/// Runs `work`; Ctrl-C and SIGTERM end it, and it takes back what it has half written and half sent.
+pub(super) fn run<T, E>(
+    work: impl Future<Output = Result<T, E>>,
+    cancellation: &Cancellation,
+    client: &Client,
+) -> Result<T, CommandError>
+where
+    CommandError: From<E>,
+{
+    let runtime = Runtime::new().map_err(CommandError::Start)?;
+    runtime.block_on(async {
+        let interrupted = Arc::new(Notify::new());
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(CommandError::Start)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(CommandError::Start)?;
+        let (notify, cancellation) = (interrupted.clone(), cancellation.clone());
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            cancellation.cancel();
+            notify.notify_one();
+        });
+        let result = tokio::select! {
+            result = work => result.map_err(CommandError::from),
+            () = interrupted.notified() => Err(BuildError::from(Cancelled).into()),
+        };
+        if result.is_err() {
+            client.cancel_uploads().await;
+        }
+        result
+    })
 }

@@ -43,15 +43,23 @@ pub fn is_loopback(url: &Url) -> bool {
 /// Whether the URL's host is this machine or an address that only means something in a private network.
 pub fn is_private(url: &Url) -> bool {
     match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(v4)) => v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified(),
-        Some(Host::Ipv6(v6)) => match v6.to_canonical() {
-            IpAddr::V4(v4) => v4.is_loopback() || v4.is_private() || v4.is_link_local() || v4.is_unspecified(),
-            IpAddr::V6(v6) => {
-                v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified()
-            }
-        },
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(v4)) => is_private_address(v4.into()),
+        Some(Host::Ipv6(v6)) => is_private_address(v6.into()),
         None => false,
+    }
+}
+
+/// Whether an address is that of this machine, or only means something in a private network.
+pub(super) fn is_private_address(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            // RFC 6598, the networks of providers; one cloud has its metadata there.
+            let is_shared = matches!(v4.octets(), [100, 64..=127, ..]);
+            let is_this = v4.octets()[0] == 0;
+            v4.is_loopback() || v4.is_private() || v4.is_link_local() || is_this || is_shared
+        }
+        IpAddr::V6(v6) => v6.is_loopback() || v6.is_unique_local() || v6.is_unicast_link_local() || v6.is_unspecified(),
     }
 }
 

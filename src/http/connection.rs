@@ -1,10 +1,11 @@
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use reqwest::{Certificate, Client, ClientBuilder, Identity, Proxy, redirect};
 use url::Url;
 
 use super::is_loopback;
+use super::public_names::PublicNames;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(20);
 
@@ -35,6 +36,7 @@ pub struct Connections {
     proxies: Vec<Proxy>,
     inward: OnceLock<Client>,
     outward: OnceLock<Client>,
+    stranger: OnceLock<Client>,
 }
 
 impl Connections {
@@ -49,8 +51,8 @@ impl Connections {
         for pem in authorities {
             roots.extend(Certificate::from_pem_bundle(pem)?);
         }
-        let (inward, outward) = (OnceLock::new(), OnceLock::new());
-        Ok(Self { user_agent: user_agent.to_owned(), roots, proxies, inward, outward })
+        let (inward, outward, stranger) = (OnceLock::new(), OnceLock::new(), OnceLock::new());
+        Ok(Self { user_agent: user_agent.to_owned(), roots, proxies, inward, outward, stranger })
     }
 
     /// The client for requests to `url`.
@@ -80,6 +82,16 @@ impl Connections {
         }
     }
 
+    /// The client for requests to a host that somebody else chose: names that stand for addresses of a private network are
+    /// not found. Where a proxy looks names up, it is the proxy that decides.
+    pub fn to_stranger(&self) -> reqwest::Result<&Client> {
+        if let Some(client) = self.stranger.get() {
+            return Ok(client);
+        }
+        let client = self.outward(&self.roots, |builder| builder.dns_resolver(Arc::new(PublicNames)))?;
+        Ok(self.stranger.get_or_init(|| client))
+    }
+
     fn inward(&self) -> reqwest::Result<Client> {
         self.builder().no_proxy().tls_certs_only(self.roots.clone()).build()
     }
@@ -88,9 +100,9 @@ impl Connections {
     fn outward(
         &self,
         roots: &[Certificate],
-        trusting: impl Fn(ClientBuilder) -> ClientBuilder,
+        changed: impl Fn(ClientBuilder) -> ClientBuilder,
     ) -> reqwest::Result<Client> {
-        let builder = || trusting(self.proxies.iter().cloned().fold(self.builder(), ClientBuilder::proxy));
+        let builder = || changed(self.proxies.iter().cloned().fold(self.builder(), ClientBuilder::proxy));
         let with_system = builder().tls_certs_merge(roots.to_vec()).build();
         with_system.or_else(|error| {
             tracing::warn!("the system's CA certificates cannot be used: {error}");

@@ -7,10 +7,11 @@ mod connection;
 pub mod failure;
 mod limiter;
 mod pace;
+mod public_names;
 pub mod retry;
 mod secret;
 
-pub use address::{is_loopback, printable, redacted, safe_redirect, same_origin};
+pub use address::{is_loopback, is_private, printable, redacted, safe_redirect, same_origin};
 pub use connection::{Connections, Trust};
 pub use failure::Failure;
 pub use limiter::{Limiter, Place};

@@ -1,5 +1,3 @@
-use std::collections::BTreeMap;
-
 use super::{BaseImage, RunSettings};
 use crate::layer::Layer;
 use crate::manifest::{Descriptor, DocumentError, History, ImageConfig, Manifest, Raw, RootFs, media_type};
@@ -82,13 +80,8 @@ pub fn assemble(
         history: history(base, layers, created),
     };
     let config = Raw::encode("image config", config)?;
-    let manifest = Manifest {
-        schema_version: 2,
-        media_type: Some(media_type::MANIFEST.to_owned()),
-        config: config.descriptor(media_type::CONFIG),
-        layers: base.layers.iter().chain(layers.iter().map(Layer::descriptor)).cloned().collect(),
-        annotations: BTreeMap::new(),
-    };
+    let layers = base.layers.iter().chain(layers.iter().map(Layer::descriptor)).cloned().collect();
+    let manifest = Manifest::new(config.descriptor(media_type::CONFIG), layers);
     let manifest = Raw::encode("image manifest", manifest)?;
     Ok(Image { platform: base_config.platform.clone(), manifest, config, base_layers: base.layers.len() })
 }

@@ -92,9 +92,9 @@ impl LayoutWriter {
         Ok(())
     }
 
-    /// Names a manifest or index whose blobs are all in.
-    pub fn name(&mut self, name: &str, mut descriptor: Descriptor) {
-        descriptor.annotations.insert(REF_NAME.to_owned(), name.to_owned());
+    /// Names a manifest or index whose blobs are all in. Without a name it is found by its digest only.
+    pub fn name(&mut self, name: Option<&str>, mut descriptor: Descriptor) {
+        descriptor.annotations.extend(name.map(|name| (REF_NAME.to_owned(), name.to_owned())));
         self.entries.push(descriptor);
     }
 
@@ -106,7 +106,11 @@ impl LayoutWriter {
             Err(error) => return Err(error),
         };
         let name = |descriptor: &Descriptor| descriptor.annotations.get(REF_NAME).cloned();
-        manifests.retain(|old| !self.entries.iter().any(|new| name(new) == name(old)));
+        let replaces = |new: &Descriptor, old: &Descriptor| match (name(new), name(old)) {
+            (None, None) => new.digest == old.digest,
+            (new, old) => new == old,
+        };
+        manifests.retain(|old| !self.entries.iter().any(|new| replaces(new, old)));
         manifests.append(&mut self.entries);
         manifests.sort_by_key(|descriptor| (name(descriptor), descriptor.digest));
         let path = self.dir.join(INDEX_FILE);
@@ -197,7 +201,7 @@ mod tests {
         let descriptor = Descriptor::of(media_type::MANIFEST, content);
         let mut writer = LayoutWriter::open(dir).unwrap();
         writer.put_bytes(&descriptor, content).unwrap();
-        writer.name(name, descriptor.clone());
+        writer.name(Some(name), descriptor.clone());
         writer.finish().unwrap();
         descriptor
     }
@@ -209,14 +213,14 @@ mod tests {
         let first = write(&dir, "a", b"{}");
         let second = write(&dir, "b", b"{ }");
         let layout = Layout::open(&dir).unwrap();
-        assert_eq!(layout.find(Some("a")).unwrap().digest, first.digest);
-        assert_eq!(layout.find(Some("b")).unwrap().digest, second.digest);
+        assert_eq!(layout.find(Some("a")).unwrap().descriptor.digest, first.digest);
+        assert_eq!(layout.find(Some("b")).unwrap().descriptor.digest, second.digest);
         assert!(matches!(layout.find(None), Err(LayoutError::NameNeeded { .. })));
         assert!(matches!(layout.find(Some("c")), Err(LayoutError::NoSuchName { .. })));
         let third = write(&dir, "a", b"{  }");
         let layout = Layout::open(&dir).unwrap();
         assert_eq!(layout.entries().len(), 2);
-        assert_eq!(layout.find(Some("a")).unwrap().digest, third.digest);
+        assert_eq!(layout.find(Some("a")).unwrap().descriptor.digest, third.digest);
         assert_eq!(fs::read_dir(parent.path()).unwrap().count(), 1, "nothing lies beside the layout");
     }
 
@@ -237,7 +241,7 @@ mod tests {
         fs::create_dir_all(dir.join("blobs/sha256")).unwrap();
         fs::write(dir.join(".writing-x1Y2z3"), "half").unwrap();
         let written = write(&dir, "a", b"{}");
-        assert_eq!(Layout::open(&dir).unwrap().find(Some("a")).unwrap().digest, written.digest);
+        assert_eq!(Layout::open(&dir).unwrap().find(Some("a")).unwrap().descriptor.digest, written.digest);
         assert!(!dir.join(".writing-x1Y2z3").as_path().exists());
     }
 

@@ -17,6 +17,9 @@ pub struct Descriptor {
     pub digest: Digest,
     /// How many bytes.
     pub size: u64,
+    /// In a list of referrers: what kind of thing the manifest is about.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub artifact_type: Option<String>,
     /// In an index: the platform that the manifest is for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub platform: Option<Platform>,
@@ -40,6 +43,7 @@ impl Descriptor {
             media_type: media_type.to_owned(),
             digest,
             size,
+            artifact_type: None,
             platform: None,
             urls: Vec::new(),
             annotations: BTreeMap::new(),

@@ -19,6 +19,10 @@ pub const DOCKER_MANIFEST_LIST: &str = "application/vnd.docker.distribution.mani
 /// Docker's image manifest.
 pub const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
 
+/// What a registry is asked for: any index or manifest.
+pub const DOCUMENTS: [&str; 4] = [INDEX, MANIFEST, DOCKER_MANIFEST_LIST, DOCKER_MANIFEST];
+const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+
 const DOCKER_LAYER_TAR: &str = "application/vnd.docker.image.rootfs.diff.tar";
 const DOCKER_LAYER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
 
@@ -70,6 +74,19 @@ pub fn is_index(media_type: &str) -> bool {
 /// Whether `media_type` is an image manifest, of the OCI or of Docker.
 pub fn is_manifest(media_type: &str) -> bool {
     matches!(media_type, MANIFEST | DOCKER_MANIFEST)
+}
+
+/// Whether `media_type` is an image's config, of the OCI or of Docker; artifacts have configs of their own.
+pub fn is_image_config(media_type: &str) -> bool {
+    matches!(media_type, CONFIG | DOCKER_CONFIG)
+}
+
+/// Whether a layer of this media type may not be passed on: its registry holds addresses of it, and not its bytes.
+///
+/// Sources: OCI image-spec, `layer.md`, "Non-Distributable Layers"; Docker image manifest version 2, schema 2.
+pub fn is_foreign_layer(media_type: &str) -> bool {
+    media_type.starts_with("application/vnd.oci.image.layer.nondistributable.v1.tar")
+        || media_type.starts_with("application/vnd.docker.image.rootfs.foreign.diff.tar")
 }
 
 /// The OCI media type for a layer of this media type, whose bytes are the same in both worlds; `None` if the bytes are

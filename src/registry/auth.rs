@@ -53,8 +53,15 @@ impl Access {
         Self { repository: repository.clone(), scopes: vec![Scope::push(repository)] }
     }
 
+    /// To remove what was pushed, which is more than pushing needs.
+    pub(super) fn delete(repository: &Repository) -> Self {
+        Self { repository: repository.clone(), scopes: vec![Scope::delete(repository)] }
+    }
+
     pub(super) fn mount(repository: &Repository, source: &Repository) -> Self {
-        Self { repository: repository.clone(), scopes: vec![Scope::push(repository), Scope::pull(source)] }
+        let mut scopes = vec![Scope::push(repository)];
+        scopes.extend((repository != source).then(|| Scope::pull(source)));
+        Self { repository: repository.clone(), scopes }
     }
 
     /// What a refusal with these `headers` says that a token is to allow besides (`insufficient_scope`).

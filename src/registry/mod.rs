@@ -9,11 +9,13 @@
 mod auth;
 mod body;
 mod challenge;
+mod check;
 mod credential_file;
 mod credentials;
 mod error;
 mod exchange;
 mod experience;
+mod foreign;
 mod given;
 mod helper;
 mod hint;
@@ -26,6 +28,7 @@ mod open_uploads;
 mod pull;
 mod push;
 mod reference;
+mod referrers;
 mod scope;
 mod session;
 mod settings;
@@ -46,6 +49,7 @@ use session::SpareSessions;
 use transport::Transport;
 
 pub use crate::http::{Failure, RetryPolicy};
+pub use check::{Check, Feature, Finding, Verdict};
 pub use credentials::CredentialFiles;
 pub use error::RegistryError;
 pub use exchange::Exchange;
@@ -55,6 +59,7 @@ pub use login::{Login, LoginError, Logout};
 pub use pull::PulledManifest;
 pub use push::{Offer, Session};
 pub use reference::{Reference, ReferenceError, Repository};
+pub use referrers::referrers_tag;
 pub use settings::{RegistrySettings, SettingsError};
 pub use warnings::Warnings;
 

@@ -35,12 +35,7 @@ impl Client {
         if !possible || self.experience.is_unmountable(&pair) {
             return Ok(Mount::Refused);
         }
-        let mut url = self.url(repository, "blobs/uploads/")?;
-        let name: String = form_urlencoded::byte_serialize(from.name().as_bytes()).collect();
-        url.set_query(Some(&format!("mount=sha256%3A{}&from={name}", digest.hex())));
-        let mut request = Request::new(Method::POST, url);
-        request.access = Some(Access::mount(repository, from));
-        request.once = true;
+        let request = self.mount_request(repository, digest, from)?;
         let answer = match self.transport.send(&request).await {
             Ok(answer) => answer,
             Err(error) if error.exchange().is_some() => return Ok(self.unmountable(pair)),
@@ -54,6 +49,21 @@ impl Client {
             }
             _ => Ok(self.unmountable(pair)),
         }
+    }
+
+    pub(super) fn mount_request(
+        &self,
+        repository: &Repository,
+        digest: Digest,
+        from: &Repository,
+    ) -> Result<Request<'static>, RegistryError> {
+        let mut url = self.url(repository, "blobs/uploads/")?;
+        let name: String = form_urlencoded::byte_serialize(from.name().as_bytes()).collect();
+        url.set_query(Some(&format!("mount=sha256%3A{}&from={name}", digest.hex())));
+        let mut request = Request::new(Method::POST, url);
+        request.access = Some(Access::mount(repository, from));
+        request.once = true;
+        Ok(request)
     }
 
     fn unmountable(&self, pair: (Repository, Repository)) -> Mount {

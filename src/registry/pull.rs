@@ -127,7 +127,8 @@ impl Client {
 
     /// Fetches a blob into `sink` and tells `on_bytes` of each piece. Digest and size are verified on the way: what the
     /// sink got counts only if this returns `Ok`. A download that breaks off goes on where it stopped, in the registry
-    /// itself if it was a mirror's.
+    /// itself if it was a mirror's. What the registry does not have is fetched
+    /// from the addresses of the descriptor, if it has any.
     pub async fn blob(
         &self,
         repository: &Repository,
@@ -135,29 +136,35 @@ impl Client {
         sink: &mut (impl AsyncWrite + Unpin + Send),
         on_bytes: &(dyn Fn(u64) + Sync),
     ) -> Result<(), RegistryError> {
-        let mut download =
-            Download { descriptor, hasher: Hasher::default(), done: 0, meter: Meter::new(on_bytes), resumes: true };
-        let mut url = String::new();
+        let mut download = Download::of(descriptor, on_bytes);
         for source in self.mirrors(repository).into_iter().chain([Source::own(repository)]) {
             let mut request =
                 Request::new(Method::GET, source.asked(self.blob_url(&source.repository, descriptor.digest)?));
             request.access = Some(Access::pull(&source.repository));
             request.once = source.is_mirror;
-            url = redacted(&request.url);
             match self.download(&mut request, &mut download, sink).await {
-                Ok(()) => break,
+                Ok(()) => return download.finish(sink, &request.url).await,
                 Err(error) if source.is_mirror && !matches!(error, RegistryError::Sink(_)) => {
                     self.note_failed_mirror(&source, &error);
                 }
+                Err(RegistryError::NotFound(_)) if !descriptor.urls.is_empty() && download.done == 0 => break,
                 Err(error) => return Err(error),
             }
         }
-        sink.flush().await.map_err(RegistryError::Sink)?;
-        let actual = download.hasher.finish();
-        if actual == descriptor.digest {
-            return Ok(());
-        }
-        Err(RegistryError::WrongDigest { expected: descriptor.digest, actual, url })
+        self.foreign_blob(repository.registry(), descriptor, sink, on_bytes).await
+    }
+
+    /// Fetches a blob from where `request` leads into `sink`.
+    pub(super) async fn blob_at(
+        &self,
+        mut request: Request<'_>,
+        descriptor: &Descriptor,
+        sink: &mut (impl AsyncWrite + Unpin + Send),
+        on_bytes: &(dyn Fn(u64) + Sync),
+    ) -> Result<(), RegistryError> {
+        let mut download = Download::of(descriptor, on_bytes);
+        self.download(&mut request, &mut download, sink).await?;
+        download.finish(sink, &request.url).await
     }
 
     /// As many requests for a blob as it takes.
@@ -253,7 +260,7 @@ impl Client {
         }
     }
 
-    fn manifest_request(
+    pub(super) fn manifest_request(
         &self,
         method: Method,
         source: &Source,
@@ -300,7 +307,21 @@ struct Download<'a> {
     resumes: bool,
 }
 
-impl Download<'_> {
+impl<'a> Download<'a> {
+    fn of(descriptor: &'a Descriptor, on_bytes: &'a (dyn Fn(u64) + Sync)) -> Self {
+        Self { descriptor, hasher: Hasher::default(), done: 0, meter: Meter::new(on_bytes), resumes: true }
+    }
+
+    /// Whether what has come is the blob.
+    async fn finish(self, sink: &mut (impl AsyncWrite + Unpin), url: &Url) -> Result<(), RegistryError> {
+        sink.flush().await.map_err(RegistryError::Sink)?;
+        let (expected, actual) = (self.descriptor.digest, self.hasher.finish());
+        match actual == expected {
+            true => Ok(()),
+            false => Err(RegistryError::WrongDigest { expected, actual, url: redacted(url) }),
+        }
+    }
+
     async fn take(
         &mut self,
         piece: &[u8],

@@ -24,6 +24,10 @@ impl Scope {
         Self::of(repository, &["pull", "push"])
     }
 
+    pub(super) fn delete(repository: &Repository) -> Self {
+        Self::of(repository, &["delete", "pull", "push"])
+    }
+
     fn of(repository: &Repository, actions: &[&str]) -> Self {
         let resource = format!("repository:{}", repository.name());
         Self { resource, actions: actions.iter().map(|action| (*action).to_owned()).collect() }

@@ -17,7 +17,7 @@ use super::body::{Body, Meter};
 use super::credentials::Credentials;
 use super::helper::Answers;
 use super::settings::Mirror;
-use super::{ClientOptions, Exchange, RegistryError, RegistryHost, Repository, location};
+use super::{ClientOptions, Exchange, RegistryError, RegistryHost, Repository, foreign, location};
 
 const REDIRECT_LIMIT: usize = 5;
 /// How often one request is sent again with another authorization.
@@ -33,6 +33,8 @@ pub(super) struct Request<'a> {
     pub(super) body: Body,
     /// On whose behalf; without it the request goes without our authorization, past the limiter.
     pub(super) access: Option<Access>,
+    /// The registry whose manifest named the URL, of which nobody knows where it leads.
+    pub(super) stranger_to: Option<Url>,
     /// Told how much of the body is sent.
     pub(super) meter: Option<&'a Meter<'a>>,
     /// Whether the caller does the repeating.
@@ -42,7 +44,7 @@ pub(super) struct Request<'a> {
 impl Request<'_> {
     pub(super) fn new(method: Method, url: Url) -> Self {
         let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static("identity"))]);
-        Self { method, url, headers, body: Body::Empty, access: None, meter: None, once: false }
+        Self { method, url, headers, body: Body::Empty, access: None, stranger_to: None, meter: None, once: false }
     }
 }
 
@@ -225,6 +227,9 @@ impl Transport {
             headers.insert(AUTHORIZATION, authorization.clone());
         }
         for _ in 0..=REDIRECT_LIMIT {
+            if let Some(own) = &request.stranger_to {
+                foreign::check(&url, own)?;
+            }
             let response = self.exchange(request, &url, &headers).await?;
             let next = match follows(&request.method, response.status()) {
                 true => location::from_headers(response.headers(), &url)?,
@@ -250,7 +255,8 @@ impl Transport {
         if !matches!(request.method, Method::GET | Method::HEAD) {
             headers.insert(CONTENT_LENGTH, request.body.size().into());
         }
-        let client = self.client(url)?;
+        let stranger = request.stranger_to.as_ref().is_some_and(|own| own.host() != url.host());
+        let client = if stranger { self.stranger()? } else { self.client(url)? };
         let sending = client.request(request.method.clone(), url.clone()).headers(headers).body(body).send();
         tokio::pin!(sending);
         let mut pace = Pace::new(self.options.silence_limit);
@@ -270,6 +276,11 @@ impl Transport {
                 return Err(RegistryError::silence(&request.method, url));
             }
         }
+    }
+
+    /// The client for hosts that somebody else chose.
+    fn stranger(&self) -> Result<reqwest::Client, RegistryError> {
+        self.connections.to_stranger().cloned().map_err(|error| RegistryError::Setup(error.to_string()))
     }
 
     /// The client for a URL: the one for all, unless its host has certificates of its own.
@@ -385,7 +396,8 @@ impl Answer {
         }
     }
 
-    async fn exchange(self) -> Exchange {
+    /// This answer with what it says, for error texts.
+    pub(super) async fn exchange(self) -> Exchange {
         let (method, url, status, retry_after) =
             (self.method.clone(), self.url.clone(), self.status(), self.retry_after());
         let body = self.bytes(ERROR_BODY_LIMIT).await.unwrap_or_default();

@@ -1,8 +1,12 @@
-//! What a build did, for people and for programs.
+//! What was done, for people and for programs: a build, a copy, the check of a registry.
 
+mod check;
+mod copy;
 mod plan;
 mod table;
 
+pub use check::CheckReport;
+pub use copy::CopyReport;
 pub use plan::PlanReport;
 pub use table::{megabytes, table};
 

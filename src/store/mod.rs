@@ -186,6 +186,11 @@ impl Store {
         StoreError::new("write to", &self.dir, source)
     }
 
+    /// The error of a file of the store that cannot be read.
+    pub fn read_error(&self, path: &HostPath, source: io::Error) -> StoreError {
+        StoreError::new("read", path, source)
+    }
+
     /// Stores `bytes`.
     pub fn put(&self, bytes: &[u8]) -> Result<HostPath, StoreError> {
         let mut blob = self.new_blob()?;

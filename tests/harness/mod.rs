@@ -15,6 +15,7 @@ pub mod misbehaving;
 pub mod package_manager;
 pub mod package_tarball;
 pub mod placed;
+pub mod podman;
 pub mod program;
 pub mod proxy;
 pub mod registry;

@@ -28,6 +28,16 @@ impl Registry {
         Self::start_configured(|_| String::new())
     }
 
+    /// Starts one that deletes nothing.
+    pub fn start_without_deletes() -> Option<Self> {
+        Self::start_at("127.0.0.1:0", "delete: {enabled: false}", |_| String::new())
+    }
+
+    /// Starts one that takes manifests whose layers lie elsewhere.
+    pub fn start_with_foreign_layers() -> Option<Self> {
+        Self::start_configured(|_| "validation: {manifests: {urls: {allow: [\".*\"]}}}\n".to_owned())
+    }
+
     /// Starts one behind TLS, and gives the certificate to trust, as PEM.
     pub fn start_with_tls() -> Option<(Self, Vec<u8>)> {
         let made = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate can be made");
@@ -95,7 +105,7 @@ impl Registry {
 
     /// Starts one that listens on IPv6.
     pub fn start_on_ipv6() -> Option<Self> {
-        Self::start_at("[::1]:0", |_| String::new())
+        Self::start_at("[::1]:0", "delete: {enabled: true}", |_| String::new())
     }
 
     /// Ends it at once, whatever it is about, and starts it again with the same storage.
@@ -112,10 +122,10 @@ impl Registry {
     }
 
     fn start_configured(more: impl Fn(&TempDir) -> String) -> Option<Self> {
-        Self::start_at("127.0.0.1:0", more)
+        Self::start_at("127.0.0.1:0", "delete: {enabled: true}", more)
     }
 
-    fn start_at(any_port: &str, more: impl Fn(&TempDir) -> String) -> Option<Self> {
+    fn start_at(any_port: &str, deletes: &str, more: impl Fn(&TempDir) -> String) -> Option<Self> {
         // Between finding a free port and listening on it someone else may take it.
         for _ in 0..5 {
             let folder = TempDir::new().expect("a temporary folder can be made");
@@ -123,7 +133,7 @@ impl Registry {
             let storage = folder.path().join("storage");
             let config = format!(
                 "version: 0.1\nlog: {{level: error, accesslog: {{disabled: true}}}}\n\
-                 storage: {{filesystem: {{rootdirectory: {}}}, delete: {{enabled: true}}}}\n\
+                 storage: {{filesystem: {{rootdirectory: {}}}, {deletes}}}\n\
                  http:\n  addr: \"{host}\"\n{}",
                 storage.display(),
                 more(&folder)

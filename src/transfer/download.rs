@@ -8,8 +8,7 @@ use std::task::Poll;
 
 use tokio::io::AsyncWrite;
 
-use super::{BaseError, blocking};
-use crate::build::{BuildError, Context};
+use super::{Context, TransferError, blocking};
 use crate::manifest::Descriptor;
 use crate::path::HostPath;
 use crate::registry::{Client, Repository};
@@ -17,32 +16,30 @@ use crate::store::NewBlob;
 
 /// Downloads a blob. Gives the store's file, verified while it came.
 pub(super) async fn download(
-    base: &str,
     client: &Client,
     repository: &Repository,
     descriptor: &Descriptor,
     context: &Context,
-) -> Result<HostPath, BuildError> {
+) -> Result<HostPath, TransferError> {
     let mut sink = Sink { blob: context.store.new_blob_of_known_digest()?, arrived: Arc::default() };
-    fill(&mut sink, base, client, repository, descriptor, context).await?;
+    fill(&mut sink, client, repository, descriptor, context).await?;
     Ok(sink.blob.keep(&descriptor.digest)?)
 }
 
 /// The same; `read` gets the bytes while they come. What it makes of them counts only once all have come and are the right
 /// ones.
 pub(super) async fn download_and_read<T: Send + 'static>(
-    base: &str,
     client: &Client,
     repository: &Repository,
     descriptor: &Descriptor,
     context: &Context,
-    read: impl FnOnce(Box<dyn Read + Send>) -> Result<T, BuildError> + Send + 'static,
-) -> Result<T, BuildError> {
+    read: impl FnOnce(Box<dyn Read + Send>) -> T + Send + 'static,
+) -> Result<T, TransferError> {
     let mut sink = Sink { blob: context.store.new_blob_of_known_digest()?, arrived: Arc::default() };
     let growing = Growing { file: sink.blob.reopen()?, position: 0, arrived: sink.arrived.clone() };
     let end = EndOnDrop(sink.arrived.clone());
     let fill = async {
-        let filled = fill(&mut sink, base, client, repository, descriptor, context).await;
+        let filled = fill(&mut sink, client, repository, descriptor, context).await;
         drop(end);
         filled
     };
@@ -54,15 +51,13 @@ pub(super) async fn download_and_read<T: Send + 'static>(
 
 async fn fill(
     sink: &mut Sink,
-    base: &str,
     client: &Client,
     repository: &Repository,
     descriptor: &Descriptor,
     context: &Context,
-) -> Result<(), BuildError> {
-    let task = context.progress.task(&format!("fetching {} of the base", descriptor.digest.short()), descriptor.size);
-    let result = client.blob(repository, descriptor, sink, &|bytes| task.advance(bytes)).await;
-    result.map_err(|source| BaseError::Registry { base: base.to_owned(), source }.into())
+) -> Result<(), TransferError> {
+    let task = context.progress.task(&format!("fetching {}", descriptor.digest.short()), descriptor.size);
+    Ok(client.blob(repository, descriptor, sink, &|bytes| task.advance(bytes)).await?)
 }
 
 /// How much of a file has been written, and whether more will come.
