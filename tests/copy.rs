@@ -372,7 +372,7 @@ fn layers_elsewhere_are_fetched_without_credentials_and_verified() {
     ----- stderr
     copying [REGISTRY]/windows/nano:1 to oci:layout
     error: the registry leads to an unsafe address: `http://localhost:[PORT]/layer`
-    hint: ask whoever runs the registry: pirogue follows no address into a private network, and none from TLS to plain HTTP
+    hint: name the registry by the address that it leads to, if that is trusted; pirogue follows nobody into a private network or away from TLS
     ");
     assert_eq!(elsewhere.lines().len(), 2);
     let (run, _) = copy(format!("http://{host}/inwards"), "oci:layout");
@@ -381,7 +381,7 @@ fn layers_elsewhere_are_fetched_without_credentials_and_verified() {
     ----- stderr
     copying [REGISTRY]/windows/nano:1 to oci:layout
     error: the registry leads to an unsafe address: `http://localhost:1/`
-    hint: ask whoever runs the registry: pirogue follows no address into a private network, and none from TLS to plain HTTP
+    hint: name the registry by the address that it leads to, if that is trusted; pirogue follows nobody into a private network or away from TLS
     ");
     let (run, _) = copy(format!("http://{host}/evil"), "oci:layout");
     assert_snapshot!(run, @r"
@@ -397,7 +397,7 @@ fn layers_elsewhere_are_fetched_without_credentials_and_verified() {
     ----- stderr
     copying [REGISTRY]/windows/nano:1 to oci:layout
     error: the registry leads to an unsafe address: `http://169.254.169.254/latest/meta-data`
-    hint: ask whoever runs the registry: pirogue follows no address into a private network, and none from TLS to plain HTTP
+    hint: name the registry by the address that it leads to, if that is trusted; pirogue follows nobody into a private network or away from TLS
     ");
 
     // In a registry such layers stay elsewhere.

@@ -9,12 +9,13 @@ mod uploads;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 
+use super::answer::Answer;
 use super::auth::Access;
 use super::challenge::{self, Challenge};
 use super::helper::Answers;
 use super::mirror::Source;
 use super::session::OpenSession;
-use super::transport::{Answer, Request};
+use super::transport::Request;
 use super::{Client, Exchange, Reference, RegistryError, Repository};
 use crate::digest::Digest;
 use crate::manifest::{Index, Manifest, Raw, media_type};

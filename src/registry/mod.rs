@@ -6,12 +6,14 @@
 //!
 //! Source: OCI distribution-spec. Where registries differ from it, the code names the registry.
 
+mod answer;
 mod auth;
 mod body;
 mod challenge;
 mod check;
 mod credential_file;
 mod credentials;
+mod download;
 mod error;
 mod exchange;
 mod experience;

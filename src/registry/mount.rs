@@ -36,7 +36,16 @@ impl Client {
             return Ok(Mount::Refused);
         }
         let request = self.mount_request(repository, digest, from)?;
-        let answer = match self.transport.send(&request).await {
+        let client = self.clone();
+        self.open_uploads.opening(async move { client.try_to_mount(&request, pair).await }).await
+    }
+
+    async fn try_to_mount(
+        &self,
+        request: &Request<'_>,
+        pair: (Repository, Repository),
+    ) -> Result<Mount, RegistryError> {
+        let answer = match self.transport.send(request).await {
             Ok(answer) => answer,
             Err(error) if error.exchange().is_some() => return Ok(self.unmountable(pair)),
             Err(error) if error.is_temporary() => return Ok(Mount::Refused),
@@ -45,7 +54,7 @@ impl Client {
         match answer.status() {
             StatusCode::CREATED => Ok(Mount::Done),
             StatusCode::ACCEPTED => {
-                Ok(OpenSession::of(&answer, repository, &self.open_uploads)?.map_or(Mount::Refused, Mount::Session))
+                Ok(OpenSession::of(&answer, &pair.0, &self.open_uploads)?.map_or(Mount::Refused, Mount::Session))
             }
             _ => Ok(self.unmountable(pair)),
         }

@@ -1,14 +1,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::RwLock;
 use url::Url;
 
-use super::Repository;
+use super::{RegistryError, Repository};
 
 /// The uploads that are open, so that those can be cancelled that nobody will finish: a call that is dropped in the middle
 /// cannot do it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct OpenUploads(Arc<Mutex<List>>);
+pub(super) struct OpenUploads {
+    list: Arc<Mutex<List>>,
+    /// Held by whoever is opening one.
+    opening: Arc<RwLock<()>>,
+}
 
 #[derive(Debug, Default)]
 struct List {
@@ -33,13 +38,32 @@ impl OpenUploads {
         Entry { number, list: self.clone() }
     }
 
+    /// Sees a request through that may open an upload, even if nobody waits for it any more: only the answer tells which
+    /// upload it is.
+    pub(super) async fn opening<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, RegistryError>> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let guard = Arc::clone(&self.opening).read_owned().await;
+        let work = tokio::spawn(async move {
+            let _guard = guard;
+            work.await
+        });
+        work.await.unwrap_or_else(|error| Err(RegistryError::Setup(error.to_string())))
+    }
+
+    /// Waits until no request is under way that may open one.
+    pub(super) async fn settled(&self) {
+        drop(self.opening.write().await);
+    }
+
     /// All that are open; from now on they are not.
     pub(super) fn take(&self) -> Vec<(Repository, Url)> {
         std::mem::take(&mut self.locked().open).into_values().collect()
     }
 
     fn locked(&self) -> MutexGuard<'_, List> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -10,11 +10,12 @@ use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use reqwest::{Method, StatusCode};
 use tokio::time::sleep;
 
+use super::answer::Answer;
 use super::auth::Access;
 use super::body::{Body, Meter};
 use super::mount::Mount;
 use super::session::OpenSession;
-use super::transport::{Answer, Request};
+use super::transport::Request;
 use super::upload::Upload;
 use super::{Client, Reference, RegistryError, RegistryHost, Repository};
 use crate::digest::Digest;

@@ -12,10 +12,11 @@ use reqwest::{Method, StatusCode};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
+use super::answer::Answer;
 use super::auth::Access;
 use super::open_uploads::{Entry, OpenUploads};
 use super::push::is_committed;
-use super::transport::{Answer, Request};
+use super::transport::Request;
 use super::{Client, RegistryError, Repository, location};
 use crate::http::same_origin;
 
@@ -126,12 +127,16 @@ impl Client {
     async fn open_new_session(&self, repository: &Repository) -> Result<OpenSession, RegistryError> {
         let mut request = Request::new(Method::POST, self.url(repository, "blobs/uploads/")?);
         request.access = Some(Access::push(repository));
-        let answer = self.transport.send(&request).await?;
-        if !is_committed(answer.status()) {
-            return Err(answer.refusal().await);
-        }
-        OpenSession::of(&answer, repository, &self.open_uploads)?
-            .ok_or_else(|| RegistryError::not_a_registry(&answer.url, "it opens an upload and does not say where"))
+        let (client, repository) = (self.clone(), repository.clone());
+        let opening = async move {
+            let answer = client.transport.send(&request).await?;
+            if !is_committed(answer.status()) {
+                return Err(answer.refusal().await);
+            }
+            OpenSession::of(&answer, &repository, &client.open_uploads)?
+                .ok_or_else(|| RegistryError::not_a_registry(&answer.url, "it opens an upload and does not say where"))
+        };
+        self.open_uploads.opening(opening).await
     }
 
     /// Asks a session how many bytes it holds. `None` if it does not tell, or tells what cannot be: then the session is
@@ -161,10 +166,13 @@ impl Client {
 
     /// Ends the uploads that were begun and that nobody will finish, when a run ends early. It takes some seconds at most.
     pub async fn cancel_uploads(&self) {
-        let open = self.open_uploads.take();
-        let cancelling = open.into_iter().map(|(repository, url)| async move { self.cancel(&repository, url).await });
+        let cancelling = async {
+            self.open_uploads.settled().await;
+            let open = self.open_uploads.take();
+            join_all(open.into_iter().map(async |(repository, url)| self.cancel(&repository, url).await)).await;
+        };
         // Best effort, as each of them is.
-        let _ = timeout(CANCEL_LIMIT, join_all(cancelling)).await;
+        let _ = timeout(CANCEL_LIMIT, cancelling).await;
     }
 
     async fn cancel(&self, repository: &Repository, url: Url) {

@@ -14,10 +14,11 @@ use serde_json::Value;
 use tokio::time::Instant;
 use url::{Url, form_urlencoded};
 
+use super::answer::Answer;
 use super::body::Body;
 use super::credentials::Credentials;
 use super::scope::Scope;
-use super::transport::{Answer, Request, Transport};
+use super::transport::{Request, Transport};
 use super::{RegistryError, RegistryHost};
 use crate::http::Secret;
 

@@ -12,8 +12,8 @@ use url::Url;
 
 use super::auth::Access;
 use super::body::{Body, Meter};
+use super::download::progress;
 use super::experience::{Habits, Way, takes_chunks};
-use super::pull::progress;
 use super::push::is_committed;
 use super::session::{self, OpenSession};
 use super::transport::Request;

@@ -37,9 +37,11 @@ pub fn install_production(
     }
     fs::copy(workspace.join("yarn.lock"), into.join("yarn.lock")).expect("a file can be copied");
 
+    // Two of them that fill one cache at a time spoil it.
+    let mutex = format!("file:{}", std::env::temp_dir().join("pirogue-tests-yarn").display());
     let options = ["--production", "--pure-lockfile", "--prefer-offline", "--ignore-scripts", "--non-interactive"];
     let mut command = Command::new("npx");
-    let output = command.args(["--yes", YARN, "install"]).args(options).current_dir(into).output();
+    let output = command.args(["--yes", YARN, "install", "--mutex", &mutex]).args(options).current_dir(into).output();
     let output = output.unwrap_or_else(|error| panic!("`npx` does not start: {error}"));
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if !output.status.success() && is_unreachable(&said) {
