@@ -157,11 +157,11 @@ impl Client {
     /// Ends a session without a blob. That the registry may refuse this, or be gone, changes nothing: it drops the
     /// session by itself some day.
     pub(super) async fn cancel_session(&self, repository: &Repository, session: OpenSession) {
-        let (url, gone) = (session.url.clone(), session.gone);
-        session.end();
-        if !gone {
-            self.cancel(repository, url).await;
+        if !session.gone {
+            self.cancel(repository, session.url.clone()).await;
         }
+        // Not before: dropped in the middle, it is still in the list of those that are to be cancelled.
+        session.end();
     }
 
     /// Ends the uploads that were begun and that nobody will finish, when a run ends early. It takes some seconds at most.
