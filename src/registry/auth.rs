@@ -1,3 +1,7 @@
+pub(super) mod challenge;
+pub(super) mod scope;
+pub(super) mod token;
+
 use std::collections::HashMap;
 
 use reqwest::Method;
@@ -5,14 +9,14 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::challenge::{self, Challenge};
 use super::credentials::Credentials;
-use super::helper::Answers;
+use super::credentials::helper::Answers;
 use super::location;
-use super::scope::Scope;
-use super::token::{self, Token, TokenService};
 use super::transport::{Request, Transport};
 use super::{RegistryError, RegistryHost, Repository};
+use challenge::Challenge;
+use scope::Scope;
+use token::{Token, TokenService};
 
 /// What is known of how one registry wants to be asked: its challenge, our credentials, the tokens so far. Whoever
 /// waits for a token holds the lock, so that many requests at once ask for one token.

@@ -11,11 +11,11 @@ use serde::Deserialize;
 
 use super::answer::Answer;
 use super::auth::Access;
-use super::challenge::{self, Challenge};
-use super::helper::Answers;
+use super::auth::challenge::{self, Challenge};
+use super::credentials::helper::Answers;
 use super::mirror::Source;
-use super::session::OpenSession;
 use super::transport::Request;
+use super::upload::session::OpenSession;
 use super::{Client, Exchange, Reference, RegistryError, Repository};
 use crate::digest::Digest;
 use crate::manifest::{Index, Manifest, Raw, media_type};

@@ -3,6 +3,11 @@
 //! Sources: Docker's `config.json` (`auths`, `credsStore`, `credHelpers`); `containers-auth.json(5)`;
 //! the protocol of `docker-credential-helpers`.
 
+pub(super) mod credential_file;
+pub(super) mod given;
+pub(super) mod helper;
+pub(super) mod login;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -10,9 +15,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::helper::{Answers, Helper};
 use super::{RegistryHost, Repository};
 use crate::http::Secret;
+use helper::{Answers, Helper};
 
 /// The files in which credentials are looked for. The caller finds them; this module reads no environment.
 #[derive(Clone, Debug, Default)]

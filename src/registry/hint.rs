@@ -1,7 +1,8 @@
 use std::time::Duration;
 
+use super::credentials::given;
 use super::host::Cloud;
-use super::{Failure, RegistryError, RegistryHost, given};
+use super::{Failure, RegistryError, RegistryHost};
 
 impl RegistryError {
     /// The next thing to try, where that can be told.

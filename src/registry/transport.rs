@@ -15,7 +15,7 @@ use super::answer::Answer;
 use super::auth::{self, Access, Authority};
 use super::body::{Body, Meter};
 use super::credentials::Credentials;
-use super::helper::Answers;
+use super::credentials::helper::Answers;
 use super::settings::Mirror;
 use super::{ClientOptions, RegistryError, RegistryHost, Repository, foreign, location};
 

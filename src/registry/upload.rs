@@ -2,6 +2,10 @@
 //!
 //! Source: OCI distribution-spec, "Pushing blobs" and "Pushing a blob in chunks".
 
+pub(super) mod mount;
+pub(super) mod open_uploads;
+pub(super) mod session;
+
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,11 +19,11 @@ use super::body::{Body, Meter};
 use super::download::progress;
 use super::experience::{Habits, Way, takes_chunks};
 use super::push::is_committed;
-use super::session::{self, OpenSession};
 use super::transport::Request;
 use super::{Client, RegistryError, Repository, location};
 use crate::http::Attempts;
 use crate::manifest::Descriptor;
+use session::OpenSession;
 
 /// After a break, a larger blob goes by PATCH, which can be resumed and a PUT cannot. For a smaller one that is not
 /// worth two more requests: at a mebibyte a second, all of it again takes some seconds, and registries with a limit on

@@ -10,8 +10,8 @@ use crate::registry::auth::Access;
 use crate::registry::body::Body;
 use crate::registry::experience::takes_chunks;
 use crate::registry::push::is_committed;
-use crate::registry::session::OpenSession;
 use crate::registry::transport::Request;
+use crate::registry::upload::session::OpenSession;
 
 /// Above what registries that limit a request's body are known to take (GHCR: 4 MiB).
 const LARGE_BODY: usize = 5 << 20;

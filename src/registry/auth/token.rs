@@ -14,13 +14,13 @@ use serde_json::Value;
 use tokio::time::Instant;
 use url::{Url, form_urlencoded};
 
-use super::answer::Answer;
-use super::body::Body;
-use super::credentials::Credentials;
 use super::scope::Scope;
-use super::transport::{Request, Transport};
-use super::{RegistryError, RegistryHost};
 use crate::http::Secret;
+use crate::registry::answer::Answer;
+use crate::registry::body::Body;
+use crate::registry::credentials::Credentials;
+use crate::registry::transport::{Request, Transport};
+use crate::registry::{RegistryError, RegistryHost};
 
 /// A token that says nothing of its life lives this long, and none is taken to live shorter.
 const SHORTEST_LIFE: Duration = Duration::from_secs(60);
@@ -34,33 +34,33 @@ const TOKEN_USER: &str = "<token>";
 
 /// A token and what it was asked for.
 #[derive(Debug)]
-pub(super) struct Token {
-    pub(super) header: HeaderValue,
+pub(in crate::registry) struct Token {
+    pub(in crate::registry) header: HeaderValue,
     scopes: Vec<Scope>,
     ends: Instant,
 }
 
 impl Token {
     /// Whether it allows all of `scopes` and will for a while.
-    pub(super) fn serves(&self, scopes: &[Scope]) -> bool {
+    pub(in crate::registry) fn serves(&self, scopes: &[Scope]) -> bool {
         let allows = |wanted: &Scope| self.scopes.iter().any(|scope| scope.covers(wanted));
         self.ends > Instant::now() + MARGIN && scopes.iter().all(allows)
     }
 }
 
 /// A token service, as a challenge names it.
-pub(super) struct TokenService<'a> {
+pub(in crate::registry) struct TokenService<'a> {
     /// The registry that it is for.
-    pub(super) registry: &'a RegistryHost,
+    pub(in crate::registry) registry: &'a RegistryHost,
     /// Its URL.
-    pub(super) realm: &'a Url,
+    pub(in crate::registry) realm: &'a Url,
     /// The name under which it knows the registry.
-    pub(super) service: Option<&'a str>,
+    pub(in crate::registry) service: Option<&'a str>,
 }
 
 impl TokenService<'_> {
     /// Asks for a token that allows `scopes`, the first of them first: some services look at no other.
-    pub(super) async fn token(
+    pub(in crate::registry) async fn token(
         &self,
         transport: &Transport,
         credentials: Option<&Credentials>,
@@ -162,12 +162,12 @@ fn seconds(value: &Value) -> Option<Duration> {
 }
 
 /// `Authorization: Bearer …`
-pub(super) fn bearer(token: &Secret) -> Result<HeaderValue, RegistryError> {
+pub(in crate::registry) fn bearer(token: &Secret) -> Result<HeaderValue, RegistryError> {
     secret_header(&format!("Bearer {}", token.reveal()))
 }
 
 /// `Authorization: Basic …`
-pub(super) fn basic(user: &str, password: &Secret) -> Result<HeaderValue, RegistryError> {
+pub(in crate::registry) fn basic(user: &str, password: &Secret) -> Result<HeaderValue, RegistryError> {
     secret_header(&format!("Basic {}", STANDARD.encode(format!("{user}:{}", password.reveal()))))
 }
 

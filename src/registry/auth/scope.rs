@@ -5,26 +5,26 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::Repository;
+use crate::registry::Repository;
 
 /// What may be done with one thing of a registry, such as `repository:acme/api:pull,push`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Scope {
+pub(in crate::registry) struct Scope {
     /// Its kind and name, such as `repository:acme/api`.
     resource: String,
     actions: BTreeSet<String>,
 }
 
 impl Scope {
-    pub(super) fn pull(repository: &Repository) -> Self {
+    pub(in crate::registry) fn pull(repository: &Repository) -> Self {
         Self::of(repository, &["pull"])
     }
 
-    pub(super) fn push(repository: &Repository) -> Self {
+    pub(in crate::registry) fn push(repository: &Repository) -> Self {
         Self::of(repository, &["pull", "push"])
     }
 
-    pub(super) fn delete(repository: &Repository) -> Self {
+    pub(in crate::registry) fn delete(repository: &Repository) -> Self {
         Self::of(repository, &["delete", "pull", "push"])
     }
 
@@ -34,7 +34,7 @@ impl Scope {
     }
 
     /// The scopes that a challenge names: separated by blanks, each ending with its actions. What is none is passed over.
-    pub(super) fn read_all(text: &str) -> Vec<Self> {
+    pub(in crate::registry) fn read_all(text: &str) -> Vec<Self> {
         let scope = |text: &str| {
             let (resource, actions) = text.rsplit_once(':').filter(|(resource, _)| resource.contains(':'))?;
             let actions = actions.split(',').filter(|action| !action.is_empty()).map(str::to_owned);
@@ -44,7 +44,7 @@ impl Scope {
     }
 
     /// Whether a token for this does for `other` too.
-    pub(super) fn covers(&self, other: &Self) -> bool {
+    pub(in crate::registry) fn covers(&self, other: &Self) -> bool {
         let all = self.actions.contains("*");
         self.resource == other.resource && (all || other.actions.is_subset(&self.actions))
     }

@@ -12,28 +12,32 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-use super::RegistryHost;
-use super::credentials::Credentials;
-use super::host::Cloud;
+use super::Credentials;
 use crate::http::{Secret, printable};
+use crate::registry::RegistryHost;
+use crate::registry::host::Cloud;
 
 /// The name under which Docker's own tools keep Docker Hub's credentials.
-pub(super) const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
+pub(in crate::registry) const DOCKER_HUB_KEY: &str = "https://index.docker.io/v1/";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A credential helper.
 #[derive(Debug)]
-pub(super) struct Helper {
+pub(in crate::registry) struct Helper {
     program: String,
 }
 
 /// What helpers said of one registry in this run, so that each is run once, however many repositories there are.
 #[derive(Default)]
-pub(super) struct Answers(HashMap<String, Result<Option<Credentials>, String>>);
+pub(in crate::registry) struct Answers(HashMap<String, Result<Option<Credentials>, String>>);
 
 impl Answers {
     /// What a helper keeps for `host`.
-    pub(super) async fn of(&mut self, helper: Helper, host: &RegistryHost) -> Result<Option<Credentials>, String> {
+    pub(in crate::registry) async fn of(
+        &mut self,
+        helper: Helper,
+        host: &RegistryHost,
+    ) -> Result<Option<Credentials>, String> {
         if let Some(known) = self.0.get(&helper.program) {
             return known.clone();
         }
@@ -43,13 +47,13 @@ impl Answers {
 }
 
 /// The name under which a registry's credentials are kept.
-pub(super) fn server(host: &RegistryHost) -> &str {
+pub(in crate::registry) fn server(host: &RegistryHost) -> &str {
     if host.is_docker_hub() { DOCKER_HUB_KEY } else { host.as_str() }
 }
 
 impl Helper {
     /// The helper that a file of credentials calls `name`.
-    pub(super) fn named(name: &str) -> Result<Self, String> {
+    pub(in crate::registry) fn named(name: &str) -> Result<Self, String> {
         match name.contains('/') {
             true => Err(format!("not a name of a credential helper: `{name}`")),
             false => Ok(Self { program: format!("docker-credential-{name}") }),
@@ -57,12 +61,12 @@ impl Helper {
     }
 
     /// The program.
-    pub(super) fn program(&self) -> &str {
+    pub(in crate::registry) fn program(&self) -> &str {
         &self.program
     }
 
     /// What it keeps for `host`.
-    pub(super) async fn get(&self, host: &RegistryHost) -> Result<Option<Credentials>, String> {
+    pub(in crate::registry) async fn get(&self, host: &RegistryHost) -> Result<Option<Credentials>, String> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Answer {
@@ -76,7 +80,12 @@ impl Helper {
     }
 
     /// Has it keep credentials for `host`.
-    pub(super) async fn store(&self, host: &RegistryHost, user: &str, password: &Secret) -> Result<(), String> {
+    pub(in crate::registry) async fn store(
+        &self,
+        host: &RegistryHost,
+        user: &str,
+        password: &Secret,
+    ) -> Result<(), String> {
         #[derive(Serialize)]
         #[serde(rename_all = "PascalCase")]
         struct Kept<'k> {
@@ -91,7 +100,7 @@ impl Helper {
     }
 
     /// Has it forget what it keeps for `host`.
-    pub(super) async fn erase(&self, host: &RegistryHost) -> Result<(), String> {
+    pub(in crate::registry) async fn erase(&self, host: &RegistryHost) -> Result<(), String> {
         self.run("erase", server(host)).await.map(drop)
     }
 
@@ -148,7 +157,11 @@ impl Cloud {
 
     /// What the cloud's helper gives, where it is installed although no file of credentials names it. Without it the
     /// registry is asked as nobody: much of a cloud is public.
-    pub(super) async fn get(self, host: &RegistryHost, answers: &mut Answers) -> Result<Option<Credentials>, String> {
+    pub(in crate::registry) async fn get(
+        self,
+        host: &RegistryHost,
+        answers: &mut Answers,
+    ) -> Result<Option<Credentials>, String> {
         let helper = Helper { program: self.program().to_owned() };
         let missing = helper.missing();
         match answers.of(helper, host).await {
@@ -158,7 +171,7 @@ impl Cloud {
     }
 
     /// What to do to be known there.
-    pub(super) fn hint(self) -> String {
+    pub(in crate::registry) fn hint(self) -> String {
         let (program, origin) = (self.program(), self.origin());
         format!("install `{program}` ({origin}); pirogue runs it for this registry once it is in PATH")
     }

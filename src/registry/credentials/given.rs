@@ -1,8 +1,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::RegistryHost;
-use super::credentials::Credentials;
+use super::Credentials;
 use crate::http::Secret;
+use crate::registry::RegistryHost;
 
 const USER: &str = "PIROGUE_REGISTRY_USER";
 const PASSWORD: &str = "PIROGUE_REGISTRY_PASSWORD";
@@ -41,7 +41,7 @@ impl GivenCredentials {
     }
 
     /// What is shown to `host`, where a run pushes to the registries `targets`; or in words what is missing.
-    pub(super) fn lookup(
+    pub(in crate::registry) fn lookup(
         &self,
         host: &RegistryHost,
         targets: &BTreeSet<RegistryHost>,
@@ -68,7 +68,7 @@ fn ending(host: &RegistryHost) -> String {
 }
 
 /// The variables for a host, as a hint names them.
-pub(super) fn variables_of(host: &str) -> String {
+pub(in crate::registry) fn variables_of(host: &str) -> String {
     let end = host.parse::<RegistryHost>().map(|host| ending(&host)).unwrap_or_default();
     format!("{USER}{end} and {PASSWORD}{end}")
 }

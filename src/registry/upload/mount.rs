@@ -5,14 +5,14 @@
 use reqwest::{Method, StatusCode};
 use url::form_urlencoded;
 
-use super::auth::Access;
 use super::session::OpenSession;
-use super::transport::Request;
-use super::{Client, RegistryError, Repository};
 use crate::digest::Digest;
+use crate::registry::auth::Access;
+use crate::registry::transport::Request;
+use crate::registry::{Client, RegistryError, Repository};
 
 /// How a mount ended.
-pub(super) enum Mount {
+pub(in crate::registry) enum Mount {
     /// The blob is there.
     Done,
     /// The registry opened an upload instead; it is the one to use.
@@ -24,7 +24,7 @@ pub(super) enum Mount {
 impl Client {
     /// Has the registry take a blob from another of its repositories. Whatever it answers but success means: upload.
     /// Registries say no in many ways, 5xx among them, so that this is not repeated.
-    pub(super) async fn mount(
+    pub(in crate::registry) async fn mount(
         &self,
         repository: &Repository,
         digest: Digest,
@@ -60,7 +60,7 @@ impl Client {
         }
     }
 
-    pub(super) fn mount_request(
+    pub(in crate::registry) fn mount_request(
         &self,
         repository: &Repository,
         digest: Digest,

@@ -8,7 +8,7 @@ use reqwest::header::{HeaderMap, WWW_AUTHENTICATE};
 
 /// A way to authenticate that pirogue knows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Challenge {
+pub(in crate::registry) enum Challenge {
     /// The registry takes user and password itself.
     Basic,
     /// The registry takes a token, which the service at `realm` hands out.
@@ -23,7 +23,7 @@ pub(super) enum Challenge {
 }
 
 /// The best challenge that pirogue can answer: a token before a password. Others (`Negotiate`) are passed over.
-pub(super) fn from_headers(headers: &HeaderMap) -> Option<Challenge> {
+pub(in crate::registry) fn from_headers(headers: &HeaderMap) -> Option<Challenge> {
     let challenges: Vec<_> =
         headers.get_all(WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok()).flat_map(parse).collect();
     let bearer = challenges.iter().find(|challenge| matches!(challenge, Challenge::Bearer { .. }));

@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::RwLock;
 use url::Url;
 
-use super::{RegistryError, Repository};
+use crate::registry::{RegistryError, Repository};
 
 /// The uploads that are open, so that those can be cancelled that nobody will finish: a call that is dropped in the middle
 /// cannot do it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct OpenUploads {
+pub(in crate::registry) struct OpenUploads {
     list: Arc<Mutex<List>>,
     /// Held by whoever is opening one.
     opening: Arc<RwLock<()>>,
@@ -23,14 +23,14 @@ struct List {
 
 /// An upload's place in the list. Dropped, it leaves it there.
 #[derive(Debug)]
-pub(super) struct Entry {
+pub(in crate::registry) struct Entry {
     number: u64,
     list: OpenUploads,
 }
 
 impl OpenUploads {
     /// An upload was opened.
-    pub(super) fn add(&self, repository: &Repository, url: &Url) -> Entry {
+    pub(in crate::registry) fn add(&self, repository: &Repository, url: &Url) -> Entry {
         let mut list = self.locked();
         list.last += 1;
         let number = list.last;
@@ -40,7 +40,7 @@ impl OpenUploads {
 
     /// Sees a request through that may open an upload, even if nobody waits for it any more: only the answer tells which
     /// upload it is.
-    pub(super) async fn opening<T: Send + 'static>(
+    pub(in crate::registry) async fn opening<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T, RegistryError>> + Send + 'static,
     ) -> Result<T, RegistryError> {
@@ -53,12 +53,12 @@ impl OpenUploads {
     }
 
     /// Waits until no request is under way that may open one.
-    pub(super) async fn settled(&self) {
+    pub(in crate::registry) async fn settled(&self) {
         drop(self.opening.write().await);
     }
 
     /// All that are open; from now on they are not.
-    pub(super) fn take(&self) -> Vec<(Repository, Url)> {
+    pub(in crate::registry) fn take(&self) -> Vec<(Repository, Url)> {
         std::mem::take(&mut self.locked().open).into_values().collect()
     }
 
@@ -69,14 +69,14 @@ impl OpenUploads {
 
 impl Entry {
     /// The upload goes on elsewhere.
-    pub(super) fn moved(&self, url: &Url) {
+    pub(in crate::registry) fn moved(&self, url: &Url) {
         if let Some((_, known)) = self.list.locked().open.get_mut(&self.number) {
             known.clone_from(url);
         }
     }
 
     /// The upload is over, or nobody can do anything about it.
-    pub(super) fn remove(self) {
+    pub(in crate::registry) fn remove(self) {
         self.list.locked().open.remove(&self.number);
     }
 }

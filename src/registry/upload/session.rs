@@ -12,13 +12,13 @@ use reqwest::{Method, StatusCode};
 use tokio::time::{Instant, timeout};
 use url::Url;
 
-use super::answer::Answer;
-use super::auth::Access;
 use super::open_uploads::{Entry, OpenUploads};
-use super::push::is_committed;
-use super::transport::Request;
-use super::{Client, RegistryError, Repository, location};
 use crate::http::same_origin;
+use crate::registry::answer::Answer;
+use crate::registry::auth::Access;
+use crate::registry::push::is_committed;
+use crate::registry::transport::Request;
+use crate::registry::{Client, RegistryError, Repository, location};
 
 const CHUNK_MIN_LENGTH: &str = "oci-chunk-min-length";
 /// A failure is not told later than this for the sake of a clean registry.
@@ -29,27 +29,27 @@ const SPARE_LIFE: Duration = Duration::from_secs(60);
 
 /// An upload that is open.
 #[derive(Debug)]
-pub(super) struct OpenSession {
+pub(in crate::registry) struct OpenSession {
     /// The last `Location` that the registry gave.
-    pub(super) url: Url,
+    pub(in crate::registry) url: Url,
     /// How many bytes it holds, as far as that is known.
-    pub(super) position: u64,
+    pub(in crate::registry) position: u64,
     /// How many bytes of the blob were sent into it at most, whether they arrived or not.
-    pub(super) sent: u64,
+    pub(in crate::registry) sent: u64,
     /// The size of the last body that was sent into it.
-    pub(super) last_body: u64,
+    pub(in crate::registry) last_body: u64,
     /// The `OCI-Chunk-Min-Length` it was opened with.
-    pub(super) least_chunk: u64,
+    pub(in crate::registry) least_chunk: u64,
     /// Whether something was sent after a break.
-    pub(super) resumed: bool,
+    pub(in crate::registry) resumed: bool,
     /// Whether the registry said that it is no more.
-    pub(super) gone: bool,
+    pub(in crate::registry) gone: bool,
     entry: Entry,
 }
 
 impl OpenSession {
     /// What an answer opens that is no refusal; `None` if it does not say where.
-    pub(super) fn of(
+    pub(in crate::registry) fn of(
         answer: &Answer,
         repository: &Repository,
         open: &OpenUploads,
@@ -61,7 +61,7 @@ impl OpenSession {
     }
 
     /// Goes on where an answer says. Registries may move an upload with each answer; without a word, it stays.
-    pub(super) fn follow(&mut self, answer: &Answer) -> Result<(), RegistryError> {
+    pub(in crate::registry) fn follow(&mut self, answer: &Answer) -> Result<(), RegistryError> {
         if let Some(url) = location::from_headers(answer.headers(), &answer.url)? {
             self.entry.moved(&url);
             self.url = url;
@@ -70,14 +70,14 @@ impl OpenSession {
     }
 
     /// Leaves it as it is.
-    pub(super) fn end(self) {
+    pub(in crate::registry) fn end(self) {
         self.entry.remove();
     }
 }
 
 /// Uploads that were opened to see whether that is allowed, for the blobs that are sent next.
 #[derive(Default)]
-pub(super) struct SpareSessions(Mutex<HashMap<Repository, (OpenSession, Instant)>>);
+pub(in crate::registry) struct SpareSessions(Mutex<HashMap<Repository, (OpenSession, Instant)>>);
 
 impl SpareSessions {
     fn put(&self, repository: &Repository, session: OpenSession) {
@@ -115,7 +115,10 @@ impl Client {
     }
 
     /// A session for a blob: a spare one that is young enough to be known to the registry still, else a new one.
-    pub(super) async fn open_session(&self, repository: &Repository) -> Result<OpenSession, RegistryError> {
+    pub(in crate::registry) async fn open_session(
+        &self,
+        repository: &Repository,
+    ) -> Result<OpenSession, RegistryError> {
         match self.spare.take(repository) {
             Some((session, opened)) if opened.elapsed() < SPARE_LIFE => return Ok(session),
             Some((session, _)) => self.cancel_session(repository, session).await,
@@ -141,7 +144,11 @@ impl Client {
 
     /// Asks a session how many bytes it holds. `None` if it does not tell, or tells what cannot be: then the session is
     /// of no more use, whatever the reason, so that none is kept.
-    pub(super) async fn session_position(&self, repository: &Repository, session: &mut OpenSession) -> Option<u64> {
+    pub(in crate::registry) async fn session_position(
+        &self,
+        repository: &Repository,
+        session: &mut OpenSession,
+    ) -> Option<u64> {
         let mut request = Request::new(Method::GET, session.url.clone());
         request.access = Some(Access::push(repository));
         let answer = self.transport.send(&request).await.ok()?;
@@ -156,7 +163,7 @@ impl Client {
 
     /// Ends a session without a blob. That the registry may refuse this, or be gone, changes nothing: it drops the
     /// session by itself some day.
-    pub(super) async fn cancel_session(&self, repository: &Repository, session: OpenSession) {
+    pub(in crate::registry) async fn cancel_session(&self, repository: &Repository, session: OpenSession) {
         if !session.gone {
             self.cancel(repository, session.url.clone()).await;
         }
@@ -198,7 +205,7 @@ impl Client {
 
 /// How many bytes the `Range` of an answer says are held: `0-N` are N + 1, but `0-0` is what a session that holds
 /// nothing says. Some write it as a range unit's, `bytes=0-N`.
-pub(super) fn held(answer: &Answer) -> Option<u64> {
+pub(in crate::registry) fn held(answer: &Answer) -> Option<u64> {
     held_of(answer.header(RANGE.as_str())?)
 }
 

@@ -9,19 +9,19 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
-use super::RegistryHost;
-use super::credentials::key_path;
+use super::key_path;
 use crate::http::Secret;
+use crate::registry::RegistryHost;
 
 /// A file of credentials as JSON, so that keys which mean nothing to pirogue are kept.
-pub(super) struct CredentialFile<'p> {
+pub(in crate::registry) struct CredentialFile<'p> {
     path: &'p Path,
     root: Map<String, Value>,
 }
 
 impl<'p> CredentialFile<'p> {
     /// Reads it; one that is not there is empty.
-    pub(super) fn read(path: &'p Path) -> io::Result<Self> {
+    pub(in crate::registry) fn read(path: &'p Path) -> io::Result<Self> {
         let bytes = match fs::read(path) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => b"{}".to_vec(),
@@ -35,12 +35,12 @@ impl<'p> CredentialFile<'p> {
     }
 
     /// Whether it has an entry for exactly this host.
-    pub(super) fn has(&self, host: &RegistryHost) -> bool {
+    pub(in crate::registry) fn has(&self, host: &RegistryHost) -> bool {
         self.auths().is_some_and(|auths| auths.keys().any(|key| key_path(key) == host.as_str()))
     }
 
     /// Puts an entry for a host, under `key`, in place of those it has.
-    pub(super) fn put(&mut self, host: &RegistryHost, key: &str, user: &str, password: &Secret) {
+    pub(in crate::registry) fn put(&mut self, host: &RegistryHost, key: &str, user: &str, password: &Secret) {
         self.remove(host);
         let auth = STANDARD.encode(format!("{user}:{}", password.reveal()));
         let auths = self.root.entry("auths").or_insert_with(|| json!({}));
@@ -53,14 +53,14 @@ impl<'p> CredentialFile<'p> {
     }
 
     /// Takes out the entries of a host.
-    pub(super) fn remove(&mut self, host: &RegistryHost) {
+    pub(in crate::registry) fn remove(&mut self, host: &RegistryHost) {
         if let Some(auths) = self.root.get_mut("auths").and_then(Value::as_object_mut) {
             auths.retain(|key, _| key_path(key) != host.as_str());
         }
     }
 
     /// Writes it, whole or not at all, for nobody else to read. Where the path is a link, what it leads to is written.
-    pub(super) fn write(&self) -> io::Result<()> {
+    pub(in crate::registry) fn write(&self) -> io::Result<()> {
         let path = self.path.canonicalize().unwrap_or_else(|_| self.path.to_owned());
         let dir = path.parent().unwrap_or(Path::new("."));
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;

@@ -4,13 +4,13 @@ use std::path::Path;
 
 use reqwest::{Method, StatusCode};
 
-use super::auth::Access;
+use super::CredentialFiles;
 use super::credential_file::CredentialFile;
-use super::credentials::{self, CredentialFiles};
 use super::helper::{self, Helper};
-use super::transport::Request;
-use super::{Client, RegistryError, RegistryHost};
 use crate::http::Secret;
+use crate::registry::auth::Access;
+use crate::registry::transport::Request;
+use crate::registry::{Client, RegistryError, RegistryHost};
 
 /// What a registry said to credentials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,7 +130,7 @@ impl CredentialFiles {
     /// The helper that Docker's `config.json` names for a registry.
     async fn helper(&self, host: &RegistryHost) -> Result<Option<Helper>, LoginError> {
         let Some(path) = &self.docker_config else { return Ok(None) };
-        let config = credentials::read(path).await.map_err(LoginError::Unreadable)?;
+        let config = super::read(path).await.map_err(LoginError::Unreadable)?;
         let name = config.as_ref().and_then(|config| config.helper(host));
         name.map(Helper::named).transpose().map_err(LoginError::Helper)
     }
