@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use harness::layout;
-use harness::misbehaving::{PASSWORD, PlayedRegistry, Profile, USER, profiles};
+use harness::misbehaving::{Asked, IDENTITY, PASSWORD, Part, PlayedRegistry, Profile, USER, profiles};
 use harness::workspace::{BASE, Run, TestWorkspace};
 
 const SIZE: u64 = 9 << 20;
@@ -26,8 +26,11 @@ fn workspace() -> TestWorkspace {
 /// pirogue, who knows the password of the registry; its cache is `cache`.
 fn pirogue(workspace: &TestWorkspace, registry: &PlayedRegistry, cache: &Path, arguments: &[&str]) -> Run {
     let folder = tempfile::tempdir().unwrap();
-    let config =
-        format!(r#"{{"auths": {{"{}": {{"username": "{USER}", "password": "{PASSWORD}"}}}}}}"#, registry.host());
+    let shown = match registry.identity {
+        true => format!(r#""identitytoken": "{IDENTITY}""#),
+        false => format!(r#""username": "{USER}", "password": "{PASSWORD}""#),
+    };
+    let config = format!(r#"{{"auths": {{"{}": {{{shown}}}}}}}"#, registry.host());
     fs::write(folder.path().join("config.json"), config).unwrap();
     let mut command = workspace.pirogue(arguments);
     command.env("DOCKER_CONFIG", folder.path()).env("PIROGUE_CACHE_DIR", cache);
@@ -117,7 +120,10 @@ fn images_are_pushed_to_every_registry() {
             return Ok(());
         }
         let brought = |registry: &PlayedRegistry| {
-            registry.server.asked().iter().filter(|asked| !matches!(asked.method.as_str(), "GET" | "HEAD")).count()
+            let brings = |asked: &&Asked| {
+                !matches!(asked.method.as_str(), "GET" | "HEAD") && Part::of(&asked.target) != Part::Token
+            };
+            registry.server.asked().iter().filter(brings).count()
         };
         let before = brought(&registry);
         ended(&build(&workspace, &registry, &cache, base, &to), None)?;
