@@ -8,9 +8,13 @@ use std::io;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
-use super::{RegistryHost, Repository};
+use url::Url;
+
+use super::{ClientOptions, RegistryHost, Repository};
 use crate::config::{ConfigError, Source, Table};
 
+/// How many requests go to one host at a time where nobody says otherwise.
+const USUAL_CONNECTIONS: usize = 4;
 /// More is a slip of the finger.
 const MOST_CONNECTIONS: u64 = 1000;
 
@@ -101,6 +105,14 @@ impl RegistrySettings {
 
     pub(super) fn of(&self, host: &RegistryHost) -> Option<&HostSettings> {
         self.0.get(host)
+    }
+}
+
+impl ClientOptions {
+    /// How many requests go to the host of `url` at a time: as the caller says, else as `registries.toml` does.
+    pub(super) fn connections(&self, url: &Url) -> usize {
+        let own = || self.settings(url).and_then(|settings| settings.connections);
+        self.concurrency.or_else(own).map_or(USUAL_CONNECTIONS, NonZero::get)
     }
 }
 

@@ -1,6 +1,5 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
-use std::num::NonZero;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -23,8 +22,6 @@ use super::{ClientOptions, Exchange, RegistryError, RegistryHost, Repository, fo
 const REDIRECT_LIMIT: usize = 5;
 /// How often one request is sent again with another authorization.
 const AUTHORIZATION_LIMIT: u32 = 2;
-/// How many requests go to one host at a time where nobody says otherwise.
-const USUAL_CONCURRENCY: usize = 4;
 const ERROR_BODY_LIMIT: u64 = 64 << 10;
 const METER_PACE: Duration = Duration::from_millis(100);
 
@@ -304,11 +301,7 @@ impl Transport {
     }
 
     fn limiter(&self, url: &Url) -> Arc<Limiter> {
-        shared(&self.limiters, &origin(url), || {
-            let own = || self.options.settings(url).and_then(|settings| settings.connections);
-            let places = self.options.concurrency.or_else(own);
-            Limiter::new(places.map_or(USUAL_CONCURRENCY, NonZero::get))
-        })
+        shared(&self.limiters, &origin(url), || Limiter::new(self.options.connections(url)))
     }
 }
 
