@@ -218,7 +218,8 @@ pub struct Build {
     #[arg(long)]
     pub no_cache: bool,
 
-    /// How many requests go to one registry at a time; fewer once it says that they are too many [default: 4]
+    /// How many requests go to one registry at a time, whatever registries.toml says; fewer once it says that they are too
+    /// many [default: 4]
     #[arg(long, value_name = "N")]
     pub connections: Option<NonZero<usize>>,
 

@@ -4,6 +4,7 @@
 mod harness;
 
 use std::collections::BTreeSet;
+use std::num::NonZero;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
@@ -181,7 +182,15 @@ fn a_token_is_asked_for_once_a_scope() {
 #[test]
 fn so_many_requests_at_a_time() {
     let workspace = workspace();
-    for (options, expected) in [(&["--connections", "1"][..], 1..=1), (&[], 2..=4)] {
+    let settings = workspace.beside("registries.toml");
+    let table: [(_, &[&str], _, _); 5] = [
+        ("nothing is said", &[], None, 2..=4),
+        ("the option", &["--connections", "1"], None, 1..=1),
+        ("the setting", &[], Some(1), 1..=1),
+        ("the option is less", &["--connections", "1"], Some(4), 1..=1),
+        ("the option is more", &["--connections", "3"], Some(1), 2..=3),
+    ];
+    for (comment, options, setting, expected) in table {
         let (running, most) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
         let seen = Arc::clone(&most);
         let server = Misbehaving::start(move |asked| {
@@ -189,15 +198,21 @@ fn so_many_requests_at_a_time() {
             // As long as an answer takes.
             std::thread::sleep(Duration::from_millis(50));
             running.fetch_sub(1, Ordering::SeqCst);
+            // Whoever asks may push, so that all layers are offered at once.
             match asked.method.as_str() {
-                "POST" => Answer::new(202).header("Location", "/v2/uploads/1"),
+                "POST" => Answer::new(202).header("Location", "/v2/shop/web/blobs/uploads/1"),
                 _ => Answer::new(404),
             }
         });
         let mut command = pushing(&workspace, &local_base(), &server.host(), options);
-        assert_eq!(command.output().unwrap().status.code(), Some(1), "nothing can be finished there");
+        if let Some(connections) = setting {
+            let text = format!("[registry.\"{}\"]\nconnections = {connections}\n", server.host());
+            std::fs::write(&settings, text).unwrap();
+            command.env("PIROGUE_REGISTRIES", &settings);
+        }
+        assert_eq!(command.output().unwrap().status.code(), Some(1), "nothing can be uploaded there");
         let most = most.load(Ordering::SeqCst);
-        assert!(expected.contains(&most), "{options:?}: {most}");
+        assert!(expected.contains(&most), "{comment}: {most}");
     }
 }
 
@@ -245,6 +260,7 @@ fn uploads_are_cancelled_when_another_fails() {
 fn client(concurrency: usize) -> Client {
     let retry = RetryPolicy { attempts: 6, first_wait: Duration::from_millis(2), longest_wait: Duration::from_secs(3) };
     let silence_limit = Duration::from_millis(300);
+    let concurrency = NonZero::new(concurrency);
     Client::new(ClientOptions { retry, concurrency, silence_limit, ..ClientOptions::default() }).unwrap()
 }
 

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use harness::layout;
-use harness::misbehaving::{PASSWORD, PlayedRegistry, Profile, USER, profiles};
+use harness::misbehaving::{Asked, IDENTITY, PASSWORD, Part, PlayedRegistry, Profile, USER, profiles};
 use harness::workspace::{BASE, Run, TestWorkspace};
 
 const SIZE: u64 = 9 << 20;
@@ -24,15 +24,23 @@ fn workspace() -> TestWorkspace {
 }
 
 /// pirogue, who knows the password of the registry; its cache is `cache`.
-fn build(workspace: &TestWorkspace, registry: &PlayedRegistry, cache: &Path, base: &str, to: &str) -> Run {
+fn pirogue(workspace: &TestWorkspace, registry: &PlayedRegistry, cache: &Path, arguments: &[&str]) -> Run {
     let folder = tempfile::tempdir().unwrap();
-    let config =
-        format!(r#"{{"auths": {{"{}": {{"username": "{USER}", "password": "{PASSWORD}"}}}}}}"#, registry.host());
+    let shown = match registry.identity {
+        true => format!(r#""identitytoken": "{IDENTITY}""#),
+        false => format!(r#""username": "{USER}", "password": "{PASSWORD}""#),
+    };
+    let config = format!(r#"{{"auths": {{"{}": {{{shown}}}}}}}"#, registry.host());
     fs::write(folder.path().join("config.json"), config).unwrap();
-    let arguments = ["build", "--compression", "none", "--platform", "linux/amd64", "--base", base, "--to", to];
-    let mut command = workspace.pirogue(&arguments);
+    let mut command = workspace.pirogue(arguments);
     command.env("DOCKER_CONFIG", folder.path()).env("PIROGUE_CACHE_DIR", cache);
     workspace.told(&command.output().unwrap())
+}
+
+/// A build, as such a pirogue does it.
+fn build(workspace: &TestWorkspace, registry: &PlayedRegistry, cache: &Path, base: &str, to: &str) -> Run {
+    let arguments = ["build", "--compression", "none", "--platform", "linux/amd64", "--base", base, "--to", to];
+    pirogue(workspace, registry, cache, &arguments)
 }
 
 /// Runs `check` for every profile, several at a time, and tells all that fail.
@@ -64,6 +72,24 @@ fn ended(run: &Run, expected: Option<&str>) -> Result<(), String> {
     }
 }
 
+/// Whether the image is there, whole and by the one tag; or no tag at all if pushing to such a registry fails.
+fn arrived(registry: &PlayedRegistry, profile: &Profile, digest: &str) -> Result<(), String> {
+    let contents = registry.state().repositories.get("shop/web").cloned().unwrap_or_default();
+    let expected: BTreeMap<_, _> = match profile.push {
+        Some(_) => BTreeMap::new(),
+        None => BTreeMap::from([("latest".to_owned(), digest.to_owned())]),
+    };
+    if contents.tags != expected {
+        return Err(format!("tags: {:?}, not {expected:?}", contents.tags));
+    }
+    if profile.push.is_none() {
+        let folder = tempfile::tempdir().unwrap();
+        contents.write_layout("latest", folder.path());
+        assert_eq!(layout::validate(folder.path())["latest"].digest, digest);
+    }
+    Ok(())
+}
+
 #[test]
 fn profiles_have_names_of_their_own() {
     let profiles = profiles();
@@ -89,21 +115,15 @@ fn images_are_pushed_to_every_registry() {
         let to = format!("{}/shop", registry.host());
         let run = build(&workspace, &registry, &cache, base, &to);
         ended(&run, profile.push).map_err(|failure| format!("{failure}{:#?}", registry.uploads()))?;
-        let contents = registry.state().repositories.get("shop/web").cloned().unwrap_or_default();
+        arrived(&registry, profile, &digest)?;
         if profile.push.is_some() {
-            return match contents.tags.is_empty() {
-                true => Ok(()),
-                false => Err(format!("tags: {:?}", contents.tags)),
-            };
+            return Ok(());
         }
-        if contents.tags.get("latest") != Some(&digest) || contents.tags.len() != 1 {
-            return Err(format!("tags: {:?}, not {digest}", contents.tags));
-        }
-        let folder = tempfile::tempdir().unwrap();
-        contents.write_layout("latest", folder.path());
-        assert_eq!(layout::validate(folder.path())["latest"].digest, digest);
         let brought = |registry: &PlayedRegistry| {
-            registry.server.asked().iter().filter(|asked| !matches!(asked.method.as_str(), "GET" | "HEAD")).count()
+            let brings = |asked: &&Asked| {
+                !matches!(asked.method.as_str(), "GET" | "HEAD") && Part::of(&asked.target) != Part::Token
+            };
+            registry.server.asked().iter().filter(brings).count()
         };
         let before = brought(&registry);
         ended(&build(&workspace, &registry, &cache, base, &to), None)?;
@@ -111,6 +131,25 @@ fn images_are_pushed_to_every_registry() {
             0 => Ok(()),
             again => Err(format!("{again} requests more to push what is there")),
         }
+    });
+}
+
+#[test]
+fn images_are_copied_to_every_registry() {
+    let workspace = workspace().with_noise("apps/web/noise", SIZE);
+    let cache = workspace.beside("shared-cache");
+    let right = PlayedRegistry::start(Profile::named("for comparison"));
+    let images = workspace.beside("images");
+    let to = format!("oci:{}", images.display());
+    let run = build(&workspace, &right, &cache, &format!("oci:{BASE}:20-alpine"), &to);
+    assert_eq!(run.code, Some(0), "{run}");
+    let digest = layout::validate(&images)["web"].digest.clone();
+    for_every_profile(|profile| {
+        let registry = PlayedRegistry::start(profile.clone());
+        let target = format!("{}/shop/web:latest", registry.host());
+        let run = pirogue(&workspace, &registry, &cache, &["copy", &format!("{to}:web"), &target]);
+        ended(&run, profile.push)?;
+        arrived(&registry, profile, &digest)
     });
 }
 

@@ -3,6 +3,7 @@
 mod harness;
 
 use std::fs;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ const OCTETS: &str = "application/octet-stream";
 fn options() -> ClientOptions {
     let retry = RetryPolicy { attempts: 4, first_wait: Duration::from_millis(5), longest_wait: Duration::from_secs(3) };
     // With one place, a call that holds it while it asks for another would hang, and the test with it.
-    ClientOptions { retry, concurrency: 1, ..ClientOptions::default() }
+    ClientOptions { retry, concurrency: NonZero::new(1), ..ClientOptions::default() }
 }
 
 fn client() -> Client {
@@ -449,7 +450,7 @@ async fn many_requests_at_once_share_one_token() {
             _ => Answer::new(401).header("WWW-Authenticate", format!("Bearer realm=\"http://{host}/token\"")),
         }
     });
-    let client = Client::new(ClientOptions { concurrency: 4, ..options() }).unwrap();
+    let client = Client::new(ClientOptions { concurrency: NonZero::new(4), ..options() }).unwrap();
     let (a, blob) = (repository(&server.host(), "a"), Blob::new(10));
     let asking = (0..12).map(|_| client.has_blob(&a, &blob.descriptor));
     let found = futures_util::future::join_all(asking).await;

@@ -3,6 +3,7 @@
 mod harness;
 
 use std::fs;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -21,7 +22,7 @@ const MIB: usize = 1 << 20;
 fn client(attempts: u32) -> Client {
     let (first_wait, longest_wait) = (Duration::from_millis(1), Duration::from_millis(5));
     let retry = RetryPolicy { attempts, first_wait, longest_wait };
-    Client::new(ClientOptions { retry, concurrency: 1, ..ClientOptions::default() }).unwrap()
+    Client::new(ClientOptions { retry, concurrency: NonZero::new(1), ..ClientOptions::default() }).unwrap()
 }
 
 fn played(uploads: Uploads) -> PlayedRegistry {

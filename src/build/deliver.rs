@@ -12,7 +12,7 @@ use crate::image::Image;
 use crate::layout::{ArchiveForm, ArchiveWriter, ImageWriter, LayoutError, LayoutWriter};
 use crate::manifest::{Descriptor, media_type};
 use crate::path::HostPath;
-use crate::registry::{Offer, Reference, RegistryError, Repository, Session};
+use crate::registry::{Offer, Reference, Repository, Session};
 use crate::store::StoreError;
 use crate::transfer;
 
@@ -221,12 +221,13 @@ impl Courier<'_> {
             let references = Destination::references(repository, tag, shipment.name(), settings, shipment.tags)
                 .map_err(BuildError::Destination)?;
             for reference in references {
+                let (client, registry) = (&self.context.client, reference.repository().registry());
                 let mut sent = 0;
                 let digest = shipment.image.manifest.digest();
                 if !is_there(&reference, digest, self.context).await? {
                     self.context.progress.step(&format!("pushing {reference}"));
                     sent = match self.push_image(shipment, &reference, &mut known).await {
-                        Err(BuildError::Registry(error)) if self.may_miss_blobs(&error, &reference) => {
+                        Err(BuildError::Registry(error)) if client.doubts_blobs_after(&error, registry) => {
                             known.clear();
                             self.push_image(shipment, &reference, &mut known).await?
                         }
@@ -238,11 +239,6 @@ impl Courier<'_> {
             }
         }
         Ok(deliveries)
-    }
-
-    /// Whether a registry that refused a manifest may lack blobs of which it said that it has them.
-    fn may_miss_blobs(&self, error: &RegistryError, reference: &Reference) -> bool {
-        error.is_about_missing_blobs() && self.context.client.doubt_blobs(reference.repository().registry())
     }
 
     /// Pushes the blobs, then the manifest under its name. Gives the number of bytes of blobs sent.

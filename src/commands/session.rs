@@ -65,8 +65,7 @@ impl Session {
     pub fn new(arguments: &Build, environment: &Environment) -> Result<Self, CommandError> {
         let progress = terminal::progress();
         let defaults = client_options(environment, &progress)?;
-        let concurrency = arguments.connections.map_or(defaults.concurrency, NonZero::get);
-        let options = ClientOptions { concurrency, ..defaults };
+        let options = ClientOptions { concurrency: arguments.connections, ..defaults };
         let cache = Cache::new(arguments.no_cache, environment)?;
         let threads = arguments.jobs.map_or(environment.threads, NonZero::get);
         // Where somebody made the pool before, as a test may, theirs is used; no result depends on it.

@@ -232,7 +232,7 @@ impl RegistryError {
 
     /// Whether a registry says that it misses blobs which a manifest names. Artifactory says no more than that the manifest
     /// is invalid.
-    pub fn is_about_missing_blobs(&self) -> bool {
+    pub(super) fn is_about_missing_blobs(&self) -> bool {
         let codes = ["MANIFEST_BLOB_UNKNOWN", "BLOB_UNKNOWN", "MANIFEST_INVALID"];
         self.exchange().is_some_and(|exchange| codes.iter().any(|code| exchange.has_code(code)))
     }

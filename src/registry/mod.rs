@@ -31,6 +31,7 @@ mod upload;
 mod warnings;
 
 use std::fmt;
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -64,8 +65,8 @@ pub struct ClientOptions {
     pub given_credentials: GivenCredentials,
     /// What the client calls itself.
     pub user_agent: String,
-    /// How many requests go to one host at a time.
-    pub concurrency: usize,
+    /// How many requests go to one host at a time, whatever `registries` say; `None` for what they say, else 4.
+    pub concurrency: Option<NonZero<usize>>,
     /// How single registries are reached.
     pub registries: RegistrySettings,
     /// Directories with certificates of registries, each in a directory named by the host (`certs.d`).
@@ -86,7 +87,7 @@ impl Default for ClientOptions {
             credentials: CredentialFiles::default(),
             given_credentials: GivenCredentials::default(),
             user_agent: concat!("pirogue/", env!("CARGO_PKG_VERSION")).to_owned(),
-            concurrency: 4,
+            concurrency: None,
             registries: RegistrySettings::default(),
             certificate_dirs: Vec::new(),
             extra_roots: Vec::new(),

@@ -142,12 +142,16 @@ impl Client {
         }
     }
 
-    /// After a manifest was refused for blobs that seemed to be there: no longer takes this registry's word for what it has,
-    /// but asks for a byte of it. Gives whether its word was taken until now.
-    pub fn doubt_blobs(&self, registry: &RegistryHost) -> bool {
-        let before = self.experience.habits(registry).lies_to_head;
+    /// Whether a push that ended with this error is worth another. Where the manifest was refused as if for blobs of which
+    /// the registry said that it has them, its word for that is no longer taken, but a byte of each asked for: once a
+    /// registry.
+    pub fn doubts_blobs_after(&self, error: &RegistryError, registry: &RegistryHost) -> bool {
+        if !error.is_about_missing_blobs() {
+            return false;
+        }
+        let believed = !self.experience.habits(registry).lies_to_head;
         self.experience.learn(registry, |habits| habits.lies_to_head = true);
-        !before
+        believed
     }
 
     /// Whether the blob is there, as far as the registry tells: some answer 401 or 403 for what they do not have

@@ -5,10 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
-use super::{RegistryHost, Repository};
+use url::Url;
+
+use super::{ClientOptions, RegistryHost, Repository};
 use crate::config::{ConfigError, Source, Table};
+
+/// How many requests go to one host at a time where nobody says otherwise.
+const USUAL_CONNECTIONS: usize = 4;
+/// More is a slip of the finger.
+const MOST_CONNECTIONS: u64 = 1000;
 
 /// How registries are reached, by their hosts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,6 +31,8 @@ pub(super) struct HostSettings {
     pub(super) ca: Option<PathBuf>,
     /// PEM files of a client certificate and its key.
     pub(super) client: Option<(PathBuf, PathBuf)>,
+    /// How many requests go to it at a time.
+    pub(super) connections: Option<NonZero<usize>>,
 }
 
 /// How a connection is secured.
@@ -98,6 +108,14 @@ impl RegistrySettings {
     }
 }
 
+impl ClientOptions {
+    /// How many requests go to the host of `url` at a time: as the caller says, else as `registries.toml` does.
+    pub(super) fn connections(&self, url: &Url) -> usize {
+        let own = || self.settings(url).and_then(|settings| settings.connections);
+        self.concurrency.or_else(own).map_or(USUAL_CONNECTIONS, NonZero::get)
+    }
+}
+
 impl HostSettings {
     fn read(table: &Table<'_>, dir: &Path) -> Result<Self, ConfigError> {
         let mirror = |text: String| {
@@ -122,8 +140,12 @@ impl HostSettings {
             (Some(_), None) => return Err(table.problem("client-certificate", "needs `client-key` beside it")),
             (None, Some(_)) => return Err(table.problem("client-key", "needs `client-certificate` beside it")),
         };
+        let connections = match table.integer("connections", MOST_CONNECTIONS)? {
+            Some(0) => return Err(table.problem("connections", "has to be 1 at least")),
+            number => number.and_then(|number| usize::try_from(number).ok()).and_then(NonZero::new),
+        };
         let mirrors = table.texts("mirrors")?.unwrap_or_default().into_iter().map(mirror).collect::<Result<_, _>>()?;
-        Ok(Self { mirrors, tls, ca: path("ca")?, client })
+        Ok(Self { mirrors, tls, ca: path("ca")?, client, connections })
     }
 }
 
@@ -176,6 +198,7 @@ mod tests {
             client-key = "client.key"
             [registry."[2001:db8::1]:5000"]
             tls = "none"
+            connections = 16
         "#;
         let settings = parse(text).unwrap();
         let hub = settings.of(&RegistryHost::docker_hub()).unwrap();
@@ -189,7 +212,9 @@ mod tests {
         assert_eq!(other.tls, Some(Tls::Unverified));
         assert_eq!(other.ca.as_deref(), Some(Path::new("/etc/x/ca.pem")));
         assert_eq!(other.client, Some(("/abs/client.cert".into(), "/etc/x/client.key".into())));
-        assert_eq!(settings.of(&"[2001:db8::1]:5000".parse().unwrap()).unwrap().tls, Some(Tls::None));
+        assert_eq!(other.connections, None);
+        let plain = settings.of(&"[2001:db8::1]:5000".parse().unwrap()).unwrap();
+        assert_eq!((plain.tls, plain.connections), (Some(Tls::None), NonZero::new(16)));
         assert_eq!(settings.of(&"registry.example.com".parse().unwrap()), None, "another port is another registry");
     }
 
@@ -202,6 +227,8 @@ mod tests {
             ("tls", "[registry.a]\ntls = 'off'", "is neither `verified`, `unverified` nor `none`: `off`"),
             ("a URL", "[registry.a]\nmirrors = ['https://m']", "is no `HOST[:PORT][/PREFIX]`: `https://m`"),
             ("no prefix", "[registry.a]\nmirrors = ['m.example/A']", "is no `HOST[:PORT][/PREFIX]`: `m.example/A`"),
+            ("none", "[registry.a]\nconnections = 0", "has to be 1 at least: `registries.toml:2:1`"),
+            ("too many", "[registry.a]\nconnections = 1001", "is not between 0 and 1000: `registries.toml:2:1`"),
             ("half", "[registry.a]\nclient-key = 'k'", "needs `client-certificate` beside it: `registries.toml:2:1`"),
         ];
         for (comment, text, expected) in table {

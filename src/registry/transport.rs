@@ -300,7 +300,7 @@ impl Transport {
     }
 
     fn limiter(&self, url: &Url) -> Arc<Limiter> {
-        shared(&self.limiters, &origin(url), || Limiter::new(self.options.concurrency))
+        shared(&self.limiters, &origin(url), || Limiter::new(self.options.connections(url)))
     }
 }
 

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use url::Url;
 
-use super::settings::Tls;
+use super::settings::{HostSettings, Tls};
 use super::{ClientOptions, RegistryError, RegistryHost};
 use crate::http::Trust;
 
@@ -37,9 +37,7 @@ impl ClientOptions {
         if url.scheme() != "https" {
             return Ok(trust);
         }
-        let names = names(url);
-        let hosts = names.iter().filter_map(|name| name.parse().ok());
-        if let Some(settings) = hosts.filter_map(|host: RegistryHost| self.registries.of(&host)).next() {
+        if let Some(settings) = self.settings(url) {
             trust.unverified = settings.tls == Some(Tls::Unverified);
             if let Some(ca) = &settings.ca {
                 trust.authorities.push(certificates(ca)?);
@@ -48,10 +46,16 @@ impl ClientOptions {
                 trust.identity = Some(identity(certificate, key)?);
             }
         }
-        for dir in self.certificate_dirs(&names) {
+        for dir in self.certificate_dirs(&names(url)) {
             add(&mut trust, &dir)?;
         }
         Ok(trust)
+    }
+
+    /// What `registries.toml` says of the host of `url`.
+    pub(super) fn settings(&self, url: &Url) -> Option<&HostSettings> {
+        let hosts = names(url).into_iter().filter_map(|name| name.parse().ok());
+        hosts.filter_map(|host: RegistryHost| self.registries.of(&host)).next()
     }
 
     /// The directories of certificates for a host that has these names.

@@ -49,15 +49,27 @@ impl Push<'_> {
 
     async fn push_one(&mut self, branch: &Branch, reference: &Reference) -> Result<(), TransferError> {
         let client = &self.context.client;
-        let Descriptor { digest, media_type, .. } = &branch.document.descriptor;
+        let digest = branch.document.descriptor.digest;
         let there = client.head_manifest(reference, &media_type::DOCUMENTS).await?;
-        if there.is_some_and(|there| there.digest == *digest) {
+        if there.is_some_and(|there| there.digest == digest) {
             return Ok(());
         }
+        match self.push_whole(branch, reference).await {
+            Err(TransferError::Registry(error)) if client.doubts_blobs_after(&error, self.repository.registry()) => {
+                self.held.clear();
+                self.push_whole(branch, reference).await
+            }
+            pushed => pushed,
+        }
+    }
+
+    /// Pushes the blobs, then the document that names them.
+    async fn push_whole(&mut self, branch: &Branch, reference: &Reference) -> Result<(), TransferError> {
         let (layers, config) = branch.blobs.split_at(branch.blobs.len().saturating_sub(1));
         self.push_blobs(layers).await?;
         self.push_blobs(config).await?;
-        client.push_manifest(reference, media_type, branch.document.bytes.clone()).await?;
+        let Branch { document, .. } = branch;
+        self.context.client.push_manifest(reference, &document.descriptor.media_type, document.bytes.clone()).await?;
         Ok(())
     }
 

@@ -5,7 +5,7 @@ pub const USER: &str = "anna";
 /// The password of [`USER`].
 pub const PASSWORD: &str = "secret";
 /// `anna:secret`
-const BASIC: &str = "Basic YW5uYTpzZWNyZXQ=";
+pub const BASIC: &str = "Basic YW5uYTpzZWNyZXQ=";
 
 /// Whom a registry lets in.
 #[derive(Clone, Copy, Debug)]

@@ -15,7 +15,7 @@ mod uploads;
 
 pub use access::{Door, PASSWORD, USER};
 pub use profile::{Part, Profile};
-pub use profiles::profiles;
+pub use profiles::{IDENTITY, profiles};
 pub use registry::PlayedRegistry;
 pub use server::{Answer, Asked, Misbehaving};
 pub use uploads::{Leads, Told, Uploads};

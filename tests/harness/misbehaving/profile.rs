@@ -81,6 +81,8 @@ pub struct Profile {
     pub name: &'static str,
     pub uploads: Uploads,
     pub door: Door,
+    /// Whether the user has an identity token, and no password.
+    pub identity: bool,
     /// What is answered in place of the usual.
     pub instead: fn(&Turn<'_>) -> Option<Answer>,
     /// What becomes of an answer.
@@ -98,6 +100,7 @@ impl Profile {
             name,
             uploads: Uploads::default(),
             door: Door::Open,
+            identity: false,
             instead: |_| None,
             then: |_, answer| answer,
             push: None,
@@ -111,6 +114,11 @@ impl Profile {
 
     pub fn door(self, door: Door) -> Self {
         Self { door, ..self }
+    }
+
+    /// The user has an identity token.
+    pub fn identity(self) -> Self {
+        Self { identity: true, ..self }
     }
 
     pub fn instead(self, instead: fn(&Turn<'_>) -> Option<Answer>) -> Self {

@@ -37,6 +37,8 @@ impl State {
 /// A registry that keeps what is pushed to it, and has the habits of a profile.
 pub struct PlayedRegistry {
     pub server: Misbehaving,
+    /// Whether its user has an identity token, and no password.
+    pub identity: bool,
     state: Arc<Mutex<State>>,
     healed: Arc<AtomicBool>,
     /// Where uploads and downloads are led that go past the registry.
@@ -46,6 +48,7 @@ pub struct PlayedRegistry {
 impl PlayedRegistry {
     pub fn start(profile: Profile) -> Self {
         let state = Arc::new(Mutex::new(State::default()));
+        let identity = profile.identity;
         state.lock().expect("no test thread panics here").sessions.overloads = profile.uploads.overloads;
         let (kept, stored) = (Arc::clone(&state), profile.clone());
         let storage = Misbehaving::start(move |asked| match asked.header("authorization") {
@@ -65,7 +68,7 @@ impl PlayedRegistry {
             };
             answer(&mut kept.lock().expect("no test thread panics here"), profile, asked, &place)
         };
-        Self { server: Misbehaving::start_with_cuts(cut, play), state, healed, _storage: storage }
+        Self { server: Misbehaving::start_with_cuts(cut, play), identity, state, healed, _storage: storage }
     }
 
     /// From now on it does as the specification says.

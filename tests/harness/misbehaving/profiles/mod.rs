@@ -2,7 +2,10 @@
 
 mod answers;
 mod downloads;
+mod tokens;
 mod uploads;
+
+pub use tokens::IDENTITY;
 
 use super::profile::Profile;
 use super::server::Answer;
@@ -20,6 +23,7 @@ pub fn profiles() -> Vec<Profile> {
         answers::refusals(),
         answers::overloads(),
         answers::access(),
+        tokens::tokens(),
         answers::manifests(),
         downloads::downloads(),
     ]
