@@ -5,7 +5,7 @@ use super::{EntryPoint, EntryPointError, Member, Workspace, WorkspacePath};
 /// A member that runs: one image is built of it.
 #[derive(Clone, Debug)]
 pub struct Service {
-    /// Its name, which is also that of its image: the directory's, or the package's where two directories share one.
+    /// Its name, which is also that of its image. See [`Workspace::service_names`].
     pub name: String,
     /// The member's directory.
     pub dir: WorkspacePath,
@@ -23,21 +23,28 @@ pub struct NotAService {
 }
 
 impl Workspace {
-    /// The name that each member has as a service.
+    /// The name that each member has as a service: that of its directory; where two share it, that of its package without
+    /// the scope; where that is taken too, its path with `-` between the names.
     pub fn service_names(&self) -> BTreeMap<WorkspacePath, String> {
-        let mut uses: BTreeMap<String, usize> = BTreeMap::new();
-        for member in &self.members {
-            *uses.entry(member.dir.name().to_lowercase()).or_default() += 1;
-        }
+        let by_directory = |member: &Member| member.dir.name().to_lowercase();
         let by_package = |member: &Member| {
             let name = member.name();
             let plain = name.rsplit('/').next().unwrap_or_default().to_lowercase();
             // The root's directory has another name on every machine, so it cannot serve.
             if plain.is_empty() { "app".to_owned() } else { plain }
         };
-        let name = |member: &Member| match member.dir.name().to_lowercase() {
-            dir if dir.is_empty() || uses[&dir] > 1 => by_package(member),
-            dir => dir,
+        let by_path = |member: &Member| member.dir.to_string().to_lowercase().replace('/', "-");
+        let directories = uses(self.members.iter().map(by_directory));
+        let shares_directory = |member: &Member| match by_directory(member) {
+            dir if dir.is_empty() => true,
+            dir => directories[&dir] > 1,
+        };
+        let packages = uses(self.members.iter().filter(|member| shares_directory(member)).map(by_package));
+        let name = |member: &Member| match by_package(member) {
+            _ if !shares_directory(member) => by_directory(member),
+            package if packages[&package] == 1 && directories.get(&package).is_none_or(|uses| *uses > 1) => package,
+            package if member.dir == WorkspacePath::default() => package,
+            _ => by_path(member),
         };
         self.members.iter().map(|member| (member.dir.clone(), name(member))).collect()
     }
@@ -111,6 +118,13 @@ impl Workspace {
     }
 }
 
+/// How often each name is there.
+fn uses(names: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
+    let mut uses = BTreeMap::new();
+    names.for_each(|name| *uses.entry(name).or_default() += 1);
+    uses
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -136,5 +150,33 @@ mod tests {
         };
         assert_eq!(names(None), ["shop-web", "team-web"]);
         assert_eq!(names(Some(&[WorkspacePath::new("team/web").unwrap()])), ["team-web"]);
+    }
+    #[test]
+    fn no_two_services_have_one_name() {
+        type Members = &'static [(&'static str, &'static str)];
+        let table: [(&str, Members, &[&str]); 5] = [
+            ("by directory", &[("apps/api", "@a/x"), ("apps/Web", "@a/y")], &["web", "api"]),
+            ("by package", &[("apps/web", "@a/shop"), ("services/web", "@b/web")], &["shop", "web"]),
+            ("by path", &[("apps/web", "@a/web"), ("services/web", "@b/web")], &["apps-web", "services-web"]),
+            (
+                "a package called like another directory",
+                &[("apps/api", "x"), ("apps/web", "@a/api"), ("services/web", "@b/web")],
+                &["api", "apps-web", "web"],
+            ),
+            ("the root", &[("", "@a/shop"), ("apps/web", "shop")], &["shop", "web"]),
+        ];
+        for (comment, members, expected) in table {
+            let member = |(dir, name): &(&str, &str)| Member {
+                dir: WorkspacePath::new(dir).unwrap(),
+                package_json: crate::workspace::PackageJson { name: Some((*name).to_owned()), ..Default::default() },
+            };
+            let workspace = Workspace {
+                root: HostPath::new("/nowhere"),
+                package_json: Default::default(),
+                package_manager: crate::workspace::PackageManager::Npm,
+                members: members.iter().map(member).collect(),
+            };
+            assert_eq!(workspace.service_names().into_values().collect::<Vec<_>>(), expected, "{comment}");
+        }
     }
 }
