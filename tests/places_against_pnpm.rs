@@ -17,10 +17,7 @@ use serde_json::Value;
 
 /// Members that need several versions of many packages, of which those most used are not those that pnpm hoists.
 const MEMBERS: [(&str, &str); 6] = [
-    (
-        "package.json",
-        r#"{"name": "hoisted", "private": true, "dependencies": {"semver": "5.7.2"}}"#,
-    ),
+    ("package.json", r#"{"name": "hoisted", "private": true, "dependencies": {"semver": "5.7.2"}}"#),
     (
         "apps/api/package.json",
         r#"{"name": "api", "version": "1.0.0", "dependencies":
