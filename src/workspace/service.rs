@@ -72,7 +72,11 @@ impl Workspace {
                 Some(reason) => others.push(NotAService { dir: member.dir.clone(), reason }),
                 None => match EntryPoint::find(member, &self.on_host(&member.dir), entry_file.as_deref())? {
                     Some(entry_point) => services.push(Service { name, dir: member.dir.clone(), entry_point }),
-                    None if certain => return Err(EntryPointError::None { member: member.dir.clone() }),
+                    None if certain => {
+                        let entry_point = EntryPoint::at_top(&self.on_host(&member.dir))?
+                            .ok_or_else(|| EntryPointError::None { member: member.dir.clone() })?;
+                        services.push(Service { name, dir: member.dir.clone(), entry_point });
+                    }
                     None => {
                         others.push(NotAService { dir: member.dir.clone(), reason: "has no entry point".to_owned() })
                     }
@@ -151,6 +155,32 @@ mod tests {
         assert_eq!(names(None), ["shop-web", "team-web"]);
         assert_eq!(names(Some(&[WorkspacePath::new("team/web").unwrap()])), ["team-web"]);
     }
+    #[test]
+    fn an_index_at_the_top_counts_for_a_service_that_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("package.json", r#"{"workspaces":["services/*"]}"#);
+        for dir in ["bare", "none", "source"] {
+            write(&format!("services/{dir}/package.json"), "{}");
+        }
+        write("services/bare/index.js", "");
+        write("services/source/index.js", "");
+        let workspace = Workspace::discover(&HostPath::new(root.path())).unwrap();
+        assert!(workspace.services(|_| None, None).unwrap().0.is_empty(), "nothing is guessed");
+        write("services/source/src/main.ts", "");
+        let named = |dir: &str| {
+            let found = workspace.services(|_| None, Some(&[WorkspacePath::new(dir).unwrap()]));
+            found.map(|(services, _)| services[0].entry_point.file.display().to_string())
+        };
+        assert_eq!(named("services/bare").unwrap(), "index.js");
+        assert!(matches!(named("services/none"), Err(EntryPointError::None { .. })));
+        assert!(matches!(named("services/source"), Err(EntryPointError::NotBuilt { .. })));
+    }
+
     #[test]
     fn no_two_services_have_one_name() {
         type Members = &'static [(&'static str, &'static str)];
