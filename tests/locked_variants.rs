@@ -4,10 +4,11 @@
 mod harness;
 
 use std::collections::BTreeSet;
+use std::fs;
 
 use harness::build::Build;
 use harness::container::Container;
-use harness::package_manager::{BUN, NPM, PNPM, PackageManager, YARN};
+use harness::package_manager::{self, BUN, NPM, PNPM, PackageManager, YARN};
 use harness::sample;
 use harness::workspace::TestWorkspace;
 use harness::{layout, program, scratch, tiny_base};
@@ -108,6 +109,39 @@ fn yarn() {
 #[test]
 fn bun() {
     looked_at(&BUN);
+}
+
+/// Yarn 2 and later leave out what is made for other platforms, even where it is no optional dependency.
+#[test]
+fn yarn_leaves_out_dependencies_for_other_platforms() {
+    let package_json = r#"{"name": "web", "version": "1.0.0", "main": "dist/main.js", "dependencies":
+        {"@esbuild/linux-x64": "0.25.0", "@esbuild/linux-arm64": "0.25.0", "@esbuild/darwin-arm64": "0.25.0"}}"#;
+    let workspace = TestWorkspace::new(&WORKSPACE).and(YARN.settings);
+    let workspace = workspace.and(&[("apps/web/package.json", package_json), ("apps/web/dist/main.js", "")]);
+    if YARN.lock(&workspace).is_none()
+        || package_manager::run(&workspace.root(), "@yarnpkg/cli-dist@4.18.1", "yarn", &["install"]).is_none()
+    {
+        return;
+    }
+    let installed = fs::read_dir(workspace.root().join("node_modules/@esbuild")).unwrap();
+    let installed: BTreeSet<String> =
+        installed.map(|entry| format!("@esbuild/{}@0.25.0", entry.unwrap().file_name().to_str().unwrap())).collect();
+    assert_eq!(installed.len(), 1, "{installed:?}");
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let base = workspace.beside("base");
+    tiny_base::write(&base, architecture, "lib/unknown-to-everybody.so");
+    for packages in ["installed", "lockfile"] {
+        let layout = workspace.beside(packages);
+        let build = Build::of(&workspace.root(), &scratch::folder().join("cache")).with("--packages", packages);
+        let build = build.base(&format!("oci:{}", base.display())).into_layout(&layout);
+        if build.run_if_packages_can_be_fetched().is_none() {
+            return;
+        }
+        let images = layout::validate(&layout);
+        let found = images["web"].files.packages();
+        let found: BTreeSet<String> = found.into_values().filter(|label| label.starts_with("@esbuild/")).collect();
+        assert_eq!(found, installed, "{packages}");
+    }
 }
 
 /// From the lockfile, with tarballs that all tests here share.

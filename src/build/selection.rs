@@ -1,8 +1,8 @@
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{PackagesFrom, Settings};
 use crate::platform::Platform;
-use crate::workspace::{EntryPointError, NotAService, Service, Workspace, WorkspaceError, WorkspacePath};
+use crate::workspace::{EntryPointError, Member, NotAService, Service, Workspace, WorkspaceError, WorkspacePath};
 
 use super::{BuildError, BuildRequest};
 
@@ -19,6 +19,26 @@ pub enum SelectionError {
         name: String,
         /// The names there are.
         known: Vec<String>,
+    },
+    /// A name that could mean either of two members.
+    #[error("`{name}` could be either of two members: `{first}` and `{second}`")]
+    Ambiguous {
+        /// The name asked for.
+        name: String,
+        /// The directory of one.
+        first: WorkspacePath,
+        /// The directory of another.
+        second: WorkspacePath,
+    },
+    /// Two services that would have one name.
+    #[error("two services have the name `{name}`: `{first}` and `{second}`")]
+    SameName {
+        /// The name.
+        name: String,
+        /// The directory of one.
+        first: WorkspacePath,
+        /// The directory of the other.
+        second: WorkspacePath,
     },
     /// A service cannot be started.
     #[error("{error}")]
@@ -47,6 +67,8 @@ impl SelectionError {
                 "there are: {}",
                 known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
             )),
+            Self::Ambiguous { first, .. } => Some(format!("name the directory, such as `{first}`")),
+            Self::SameName { .. } => Some("rename one of the two directories".into()),
             Self::EntryPoint { error, service, build_command } => match error {
                 EntryPointError::Missing { .. } | EntryPointError::NotBuilt { .. } => {
                     Some(format!("compile first: `{build_command}`"))
@@ -69,11 +91,13 @@ pub(super) fn select(
     let names = workspace.service_names();
     let known: Vec<String> = names.values().cloned().collect();
     settings.refuse_unknown_services(&known)?;
+    let fleet = workspace.fleet(|name| settings.of_service(name).entry_point.is_some());
+    let fleet: BTreeSet<WorkspacePath> = fleet.into_values().collect();
     let chosen = match (wanted, &settings.services) {
         ([], None) => None,
-        ([], Some(patterns)) => Some(matching(workspace, patterns)?),
+        ([], Some(patterns)) => Some(matching(workspace, &fleet, patterns)?),
         (wanted, _) => {
-            let dirs = wanted.iter().map(|name| find(workspace, name));
+            let dirs = wanted.iter().map(|name| find(workspace, &fleet, name));
             Some(dirs.collect::<Result<Vec<_>, _>>()?)
         }
     };
@@ -85,6 +109,7 @@ pub(super) fn select(
     if services.is_empty() {
         return Err(SelectionError::NoServices(others).into());
     }
+    refuse_one_name_for_two(&services)?;
     Ok(services)
 }
 
@@ -103,23 +128,54 @@ pub(super) fn services_with_bases(
     names
 }
 
-/// The member that the user calls `wanted`: by the service's name, the package's, or the directory.
-fn find(workspace: &Workspace, wanted: &str) -> Result<WorkspacePath, SelectionError> {
-    let names = workspace.service_names();
-    let dir = WorkspacePath::new(wanted.trim_end_matches('/'));
-    let found = workspace.members.iter().find(|member| {
-        names.get(&member.dir).is_some_and(|name| name == wanted)
-            || member.package_json.name.as_deref() == Some(wanted)
-            || dir.as_ref() == Some(&member.dir)
-    });
-    match found {
-        Some(member) => Ok(member.dir.clone()),
-        None => Err(SelectionError::UnknownService { name: wanted.to_owned(), known: names.into_values().collect() }),
+/// The path of one directory can be written like the name of another: `a-b/c` and `a/b-c`.
+fn refuse_one_name_for_two(services: &[Service]) -> Result<(), SelectionError> {
+    let mut known: BTreeMap<&str, &WorkspacePath> = BTreeMap::new();
+    for Service { name, dir, .. } in services {
+        if let Some(first) = known.insert(name, dir) {
+            return Err(SelectionError::SameName { name: name.clone(), first: first.clone(), second: dir.clone() });
+        }
     }
+    Ok(())
+}
+
+/// The member that the user calls `wanted`: by the directory, the service's name, the package's, or the directory's last
+/// name. Members that could be services (`fleet`) come before all others: a library is built only if nothing else is meant.
+fn find(workspace: &Workspace, fleet: &BTreeSet<WorkspacePath>, wanted: &str) -> Result<WorkspacePath, SelectionError> {
+    let names = workspace.service_names();
+    let path = WorkspacePath::new(wanted.trim_end_matches('/'));
+    if let Some(member) = path.and_then(|dir| workspace.member_at(&dir)) {
+        return Ok(member.dir.clone());
+    }
+    let by_service = |member: &&Member| names.get(&member.dir).is_some_and(|name| name == wanted);
+    let by_another = |member: &&Member| {
+        member.package_json.name.as_deref() == Some(wanted) || member.dir.name().to_lowercase() == wanted
+    };
+    let tell = |found: Vec<&Member>| match found[..] {
+        [] => Ok(None),
+        [member] => Ok(Some(member.dir.clone())),
+        [first, second, ..] => {
+            let (first, second) = (first.dir.clone(), second.dir.clone());
+            Err(SelectionError::Ambiguous { name: wanted.to_owned(), first, second })
+        }
+    };
+    for could_be_a_service in [true, false] {
+        let members = || workspace.members.iter().filter(|member| fleet.contains(&member.dir) == could_be_a_service);
+        for found in [members().filter(by_service).collect(), members().filter(by_another).collect()] {
+            if let Some(dir) = tell(found)? {
+                return Ok(dir);
+            }
+        }
+    }
+    Err(SelectionError::UnknownService { name: wanted.to_owned(), known: names.into_values().collect() })
 }
 
 /// The members that `services` in pirogue.toml names, by directory pattern or name.
-fn matching(workspace: &Workspace, patterns: &[String]) -> Result<Vec<WorkspacePath>, BuildError> {
+fn matching(
+    workspace: &Workspace,
+    fleet: &BTreeSet<WorkspacePath>,
+    patterns: &[String],
+) -> Result<Vec<WorkspacePath>, BuildError> {
     let mut dirs = Vec::new();
     for pattern in patterns {
         let glob = globset::GlobBuilder::new(pattern)
@@ -131,7 +187,7 @@ fn matching(workspace: &Workspace, patterns: &[String]) -> Result<Vec<WorkspaceP
         let matched = workspace.members.iter().filter(|member| glob.is_match(member.dir.as_path()));
         dirs.extend(matched.map(|member| member.dir.clone()));
         if dirs.len() == before {
-            dirs.push(find(workspace, pattern)?);
+            dirs.push(find(workspace, fleet, pattern)?);
         }
     }
     Ok(dirs)
@@ -143,5 +199,53 @@ pub(super) fn platform(request: &BuildRequest, settings: &Settings) -> Result<Pl
         (Some(platform), _) => Ok(platform.clone()),
         (None, Some(platform)) => Ok(platform.parse()?),
         (None, None) => Ok(Platform::of_this_machine()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::path::HostPath;
+    use crate::workspace::{PackageJson, PackageManager};
+
+    #[test]
+    fn what_is_meant_by_a_name() {
+        let library = r#","types":"index.d.ts""#;
+        let members: [(&str, &str, &str); 7] = [
+            ("packages/pds", "@a/pds", library),
+            ("services/pds", "pds-service", ""),
+            ("apps/web", "@a/web", ""),
+            ("services/web", "@b/web", ""),
+            ("packages/lib", "@a/lib", library),
+            ("packages/db", "@a/database", library),
+            ("other/db", "@b/store", library),
+        ];
+        let member = |(dir, name, more): &(&str, &str, &str)| Member {
+            dir: WorkspacePath::new(dir).unwrap(),
+            package_json: PackageJson::parse(format!(r#"{{"name":"{name}"{more}}}"#).as_bytes()).unwrap(),
+        };
+        let workspace = Workspace {
+            root: HostPath::new("/nowhere"),
+            package_json: PackageJson::default(),
+            package_manager: PackageManager::Npm,
+            members: members.iter().map(member).collect(),
+        };
+        let fleet: BTreeSet<WorkspacePath> = workspace.fleet(|_| false).into_values().collect();
+        let table = [
+            ("a service in a directory of that name, not the library called so", "pds", Ok("services/pds")),
+            ("its name", "pds-service", Ok("services/pds")),
+            ("a library by its package", "@a/pds", Ok("packages/pds")),
+            ("a library by its directory", "packages/pds/", Ok("packages/pds")),
+            ("a library that nothing else is called like", "lib", Ok("packages/lib")),
+            ("two services", "web", Err("`web` could be either of two members: `apps/web` and `services/web`")),
+            ("one of them", "services-web", Ok("services/web")),
+            ("by package", "@a/web", Ok("apps/web")),
+            ("two libraries", "db", Err("`db` could be either of two members: `packages/db` and `other/db`")),
+            ("nothing", "wbe", Err("the workspace has no member `wbe`")),
+        ];
+        for (comment, wanted, expected) in table {
+            let found = find(&workspace, &fleet, wanted).map(|dir| dir.to_string()).map_err(|error| error.to_string());
+            assert_eq!(found.as_deref().map_err(String::as_str), expected, "{comment}");
+        }
     }
 }

@@ -1,10 +1,11 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
-use super::{ClosureError, EdgeKind, Packages, ProductionEdge, ResolvedPackage};
+use super::{ClosureError, EdgeKind, NodePlatform, Packages, ProductionEdge, ResolvedPackage};
 use crate::host::{self, StatIndex};
-use crate::workspace::{PackageJson, Workspace, WorkspaceError, WorkspacePath};
+use crate::workspace::lockfiles::{Lockfile, PlatformLimits};
+use crate::workspace::{PackageJson, PackageManager, Workspace, WorkspaceError, WorkspacePath};
 
 /// The name of the reader of package.json files, for the index. It changes when [`PackageJson`] does.
 const READER: &str = "package.json 2";
@@ -16,6 +17,8 @@ pub struct InstalledPackages<'a> {
     package_jsons: Mutex<HashMap<WorkspacePath, Arc<PackageJson>>>,
     resolved: Mutex<HashMap<(WorkspacePath, String), Option<ResolvedPackage>>>,
     folders: Mutex<HashMap<PathBuf, Folder>>,
+    /// Read when something is missing; `None` where it cannot be read.
+    lockfile: OnceLock<Option<Lockfile>>,
 }
 
 /// What lies where a folder of packages may be: a `node_modules`, or a scope in it.
@@ -35,6 +38,7 @@ impl<'a> InstalledPackages<'a> {
             package_jsons: Mutex::default(),
             resolved: Mutex::default(),
             folders: Mutex::default(),
+            lockfile: OnceLock::new(),
         }
     }
 
@@ -143,6 +147,19 @@ impl Packages for InstalledPackages<'_> {
         let (from, name, wanted) = (from.to_owned(), name.to_owned(), wanted.to_owned());
         let install = self.workspace.package_manager.install_command();
         ClosureError::UnresolvedDependency { from, name, wanted, install }
+    }
+
+    /// Yarn 2 and later say in their lockfile which packages they leave out. Where it cannot be read, what is missing is
+    /// missing.
+    fn is_left_out(&self, name: &str, platform: &NodePlatform) -> bool {
+        if self.workspace.package_manager != PackageManager::YarnBerry {
+            return false;
+        }
+        let lockfile = self.lockfile.get_or_init(|| Lockfile::read(self.workspace).ok());
+        lockfile.as_ref().is_some_and(|lockfile| {
+            let limits: Vec<&PlatformLimits> = lockfile.limits_of(name).collect();
+            !limits.is_empty() && limits.into_iter().all(|limits| !platform.suits(limits))
+        })
     }
 
     /// pnpm keeps packages at `STORE/ID/node_modules/NAME`. What it hoists is found from the store: in

@@ -60,6 +60,12 @@ pub trait Packages: Sync {
         Ok(None)
     }
 
+    /// Whether the package manager installs nothing for a dependency on `name`, since it is made for other platforms than
+    /// this one. Most install what is no optional dependency whatever it is made for.
+    fn is_left_out(&self, _name: &str, _platform: &NodePlatform) -> bool {
+        false
+    }
+
     /// Whether the package in `dir` is made for a platform.
     fn runs_on(&self, dir: &WorkspacePath, platform: &NodePlatform) -> Result<bool, ClosureError> {
         Ok(platform.suits(&self.package_json(dir)?.limits))

@@ -58,6 +58,10 @@ impl<'a> Walk<'a> {
         let kind = *kind;
         let exclusion = |why| Exclusion { name: name.clone(), from: from.to_owned(), why };
         let Some(resolved) = self.packages.target(edge, dir, from)? else {
+            if kind == EdgeKind::Production && self.packages.is_left_out(name, self.platform) {
+                self.closure.excluded.insert(exclusion(ExclusionReason::OtherPlatform));
+                return Ok(());
+            }
             if kind == EdgeKind::Production && self.strict {
                 return Err(self.packages.unresolved(from, name, wanted));
             }

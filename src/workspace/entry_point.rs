@@ -117,6 +117,13 @@ impl EntryPoint {
         }
     }
 
+    /// The `index.js` at the top, which Node runs for a directory where nothing else is named. Libraries and settings for
+    /// tools have one too, so that only who asks for the member by name can mean it.
+    pub(super) fn at_top(dir: &HostPath) -> Result<Option<Self>, HostError> {
+        let is_there = host::is_file(&dir.join("index.js"))?;
+        Ok(is_there.then(|| Self::new("index.js".into(), "`index.js` at the top")))
+    }
+
     fn new(file: PathBuf, found_by: &str) -> Self {
         Self { file, node_options: Vec::new(), found_by: found_by.to_owned() }
     }

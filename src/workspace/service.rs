@@ -5,7 +5,7 @@ use super::{EntryPoint, EntryPointError, Member, Workspace, WorkspacePath};
 /// A member that runs: one image is built of it.
 #[derive(Clone, Debug)]
 pub struct Service {
-    /// Its name, which is also that of its image: the directory's, or the package's where two directories share one.
+    /// Its name, which is also that of its image. See [`Workspace::service_names`].
     pub name: String,
     /// The member's directory.
     pub dir: WorkspacePath,
@@ -23,21 +23,28 @@ pub struct NotAService {
 }
 
 impl Workspace {
-    /// The name that each member has as a service.
+    /// The name that each member has as a service: that of its directory; where two share it, that of its package without
+    /// the scope; where that is taken too, its path with `-` between the names.
     pub fn service_names(&self) -> BTreeMap<WorkspacePath, String> {
-        let mut uses: BTreeMap<String, usize> = BTreeMap::new();
-        for member in &self.members {
-            *uses.entry(member.dir.name().to_lowercase()).or_default() += 1;
-        }
+        let by_directory = |member: &Member| member.dir.name().to_lowercase();
         let by_package = |member: &Member| {
             let name = member.name();
             let plain = name.rsplit('/').next().unwrap_or_default().to_lowercase();
             // The root's directory has another name on every machine, so it cannot serve.
             if plain.is_empty() { "app".to_owned() } else { plain }
         };
-        let name = |member: &Member| match member.dir.name().to_lowercase() {
-            dir if dir.is_empty() || uses[&dir] > 1 => by_package(member),
-            dir => dir,
+        let by_path = |member: &Member| member.dir.to_string().to_lowercase().replace('/', "-");
+        let directories = uses(self.members.iter().map(by_directory));
+        let shares_directory = |member: &Member| match by_directory(member) {
+            dir if dir.is_empty() => true,
+            dir => directories[&dir] > 1,
+        };
+        let packages = uses(self.members.iter().filter(|member| shares_directory(member)).map(by_package));
+        let name = |member: &Member| match by_package(member) {
+            _ if !shares_directory(member) => by_directory(member),
+            package if packages[&package] == 1 && directories.get(&package).is_none_or(|uses| *uses > 1) => package,
+            package if member.dir == WorkspacePath::default() => package,
+            _ => by_path(member),
         };
         self.members.iter().map(|member| (member.dir.clone(), name(member))).collect()
     }
@@ -65,7 +72,11 @@ impl Workspace {
                 Some(reason) => others.push(NotAService { dir: member.dir.clone(), reason }),
                 None => match EntryPoint::find(member, &self.on_host(&member.dir), entry_file.as_deref())? {
                     Some(entry_point) => services.push(Service { name, dir: member.dir.clone(), entry_point }),
-                    None if certain => return Err(EntryPointError::None { member: member.dir.clone() }),
+                    None if certain => {
+                        let entry_point = EntryPoint::at_top(&self.on_host(&member.dir))?
+                            .ok_or_else(|| EntryPointError::None { member: member.dir.clone() })?;
+                        services.push(Service { name, dir: member.dir.clone(), entry_point });
+                    }
                     None => {
                         others.push(NotAService { dir: member.dir.clone(), reason: "has no entry point".to_owned() })
                     }
@@ -111,6 +122,13 @@ impl Workspace {
     }
 }
 
+/// How often each name is there.
+fn uses(names: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
+    let mut uses = BTreeMap::new();
+    names.for_each(|name| *uses.entry(name).or_default() += 1);
+    uses
+}
+
 #[cfg(test)]
 mod tests {
     use std::fs;
@@ -136,5 +154,59 @@ mod tests {
         };
         assert_eq!(names(None), ["shop-web", "team-web"]);
         assert_eq!(names(Some(&[WorkspacePath::new("team/web").unwrap()])), ["team-web"]);
+    }
+    #[test]
+    fn an_index_at_the_top_counts_for_a_service_that_is_named() {
+        let root = tempfile::tempdir().unwrap();
+        let write = |path: &str, text: &str| {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("package.json", r#"{"workspaces":["services/*"]}"#);
+        for dir in ["bare", "none", "source"] {
+            write(&format!("services/{dir}/package.json"), "{}");
+        }
+        write("services/bare/index.js", "");
+        write("services/source/index.js", "");
+        let workspace = Workspace::discover(&HostPath::new(root.path())).unwrap();
+        assert!(workspace.services(|_| None, None).unwrap().0.is_empty(), "nothing is guessed");
+        write("services/source/src/main.ts", "");
+        let named = |dir: &str| {
+            let found = workspace.services(|_| None, Some(&[WorkspacePath::new(dir).unwrap()]));
+            found.map(|(services, _)| services[0].entry_point.file.display().to_string())
+        };
+        assert_eq!(named("services/bare").unwrap(), "index.js");
+        assert!(matches!(named("services/none"), Err(EntryPointError::None { .. })));
+        assert!(matches!(named("services/source"), Err(EntryPointError::NotBuilt { .. })));
+    }
+
+    #[test]
+    fn no_two_services_have_one_name() {
+        type Members = &'static [(&'static str, &'static str)];
+        let table: [(&str, Members, &[&str]); 5] = [
+            ("by directory", &[("apps/api", "@a/x"), ("apps/Web", "@a/y")], &["web", "api"]),
+            ("by package", &[("apps/web", "@a/shop"), ("services/web", "@b/web")], &["shop", "web"]),
+            ("by path", &[("apps/web", "@a/web"), ("services/web", "@b/web")], &["apps-web", "services-web"]),
+            (
+                "a package called like another directory",
+                &[("apps/api", "x"), ("apps/web", "@a/api"), ("services/web", "@b/web")],
+                &["api", "apps-web", "web"],
+            ),
+            ("the root", &[("", "@a/shop"), ("apps/web", "shop")], &["shop", "web"]),
+        ];
+        for (comment, members, expected) in table {
+            let member = |(dir, name): &(&str, &str)| Member {
+                dir: WorkspacePath::new(dir).unwrap(),
+                package_json: crate::workspace::PackageJson { name: Some((*name).to_owned()), ..Default::default() },
+            };
+            let workspace = Workspace {
+                root: HostPath::new("/nowhere"),
+                package_json: Default::default(),
+                package_manager: crate::workspace::PackageManager::Npm,
+                members: members.iter().map(member).collect(),
+            };
+            assert_eq!(workspace.service_names().into_values().collect::<Vec<_>>(), expected, "{comment}");
+        }
     }
 }

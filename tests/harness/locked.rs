@@ -57,7 +57,7 @@ impl Fixture {
 }
 
 /// What Node calls this machine.
-fn this_platform() -> NodePlatform {
+pub fn this_platform() -> NodePlatform {
     let script = "const libc = process.report.getReport().header.glibcVersionRuntime ? 'glibc' : 'musl';\
                   console.log([process.platform, process.arch, libc].join(' '))";
     let said = program::run(Command::new("node").args(["-e", script]));

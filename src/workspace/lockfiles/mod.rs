@@ -186,6 +186,16 @@ impl Lockfile {
         Self { manager, version: version.into(), importers: BTreeMap::new(), packages: BTreeMap::new() }
     }
 
+    /// What each package that a dependency of this name leads to is made for.
+    pub fn limits_of(&self, name: &str) -> impl Iterator<Item = &PlatformLimits> {
+        let of_packages = self.packages.values().map(|package| &package.dependencies);
+        let edges = of_packages.chain(self.importers.values().map(|importer| &importer.dependencies));
+        edges.filter_map(move |edges| match &edges.get(name)?.target {
+            Target::Package(id) => self.packages.get(id)?.limits.as_ref(),
+            _ => None,
+        })
+    }
+
     /// Adds a directory that is linked but no member, such as `link:` and `portal:` name it, and gives the edge's target.
     fn link(&mut self, name: &str, dir: Option<WorkspacePath>, written: &str, manifests: &Manifests) -> Target {
         let source = match dir {

@@ -90,6 +90,9 @@ impl Lockfile {
             };
             importer.fits(dir, package_json, manifests, update)?;
         }
+        if self.manager == PackageManager::YarnBerry {
+            yarn_berry::free_conditional_dependencies(&mut self);
+        }
         Ok(self)
     }
 }

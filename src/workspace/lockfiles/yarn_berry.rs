@@ -7,7 +7,7 @@
 //!
 //! Source: yarn 4, `packages/yarnpkg-core/sources/Project.ts`, `CorePlugin.ts`; `packages/plugin-compat`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
 
@@ -80,6 +80,24 @@ pub(super) fn parse(text: &str, manifests: &Manifests) -> Result<Lockfile, Lockf
     }
     settle_peers_with_own_dependencies(&mut lockfile);
     Ok(lockfile)
+}
+
+/// A package that is made for other platforms is left out whoever depends on it, as if it were optional for all.
+///
+/// Source: yarn 4, `Project.ts`, `disabledLocators`.
+pub(super) fn free_conditional_dependencies(lockfile: &mut Lockfile) {
+    let is_limited = |(_, package): &(&PackageId, &LockedPackage)| {
+        package.limits.as_ref().is_some_and(|limits| *limits != PlatformLimits::default())
+    };
+    let limited: BTreeSet<PackageId> = lockfile.packages.iter().filter(is_limited).map(|(id, _)| id.clone()).collect();
+    let of_packages = lockfile.packages.values_mut().map(|package| &mut package.dependencies);
+    let of_all = of_packages.chain(lockfile.importers.values_mut().map(|importer| &mut importer.dependencies));
+    for edge in of_all.flat_map(BTreeMap::values_mut) {
+        let is_limited = matches!(&edge.target, Target::Package(id) if limited.contains(id));
+        if is_limited && edge.kind == DependencyKind::Production {
+            edge.kind = DependencyKind::Optional;
+        }
+    }
 }
 
 /// A package that names another among its dependencies and among its peers gets the one that is provided to it, and its own
