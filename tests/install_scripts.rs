@@ -53,3 +53,26 @@ fn scripts_of_the_workspace_itself_are_told() {
     assert!(run.stderr.contains(told), "{run}");
     assert_eq!(run.stderr.matches("is not run").count(), 1, "{run}");
 }
+
+#[test]
+fn a_package_whose_script_ran_is_taken_as_it_is_installed() {
+    let installed = |version: &str| {
+        let package_json = json!({"name": "left", "version": version, "scripts": {"postinstall": "node build.js"}});
+        shop("node build.js").and(&[
+            ("pirogue.toml", "[package.left]\nfrom = \"installed\"\n"),
+            ("node_modules/left/package.json", &package_json.to_string()),
+            ("node_modules/left/build/left.node", "built here"),
+        ])
+    };
+    let same = installed("1.2.0");
+    let run = same.workspace.run(&LockedShop::arguments(&base(), &["web"]));
+    assert_eq!(run.code, Some(0), "{run}");
+    let images = harness::layout::validate(&same.workspace.root().join("images"));
+    let built = images["web"].files.bytes("app/node_modules/left/build/left.node");
+    assert_eq!(built.map(|bytes| &bytes[..]), Some(&b"built here"[..]), "what the script made");
+
+    let other = installed("1.1.0");
+    let run = other.workspace.run(&LockedShop::arguments(&base(), &["web"]));
+    assert_eq!(run.code, Some(1), "the lockfile has another version: {run}");
+    assert!(run.stderr.contains("left@1.2.0"), "{run}");
+}
