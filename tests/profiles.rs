@@ -15,12 +15,7 @@ use harness::workspace::{BASE, Run, TestWorkspace};
 const SIZE: u64 = 9 << 20;
 
 fn workspace() -> TestWorkspace {
-    TestWorkspace::new(&[
-        ("package.json", r#"{"name": "shop", "private": true, "workspaces": ["apps/*"]}"#),
-        ("package-lock.json", r#"{"name": "shop", "lockfileVersion": 3, "packages": {}}"#),
-        ("apps/web/package.json", r#"{"name": "web", "version": "1.0.0", "main": "main.js"}"#),
-        ("apps/web/main.js", "console.log('up');\n"),
-    ])
+    TestWorkspace::shop()
 }
 
 /// pirogue, who knows the password of the registry; its cache is `cache`.

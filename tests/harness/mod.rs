@@ -1,6 +1,7 @@
 //! What the integration tests share.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod blob;
 pub mod build;
 pub mod certificates;
 pub mod container;
