@@ -11,7 +11,7 @@ mod pack;
 mod plan;
 mod selection;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tokio::task::block_in_place;
@@ -24,15 +24,15 @@ pub use locked::LockedError;
 use locked::LockedPackages;
 pub use pack::PackedLayers;
 use pack::Packer;
-use plan::Platforms;
-pub use plan::{BuildPlan, ServicePlan, Weight};
+pub use plan::{BuildPlan, ImagePlan, ServicePlan, Weight};
+use plan::{Needs, Platforms};
 pub use selection::SelectionError;
 
 use crate::cancel::Cancellation;
 use crate::closure::{InstalledPackages, Packages};
 use crate::config::{PackagesFrom, Settings};
 use crate::host::StatIndex;
-use crate::image::Image;
+use crate::image::PlatformImages;
 use crate::manifest::media_type::Compression;
 use crate::npm_registry::{Mirror, Variables};
 use crate::path::HostPath;
@@ -56,8 +56,8 @@ pub struct BuildRequest {
     pub destinations: Vec<String>,
     /// Their tags.
     pub tags: Vec<String>,
-    /// Their platform.
-    pub platform: Option<Platform>,
+    /// Their platforms.
+    pub platforms: Vec<Platform>,
     /// How their layers are compressed.
     pub compression: Option<Compression>,
     /// Where their packages come from.
@@ -118,7 +118,7 @@ pub struct Built {
     /// The finished layers.
     pub packed: PackedLayers,
     /// The images, by the services' names.
-    pub images: BTreeMap<String, Image>,
+    pub images: BTreeMap<String, PlatformImages>,
     /// Where they are now.
     pub deliveries: Vec<Delivery>,
 }
@@ -169,7 +169,7 @@ async fn run_steps(request: &BuildRequest, context: &Context) -> Result<Built, B
 /// A plan, and what carrying it out needs besides.
 struct Decided {
     plan: BuildPlan,
-    bases: Arc<BTreeMap<String, base::ResolvedBase>>,
+    bases: Arc<base::Bases>,
     destinations: Vec<Destination>,
     index: StatIndex,
     locked: Option<LockedPackages>,
@@ -182,43 +182,43 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
     let services = selection::select(&workspace, &settings, &request.services)?;
     destination::refuse_bad_names(&destinations, &services, &settings, request)?;
     context.client.push_to(destinations.iter().filter_map(Destination::registry));
-    let platform = selection::platform(request, &settings)?;
+    let wanted = selection::platforms(&request.platforms, &settings.platforms)?;
+    destination::refuse_several_platforms(&destinations, &wanted)?;
 
     let index = pack::open_index(&workspace, context)?;
     context.progress.step("computing dependency closures");
     let from = request.packages.or(settings.packages).unwrap_or(PackagesFrom::Installed);
     // Networks are slow: while bases come, the workspace is looked at.
     let based = selection::services_with_bases(&services, from, &workspace, &settings);
-    let mut resolving = base::start(&based, &settings, request, &platform, context);
-    let mut platforms = Platforms { platform: &platform, settings: &settings, request, bases: None };
+    let mut resolving = base::start(&based, &settings, request, &wanted, context);
+    let mut platforms = Platforms { wanted: &wanted, settings: &settings, request, bases: None };
     let locked = match from {
         PackagesFrom::Installed => None,
         PackagesFrom::Lockfile => {
             Some(locked::provide(&workspace, &based, &mut resolving, &mut platforms, context).await?)
         }
     };
-    let (installed, placed);
-    let packages: &dyn Packages = match &locked {
-        None => {
-            installed = InstalledPackages::new(&workspace, &index);
-            &installed
-        }
-        Some(locked) => {
-            placed = locked.placed(&workspace, &index);
-            &placed
-        }
-    };
-    let (closures, contents) = block_in_place(|| -> Result<_, BuildError> {
-        let closures = plan::close(services, &settings, &destinations, packages, &platforms, context)?;
-        if let Some(locked) = &locked {
-            locked.refuse_install_scripts(&closures, &platforms, &settings)?;
-        }
-        let mut contents = Contents::new(packages, locked.as_ref(), &settings)?;
-        contents.look_ahead(&settings, &closures)?;
-        Ok((closures, contents))
-    })?;
+    let installed = InstalledPackages::new(&workspace, &index);
+    let in_tarballs = block_in_place(|| locked::node_modules(locked.as_ref(), &workspace, &platforms))?;
+    let (mut needs, mut told): (Vec<Needs<'_>>, _) = (Vec::new(), BTreeSet::new());
+    for (platform, locked) in platforms.each().zip(&in_tarballs) {
+        let of_platform = block_in_place(|| -> Result<_, BuildError> {
+            let placed = locked.as_ref().map(|locked| locked.placed(&index));
+            let packages: &dyn Packages = placed.as_ref().map_or(&installed, |placed| placed);
+            let closures = plan::close(&services, &settings, &destinations, packages, platform, context)?;
+            closures.warnings().filter(|text| told.insert(text.clone())).for_each(|text| context.progress.warn(&text));
+            if let Some(locked) = locked {
+                locked.refuse_install_scripts(&closures, platform, &settings)?;
+            }
+            let mut contents = Contents::new(&workspace, &index, locked.as_ref(), &settings)?;
+            needs.last().into_iter().for_each(|before| contents.take_over(&before.contents));
+            contents.look_ahead(&settings, &closures)?;
+            Ok(Needs { platform: platform.platform, closures, contents })
+        });
+        needs.push(of_platform?);
+    }
     let bases = resolving.finish().await?;
     context.progress.step("planning layers");
-    let plan = BuildPlan::new(contents, &settings, closures, &bases, request)?;
+    let plan = BuildPlan::new(needs, &settings, &bases, request)?;
     Ok(Decided { plan, bases, destinations, index, locked })
 }

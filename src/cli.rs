@@ -190,9 +190,10 @@ pub struct Build {
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<String>,
 
-    /// The platform of the images, such as linux/arm64 [default: linux and this machine's processor]
-    #[arg(long, value_name = "PLATFORM")]
-    pub platform: Option<Platform>,
+    /// The platform of the images, such as linux/arm64; several, separated by commas or repeated, give an index over an image
+    /// for each [default: linux and this machine's processor]
+    #[arg(long = "platform", value_name = "PLATFORM", value_delimiter = ',')]
+    pub platforms: Vec<Platform>,
 
     /// How layers are compressed: gzip, zstd or none [default: gzip]
     #[arg(long, value_name = "COMPRESSION")]
@@ -238,7 +239,7 @@ impl Build {
             base: self.base.clone(),
             destinations: self.destinations.iter().cloned().chain(local).collect(),
             tags: self.tags.clone(),
-            platform: self.platform.clone(),
+            platforms: self.platforms.clone(),
             compression: self.compression,
             packages: self.packages,
         }

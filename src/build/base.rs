@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read};
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use tokio::task::JoinHandle;
 
 use super::{BuildError, BuildRequest, Context};
@@ -141,10 +141,21 @@ impl ResolvedBase {
     }
 }
 
+/// The bases of a build, for each platform.
+#[derive(Clone, Debug, Default)]
+pub struct Bases(BTreeMap<String, Vec<ResolvedBase>>);
+
+impl Bases {
+    /// The base that the user calls `name`, for a platform.
+    pub fn get(&self, name: &str, platform: &Platform) -> Option<&ResolvedBase> {
+        self.0.get(name)?.iter().find(|base| platform.accepts(&base.image.platform))
+    }
+}
+
 /// Bases that are being resolved while other work goes on. Dropped, it ends that.
 pub(super) struct Resolving {
-    tasks: Vec<(String, JoinHandle<Result<ResolvedBase, BuildError>>)>,
-    resolved: Option<Arc<BTreeMap<String, ResolvedBase>>>,
+    tasks: Vec<(String, JoinHandle<Result<Vec<ResolvedBase>, BuildError>>)>,
+    resolved: Option<Arc<Bases>>,
 }
 
 impl Drop for Resolving {
@@ -154,26 +165,26 @@ impl Drop for Resolving {
 }
 
 impl Resolving {
-    /// Waits for the bases, by the names the user gave them.
-    pub async fn finish(&mut self) -> Result<Arc<BTreeMap<String, ResolvedBase>>, BuildError> {
+    /// Waits for the bases.
+    pub async fn finish(&mut self) -> Result<Arc<Bases>, BuildError> {
         if let Some(resolved) = &self.resolved {
             return Ok(resolved.clone());
         }
-        let mut by_name = BTreeMap::new();
+        let mut bases = Bases::default();
         for (name, task) in &mut self.tasks {
             let resolved = task.await.unwrap_or_else(|error| Err(BuildError::Task(error.into())))?;
-            by_name.insert(name.clone(), resolved);
+            bases.0.insert(name.clone(), resolved);
         }
-        Ok(self.resolved.insert(Arc::new(by_name)).clone())
+        Ok(self.resolved.insert(Arc::new(bases)).clone())
     }
 }
 
-/// Starts to resolve the base of each of these services; services that name the same one share it.
+/// Starts to resolve the base of each of these services for each platform; services that name the same one share it.
 pub(super) fn start(
     services: &BTreeSet<String>,
     settings: &Settings,
     request: &BuildRequest,
-    platform: &Platform,
+    platforms: &[Platform],
     context: &Context,
 ) -> Resolving {
     let mut resolving = Resolving { tasks: Vec::new(), resolved: None };
@@ -185,8 +196,8 @@ pub(super) fn start(
         // Typed by the user: relative to where it was typed. From pirogue.toml: relative to the workspace.
         let dir = if request.base.is_some() { HostPath::new("") } else { request.dir.clone() };
         context.progress.step(&format!("resolving the base {name}"));
-        let (base, platform, context) = (name.clone(), platform.clone(), context.clone());
-        let task = tokio::spawn(async move { resolve(&base, &dir, &platform, &context).await });
+        let (base, platforms, context) = (name.clone(), platforms.to_vec(), context.clone());
+        let task = tokio::spawn(async move { resolve(&base, &dir, &platforms, &context).await });
         resolving.tasks.push((name, task));
     }
     resolving
@@ -198,26 +209,41 @@ pub(super) fn base_name(service: &str, settings: &Settings, request: &BuildReque
     request.base.clone().or_else(configured).unwrap_or_else(|| DEFAULT_BASE.to_owned())
 }
 
+/// One base for each platform. What its name stands for is asked once, so that all are of one make.
 async fn resolve(
     name: &str,
     dir: &HostPath,
-    platform: &Platform,
+    platforms: &[Platform],
     context: &Context,
-) -> Result<ResolvedBase, BuildError> {
+) -> Result<Vec<ResolvedBase>, BuildError> {
     let place = Place::parse(name, dir).map_err(BaseError::Place)?;
     let source = Source::open(&place, &context.transfer()).await.map_err(|error| unread(name, error))?;
-    let mut found = source.root(&context.transfer()).await.map_err(|error| unread(name, error))?;
+    let root = source.root(&context.transfer()).await.map_err(|error| unread(name, error))?;
+    let resolving = platforms.iter().map(|platform| of_platform(name, platform, &root, &source, context));
+    // All are waited for, so that it is always the first platform's error that is told.
+    join_all(resolving).await.into_iter().collect()
+}
+
+async fn of_platform(
+    name: &str,
+    platform: &Platform,
+    root: &Document,
+    source: &Source,
+    context: &Context,
+) -> Result<ResolvedBase, BuildError> {
     let document = |source| BaseError::Document { base: name.to_owned(), source };
+    let (mut found, mut described) = (root.clone(), None);
     // An index may hold indexes; no real one is deeper than this.
     for _ in 0..4 {
         if !media_type::is_index(&found.descriptor.media_type) {
-            return resolved_image(name, platform, found, source, context).await;
+            return resolved_image(name, platform, found, described, source.clone(), context).await;
         }
         let index: Raw<Index> = Raw::parse("image index", found.bytes).map_err(document)?;
         let chosen = index.parsed().choose(platform).map_err(|offered| {
             let (base, wanted) = (name.to_owned(), platform.clone());
             BaseError::NoSuchPlatform { base, wanted, offered }
         })?;
+        described.clone_from(&chosen.platform);
         found = source.document(chosen, &context.transfer()).await.map_err(|error| unread(name, error))?;
     }
     Err(BaseError::NotAnImage { base: name.to_owned(), media_type: media_type::INDEX.to_owned() }.into())
@@ -227,6 +253,7 @@ async fn resolved_image(
     name: &str,
     platform: &Platform,
     found: Document,
+    described: Option<Platform>,
     source: Source,
     context: &Context,
 ) -> Result<ResolvedBase, BuildError> {
@@ -240,7 +267,10 @@ async fn resolved_image(
     let path = path.map_err(|error| unread(name, error))?;
     let config = std::fs::read(&path).map_err(|error| context.store.read_error(&path, error))?;
     let config: Raw<ImageConfig> = Raw::parse("image config", config).map_err(document)?;
-    let offered = config.parsed().platform.clone();
+    let mut offered = config.parsed().platform.clone();
+    if let Some(described) = described {
+        offered = offered.completed_by(described);
+    }
     if !platform.accepts(&offered) {
         let (base, wanted) = (name.to_owned(), platform.clone());
         return Err(BaseError::NoSuchPlatform { base, wanted, offered: vec![offered] }.into());

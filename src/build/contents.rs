@@ -8,15 +8,15 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use rayon::prelude::*;
 
 use super::BuildError;
-use super::locked::LockedPackages;
-use super::plan::{Closures, Weight};
-use crate::closure::{DependencyClosure, Packages};
+use super::locked::LockedNodeModules;
+use super::plan::{Closures, Weight, portability};
+use crate::closure::DependencyClosure;
 use crate::config::{ServiceSettings, Settings};
 use crate::host::{self, StatIndex};
 use crate::image::{BaseFiles, UserEntries};
 use crate::layer::{
-    CollectError, Collector, Entry, FileTree, ForeignKind, Fragment, ImageContents, Kind, LayerPlan, Owner, ServiceSet,
-    ServiceSets, group,
+    CollectError, Collector, Entry, FileTree, ForeignKind, Fragment, ImageContents, Kind, LayerPlan, Owner, PackageSet,
+    PackageSets, group,
 };
 use crate::path::ImagePath;
 use crate::workspace::{Service, ShippedFiles, Workspace, WorkspacePath};
@@ -27,7 +27,7 @@ const DEFAULT_ROOT: &str = "/app";
 /// Collects the contents of images. A package that several services need is looked at once.
 pub(super) struct Contents<'a> {
     /// The packages of the lockfile, where nothing is taken from the installed ones.
-    locked: Option<&'a LockedPackages>,
+    locked: Option<&'a LockedNodeModules<'a>>,
     workspace: &'a Workspace,
     index: &'a StatIndex,
     root: ImagePath,
@@ -43,20 +43,28 @@ pub(super) struct Ingredients<'a> {
     pub shipped: &'a [PathBuf],
     pub working_dir: &'a ImagePath,
     /// Which packages share a layer.
-    pub sets: &'a ServiceSets<WorkspacePath>,
+    pub sets: &'a PackageSets<WorkspacePath>,
     pub hard_links: bool,
 }
 
 impl<'a> Contents<'a> {
     /// The contents of images of the workspace, whose packages are those of the lockfile or the installed ones.
     pub fn new(
-        packages: &'a dyn Packages,
-        locked: Option<&'a LockedPackages>,
+        workspace: &'a Workspace,
+        index: &'a StatIndex,
+        locked: Option<&'a LockedNodeModules<'a>>,
         settings: &Settings,
     ) -> Result<Self, BuildError> {
         let root = ImagePath::new(settings.root.as_deref().unwrap_or(DEFAULT_ROOT))?;
-        let (workspace, index) = (packages.workspace(), packages.index());
         Ok(Self { locked, workspace, index, root, packages: BTreeMap::new() })
+    }
+
+    /// Takes over what was looked at for images of another platform. What is installed is the same for all; what the
+    /// lockfile puts at a place may differ.
+    pub fn take_over(&mut self, other: &Self) {
+        if self.locked.is_none() {
+            self.packages.clone_from(&other.packages);
+        }
     }
 
     /// The directory that stands for the workspace's root.
@@ -165,15 +173,16 @@ impl<'a> Contents<'a> {
         Ok(layers)
     }
 
-    /// The packages and the links to packages, by the set of services that share them.
+    /// The packages and the links to packages, by the layer that holds them.
     fn package_fragments(
         &self,
         image: &Ingredients<'_>,
         owner: Owner,
-    ) -> Result<BTreeMap<ServiceSet, Vec<Fragment>>, BuildError> {
+    ) -> Result<BTreeMap<PackageSet, Vec<Fragment>>, BuildError> {
         let name = &image.service.name;
         let excluded = excluded(image.settings.exclude.as_deref().unwrap_or_default())?;
-        let mut by_set: BTreeMap<ServiceSet, Vec<Fragment>> = BTreeMap::new();
+        let set_of = |place| image.sets.of_service(place, portability(image.closure, place), name);
+        let mut by_set: BTreeMap<PackageSet, Vec<Fragment>> = BTreeMap::new();
         for (dir, package) in &image.closure.packages {
             if lies_in_another(dir, image.closure) {
                 continue;
@@ -184,11 +193,11 @@ impl<'a> Contents<'a> {
                 label: package.package_json.label(),
                 tree: self.without(tree, dir, &excluded)?,
             };
-            by_set.entry(image.sets.of_service(dir, name)).or_default().push(fragment);
+            by_set.entry(set_of(dir)).or_default().push(fragment);
         }
-        let mut links: BTreeMap<ServiceSet, Vec<(&WorkspacePath, &WorkspacePath)>> = BTreeMap::new();
+        let mut links: BTreeMap<PackageSet, Vec<(&WorkspacePath, &WorkspacePath)>> = BTreeMap::new();
         for (from, to) in image.closure.links.iter().filter(|(_, to)| image.closure.packages.contains_key(*to)) {
-            links.entry(image.sets.of_service(from, name)).or_default().push((from, to));
+            links.entry(set_of(from)).or_default().push((from, to));
         }
         for (set, links) in links {
             by_set.entry(set).or_default().push(Fragment::new("package links", self.links(&links, owner)?));

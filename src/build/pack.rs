@@ -6,12 +6,12 @@ use std::io::BufWriter;
 use rayon::prelude::*;
 use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 
-use super::base::ResolvedBase;
+use super::base::Bases;
 use super::locked::LockedPackages;
 use super::{BuildError, BuildPlan, Context};
 use crate::digest::Digest;
 use crate::host::StatIndex;
-use crate::image::{Image, assemble};
+use crate::image::{AssembleError, PlatformImages, assemble};
 use crate::layer::{self, FragmentKey, Layer, LayerKeys, LayerPlan, PackError, Packing, PieceCache};
 use crate::path::HostPath;
 use crate::store::{KnownPieces, StoreError};
@@ -225,17 +225,22 @@ impl PieceCache for StoreCache<'_> {
 pub(super) fn assemble_images(
     plan: &BuildPlan,
     packed: &PackedLayers,
-    bases: &BTreeMap<String, ResolvedBase>,
+    bases: &Bases,
     context: &Context,
-) -> Result<BTreeMap<String, Image>, BuildError> {
+) -> Result<BTreeMap<String, PlatformImages>, BuildError> {
     let created = rfc3339(context.mtime);
     let mut images = BTreeMap::new();
     for service in &plan.services {
-        let Some(base) = bases.get(&service.base) else { continue };
-        let own: Vec<Layer> = service.layers.iter().filter_map(|&index| packed.layers.get(index)).cloned().collect();
-        let image = assemble(&base.image, &own, &service.run, &created)?;
-        context.store.put(image.config.bytes())?;
-        images.insert(service.service.name.clone(), image);
+        let mut of_service = Vec::new();
+        for planned in &service.images {
+            let Some(base) = bases.get(&service.base, &planned.platform) else { continue };
+            let own: Vec<Layer> = planned.layers.iter().filter_map(|&index| packed.layers.get(index)).cloned().collect();
+            let image = assemble(&base.image, &own, &planned.run, &created)?;
+            context.store.put(image.config.bytes())?;
+            of_service.push(image);
+        }
+        let of_service = PlatformImages::of(of_service).map_err(AssembleError::from)?;
+        images.insert(service.service.name.clone(), of_service);
     }
     Ok(images)
 }

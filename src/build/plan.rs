@@ -5,13 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::base::{ResolvedBase, base_name};
+use super::base::{Bases, ResolvedBase, base_name};
 use super::contents::{Contents, Ingredients};
 use super::{BuildError, BuildRequest, Context, Destination};
 use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
 use crate::config::{Health, ServiceSettings, Settings};
 use crate::image::{HealthCheck, RunSettings, UserEntries};
-use crate::layer::{LayerPlan, Owner, ServiceSets, Unit};
+use crate::layer::{LayerPlan, Owner, PackageSets, Portability, Unit};
 use crate::manifest::ContainerConfig;
 use crate::manifest::media_type::Compression;
 use crate::path::ImagePath;
@@ -23,7 +23,7 @@ const DEFAULT_LAYERS: usize = 12;
 /// Layers that hold no packages: the user, workspace packages, the application.
 const OTHER_LAYERS: usize = 3;
 
-/// What the services of a workspace need.
+/// What the services of a workspace need on one platform.
 pub(super) struct Closures {
     /// What a production install of the whole workspace holds.
     pub production: ProductionTree,
@@ -41,16 +41,30 @@ pub(super) struct ServiceClosure {
     pub shipped: Vec<PathBuf>,
 }
 
-/// The platform of each service's image. Its C library is that of its base.
+/// The platforms that are built for.
 pub(super) struct Platforms<'a> {
-    pub platform: &'a Platform,
+    pub wanted: &'a [Platform],
     pub settings: &'a Settings,
     pub request: &'a BuildRequest,
-    /// The bases that are known yet; without one, packages for either library stay.
-    pub bases: Option<Arc<BTreeMap<String, ResolvedBase>>>,
+    /// The bases that are known yet; without one, packages for any C library stay.
+    pub bases: Option<Arc<Bases>>,
 }
 
 impl Platforms<'_> {
+    /// Each of them.
+    pub fn each(&self) -> impl Iterator<Item = TargetPlatform<'_>> {
+        self.wanted.iter().map(|platform| TargetPlatform { platform, platforms: self })
+    }
+}
+
+/// A platform that is built for. The C library of a service's image is that of its base.
+#[derive(Clone, Copy)]
+pub(super) struct TargetPlatform<'a> {
+    pub platform: &'a Platform,
+    platforms: &'a Platforms<'a>,
+}
+
+impl TargetPlatform<'_> {
     /// What holds whatever the C library is.
     pub fn of_any(&self) -> NodePlatform {
         NodePlatform::new(self.platform, None)
@@ -58,21 +72,22 @@ impl Platforms<'_> {
 
     /// The platform of a service's image.
     pub fn of_service(&self, name: &str) -> NodePlatform {
-        let base = self.bases.as_ref().and_then(|bases| bases.get(&base_name(name, self.settings, self.request)));
+        let Platforms { settings, request, bases, .. } = self.platforms;
+        let base = bases.as_ref().and_then(|bases| bases.get(&base_name(name, settings, request), self.platform));
         NodePlatform::new(self.platform, base.and_then(|base| base.files.libc()))
     }
 }
 
-/// Computes the closure of each service.
+/// Computes the closure of each service on one platform.
 pub(super) fn close(
-    services: Vec<Service>,
+    services: &[Service],
     settings: &Settings,
     destinations: &[Destination],
     packages: &dyn Packages,
-    platforms: &Platforms<'_>,
+    platform: TargetPlatform<'_>,
     context: &Context,
 ) -> Result<Closures, BuildError> {
-    let production = ProductionTree::of(packages, &platforms.of_any())?;
+    let production = ProductionTree::of(packages, &platform.of_any())?;
     let mut closures = Vec::new();
     for service in services {
         context.cancellation.check()?;
@@ -84,28 +99,34 @@ pub(super) fn close(
         let exclude = own.exclude.unwrap_or_default();
         let shipped = ShippedFiles::of_service(member, &dir, &service.entry_point.file, &include, &exclude)?;
         let of_root = own.root_dependencies.unwrap_or(false);
-        let platform = platforms.of_service(&service.name);
-        let closure = DependencyClosure::of(&service, &shipped, packages, &production, &platform, of_root)?;
-        for warning in &closure.warnings {
-            context.progress.warn(&format!("{}: {warning}", service.name));
-        }
+        let of_service = platform.of_service(&service.name);
+        let closure = DependencyClosure::of(service, &shipped, packages, &production, &of_service, of_root)?;
         let mut files = shipped.list(&dir)?;
         // Images that an earlier build left in the workspace are no part of the next.
         let layouts: Vec<PathBuf> = destinations.iter().filter_map(Destination::absolute_path).collect();
         files.retain(|file| !layouts.iter().any(|layout| dir.join(file).as_path().starts_with(layout)));
-        closures.push(ServiceClosure { service, closure, shipped: files });
+        closures.push(ServiceClosure { service: service.clone(), closure, shipped: files });
     }
     let configured = |name: &str| settings.of_service(name).entry_point.is_some();
     let mut fleet = BTreeMap::new();
     for (name, dir) in packages.workspace().fleet(configured) {
         let of_root = settings.of_service(&name).root_dependencies.unwrap_or(false);
-        let platform = platforms.of_service(&name);
-        fleet.insert(name, DependencyClosure::declared(&dir, packages, &production, &platform, of_root)?);
+        let of_service = platform.of_service(&name);
+        fleet.insert(name, DependencyClosure::declared(&dir, packages, &production, &of_service, of_root)?);
     }
     Ok(Closures { production, services: closures, fleet })
 }
 
 impl Closures {
+    /// What the user should know.
+    pub fn warnings(&self) -> impl Iterator<Item = String> {
+        let of_service = |needs: &ServiceClosure| {
+            let name = needs.service.name.clone();
+            needs.closure.warnings.clone().into_iter().map(move |warning| format!("{name}: {warning}"))
+        };
+        self.services.iter().flat_map(of_service)
+    }
+
     /// The directories of all packages that anybody needs.
     fn directories(&self) -> impl Iterator<Item = &WorkspacePath> {
         let fleet = self.fleet.values().flat_map(|closure| closure.packages.keys());
@@ -115,13 +136,14 @@ impl Closures {
     }
 
     /// Everything that layers of packages are made of, with the services of the whole workspace that need it.
-    fn units(&self, weights: &BTreeMap<WorkspacePath, Weight>) -> BTreeMap<WorkspacePath, Unit> {
-        let mut units: BTreeMap<WorkspacePath, Unit> = BTreeMap::new();
+    fn units(&self, weights: &BTreeMap<WorkspacePath, Weight>) -> BTreeMap<(Portability, WorkspacePath), Unit> {
+        let mut units = BTreeMap::new();
         for (service, closure) in &self.fleet {
             let links = closure.links.iter().filter(|(_, to)| closure.packages.contains_key(*to)).map(|(from, _)| from);
             for place in closure.packages.keys().chain(links) {
                 let bytes = weights.get(place).map_or(0, |weight| weight.bytes);
-                let unit = units.entry(place.clone()).or_insert(Unit { services: BTreeSet::new(), bytes });
+                let key = (portability(closure, place), place.clone());
+                let unit = units.entry(key).or_insert(Unit { services: BTreeSet::new(), bytes });
                 unit.services.insert(service.clone());
             }
         }
@@ -138,8 +160,6 @@ pub struct BuildPlan {
     pub layers: Vec<LayerPlan>,
     /// How they are compressed.
     pub compression: Compression,
-    /// What a production install of the whole workspace weighs.
-    pub whole_tree: Weight,
 }
 
 /// Every decision about one service.
@@ -149,12 +169,23 @@ pub struct ServicePlan {
     pub service: Service,
     /// Its settings.
     pub settings: ServiceSettings,
-    /// What it needs.
+    /// Its base, as the user names it.
+    pub base: String,
+    /// Its images, in the order of their platforms.
+    pub images: Vec<ImagePlan>,
+}
+
+/// Every decision about the image of a service for one platform.
+#[derive(Clone, Debug)]
+pub struct ImagePlan {
+    /// The platform, as its base has it.
+    pub platform: Platform,
+    /// What the service needs on it.
     pub closure: DependencyClosure,
     /// What its packages weigh.
     pub packages: Weight,
-    /// Its base, as the user names it.
-    pub base: String,
+    /// What a production install of the whole workspace weighs.
+    pub whole_tree: Weight,
     /// What the container runs.
     pub run: RunSettings,
     /// Its layers above the base, by their place in [`BuildPlan::layers`].
@@ -187,7 +218,14 @@ impl Weight {
     }
 }
 
-/// A service whose base and user are known, before its layers are.
+/// What the images for one platform are made of.
+pub(super) struct Needs<'a> {
+    pub platform: &'a Platform,
+    pub closures: Closures,
+    pub contents: Contents<'a>,
+}
+
+/// An image whose base and user are known, before its layers are.
 struct Draft<'a> {
     needs: ServiceClosure,
     settings: ServiceSettings,
@@ -201,13 +239,14 @@ impl<'a> Draft<'a> {
     fn new(
         needs: ServiceClosure,
         root: &ImagePath,
+        platform: &Platform,
         settings: &Settings,
-        bases: &'a BTreeMap<String, ResolvedBase>,
+        bases: &'a Bases,
         request: &BuildRequest,
     ) -> Result<Option<Self>, BuildError> {
         let service = &needs.service;
         let base = base_name(&service.name, settings, request);
-        let Some(resolved) = bases.get(&base) else { return Ok(None) };
+        let Some(resolved) = bases.get(&base, platform) else { return Ok(None) };
         let settings = settings.of_service(&service.name);
         let user = settings.user.clone().unwrap_or_default().entries(&resolved.files)?;
         let base_config = &resolved.image.config.parsed().config;
@@ -217,24 +256,40 @@ impl<'a> Draft<'a> {
 }
 
 impl BuildPlan {
-    /// Decides everything. `bases` are by the name the user gave them.
+    /// Decides everything. What is decided for one platform does not depend on which others there are.
     pub(super) fn new(
-        mut contents: Contents<'_>,
+        needs: Vec<Needs<'_>>,
         settings: &Settings,
-        closures: Closures,
-        bases: &BTreeMap<String, ResolvedBase>,
+        bases: &Bases,
         request: &BuildRequest,
     ) -> Result<Self, BuildError> {
+        let compression = request.compression.or(settings.compression).unwrap_or(Compression::Gzip);
+        let mut plan = Self { services: Vec::new(), layers: Vec::new(), compression };
+        for of_platform in needs {
+            plan.add(of_platform, settings, bases, request)?;
+        }
+        for service in &mut plan.services {
+            service.images.sort_by(|a, b| a.platform.cmp(&b.platform));
+            // Two wishes, such as `linux/arm` and `linux/arm/v7`, may lead to one image.
+            service.images.dedup_by(|a, b| a.platform == b.platform);
+        }
+        Ok(plan)
+    }
+
+    /// Adds the images for one platform.
+    fn add(
+        &mut self,
+        needs: Needs<'_>,
+        settings: &Settings,
+        bases: &Bases,
+        request: &BuildRequest,
+    ) -> Result<(), BuildError> {
+        let Needs { platform, closures, mut contents } = needs;
         let weights = contents.weigh(closures.directories())?;
-        let sets = ServiceSets::of(closures.units(&weights), settings.layers.unwrap_or(DEFAULT_LAYERS) - OTHER_LAYERS);
-        let mut plan = Self {
-            services: Vec::new(),
-            layers: Vec::new(),
-            compression: request.compression.or(settings.compression).unwrap_or(Compression::Gzip),
-            whole_tree: Weight::of(closures.production.packages().map(|(dir, _)| dir), &weights),
-        };
+        let sets = PackageSets::of(closures.units(&weights), settings.layers.unwrap_or(DEFAULT_LAYERS) - OTHER_LAYERS);
+        let whole_tree = Weight::of(closures.production.packages().map(|(dir, _)| dir), &weights);
         for needs in closures.services {
-            let Some(draft) = Draft::new(needs, contents.root(), settings, bases, request)? else { continue };
+            let Some(draft) = Draft::new(needs, contents.root(), platform, settings, bases, request)? else { continue };
             let Draft { needs, settings: own, base, resolved, user, run } = draft;
             let owner = user.owner;
             contents.collect(needs.closure.packages.keys(), owner)?;
@@ -248,12 +303,17 @@ impl BuildPlan {
                 hard_links: settings.hard_links.unwrap_or(true),
             };
             let layers = contents.layers(contents.of_service(&ingredients, user)?, &resolved.files, owner)?;
-            let layers = layers.into_iter().map(|layer| plan.index_of(layer)).collect();
+            let layers = layers.into_iter().map(|layer| self.index_of(layer)).collect();
             let packages = Weight::of(needs.closure.packages.keys(), &weights);
             let ServiceClosure { service, closure, .. } = needs;
-            plan.services.push(ServicePlan { service, settings: own, closure, packages, base, run, layers });
+            let platform = resolved.image.platform.clone();
+            let image = ImagePlan { platform, closure, packages, whole_tree, run, layers };
+            match self.services.iter_mut().find(|known| known.service.dir == service.dir) {
+                Some(known) => known.images.push(image),
+                None => self.services.push(ServicePlan { service, settings: own, base, images: vec![image] }),
+            }
         }
-        Ok(plan)
+        Ok(())
     }
 
     /// The place of a layer among those planned, which it joins if it is new.
@@ -262,6 +322,14 @@ impl BuildPlan {
             self.layers.push(layer);
             self.layers.len() - 1
         })
+    }
+}
+
+/// Whether a package or link of a closure is the same on every platform.
+pub(super) fn portability(closure: &DependencyClosure, place: &WorkspacePath) -> Portability {
+    match closure.bound.contains(place) {
+        true => Portability::Bound,
+        false => Portability::Portable,
     }
 }
 

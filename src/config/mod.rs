@@ -23,8 +23,8 @@ pub struct Settings {
     pub services: Option<Vec<String>>,
     /// Where images go when the command line does not say.
     pub destinations: Vec<String>,
-    /// The platform that images are for.
-    pub platform: Option<String>,
+    /// The platforms that images are for; none where the file does not say.
+    pub platforms: Vec<String>,
     /// The directory that stands for the workspace's root in images.
     pub root: Option<String>,
     /// How layers are compressed.

@@ -19,7 +19,7 @@ pub(super) fn settings(text: &str) -> Result<Settings, ConfigError> {
     let mut settings = Settings {
         services: table.texts("services")?,
         destinations: table.texts("to")?.unwrap_or_default(),
-        platform: table.text("platform")?,
+        platforms: platforms(&table)?,
         root: absolute(&table, "root")?,
         compression: compression(&table)?,
         layers: layers(&table)?,
@@ -64,6 +64,15 @@ fn service(table: &Table<'_>) -> Result<ServiceSettings, ConfigError> {
         repository: table.text("repository")?,
         tags: command(table, "tags")?,
     })
+}
+
+/// `platform` or `platforms`: one, or a list of them.
+fn platforms(table: &Table<'_>) -> Result<Vec<String>, ConfigError> {
+    let (one, several) = (table.text_or_texts("platform")?, table.text_or_texts("platforms")?);
+    match (one, several) {
+        (Some(_), Some(_)) => Err(table.problem("platforms", "stands next to `platform`, which says the same")),
+        (one, several) => Ok(one.or(several).unwrap_or_default()),
+    }
 }
 
 fn compression(table: &Table<'_>) -> Result<Option<Compression>, ConfigError> {

@@ -74,7 +74,7 @@ pub fn assemble(
     diff_ids.extend(layers.iter().map(Layer::diff_id));
     let config = ImageConfig {
         created: Some(created.to_owned()),
-        platform: base_config.platform.clone(),
+        platform: base.platform.clone(),
         config: settings.over(&base_config.config),
         rootfs: RootFs { kind: "layers".to_owned(), diff_ids },
         history: history(base, layers, created),
@@ -83,7 +83,7 @@ pub fn assemble(
     let layers = base.layers.iter().chain(layers.iter().map(Layer::descriptor)).cloned().collect();
     let manifest = Manifest::new(config.descriptor(media_type::CONFIG), layers);
     let manifest = Raw::encode("image manifest", manifest)?;
-    Ok(Image { platform: base_config.platform.clone(), manifest, config, base_layers: base.layers.len() })
+    Ok(Image { platform: base.platform.clone(), manifest, config, base_layers: base.layers.len() })
 }
 
 /// The base's history, then one entry for each layer. A history that does not match the layers makes podman and buildah

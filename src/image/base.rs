@@ -10,7 +10,7 @@ use crate::platform::Platform;
 pub struct BaseImage {
     /// As the user named it.
     pub name: String,
-    /// The platform it is for.
+    /// The platform it is for: what its config says, completed by what its index says.
     pub platform: Platform,
     /// Its manifest, as it came.
     pub manifest: Raw<Manifest>,

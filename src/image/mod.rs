@@ -1,11 +1,13 @@
-//! From a base, layers and settings to an image: config and manifest. Nothing here reads or writes.
+//! From a base, layers and settings to an image: config and manifest, and an index over images. Nothing here reads or writes.
 
 mod assemble;
 mod base;
+mod platforms;
 mod run_settings;
 mod user;
 
 pub use assemble::{AssembleError, Image, assemble};
 pub use base::{BaseEntry, BaseFiles, BaseImage};
+pub use platforms::PlatformImages;
 pub use run_settings::{HealthCheck, RunSettings};
 pub use user::{ImageUser, NewUser, UserEntries, UserError};

@@ -24,7 +24,7 @@ mod volatile_files;
 
 pub use collect::{CollectError, Collector};
 pub use foreign::{ForeignEntry, ForeignKind, LayerListing, ListingError, list};
-pub use grouping::{ImageContents, ServiceSet, ServiceSets, Unit, group};
+pub use grouping::{ImageContents, PackageSet, PackageSets, Portability, ServiceSet, Unit, group};
 pub use key::{FragmentKey, LayerKey, LayerKeys};
 pub use pack::{PackError, Packed, PackedPiece, Packing, PieceCache, pack};
 pub use package_archive::{PackageArchive, Scratch, SmallArchive};
