@@ -85,8 +85,20 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 ];
 
 /// The modules that decide: given the same files, they say the same, whatever the hour, the machine and the network.
-const PURE: &[&str] =
-    &["cancel", "closure", "config", "digest", "host", "image", "layer", "lock", "manifest", "path", "platform", "workspace"];
+const PURE: &[&str] = &[
+    "cancel",
+    "closure",
+    "config",
+    "digest",
+    "host",
+    "image",
+    "layer",
+    "lock",
+    "manifest",
+    "path",
+    "platform",
+    "workspace",
+];
 
 /// What the pure modules never name.
 const IMPURE: &[&str] = &["std::env", "std::net", "std::time::Instant", "std::time::SystemTime", "reqwest", "tokio"];

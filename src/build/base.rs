@@ -1,4 +1,10 @@
-//! The step that resolves bases: from what the user wrote to a manifest, a config and the merged file system.
+//! The step that resolves bases: from what the user wrote, and what the lock says it stands for, to a manifest, a config
+//! and the merged file system.
+
+mod lock;
+mod offer;
+mod status;
+mod update;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read};
@@ -7,12 +13,19 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 use tokio::task::JoinHandle;
 
+pub(super) use lock::BaseLock;
+pub use lock::BaseLockError;
+pub use status::{DeployedImage, FoundImage, Match, base_status};
+pub use update::{BaseChange, BaseUpdate, ImageChange, update_bases};
+
 use super::{BuildError, BuildRequest, Context};
 use crate::config::Settings;
+use crate::digest::Digest;
 use crate::image::{BaseFiles, BaseImage};
 use crate::layer::{LayerListing, ListingError, list};
 use crate::layout::LayoutError;
-use crate::manifest::{Descriptor, DocumentError, ImageConfig, Index, Manifest, Raw, media_type};
+use crate::lock::LockedBase;
+use crate::manifest::{Descriptor, DocumentError, ImageConfig, Manifest, Raw, media_type};
 use crate::path::HostPath;
 use crate::platform::Platform;
 use crate::registry::{RegistryError, Repository};
@@ -22,7 +35,20 @@ use crate::transfer::{Document, Place, PlaceError, Source, TransferError};
 const DEFAULT_BASE: &str = "node:20-alpine";
 
 /// The files of the base whose contents matter, besides what it has where.
-const TEXTS: [&str; 5] = ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/os-release", "/usr/lib/os-release"];
+const TEXTS: [&str; 12] = [
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/shadow",
+    "/etc/os-release",
+    "/usr/lib/os-release",
+    "/etc/alpine-release",
+    "/etc/debian_version",
+    "/lib/apk/db/installed",
+    "/usr/lib/apk/db/installed",
+    "/var/lib/dpkg/status",
+    "/var/lib/dpkg/status.d/libc6",
+    "/usr/local/include/node/node_version.h",
+];
 
 /// Why a base cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +95,25 @@ pub enum BaseError {
         /// What is wrong.
         source: ListingError,
     },
+    /// The lock names an image that its place does not have, or no longer.
+    #[error("the base is locked to an image that is no longer there, `{digest}`: `{base}`")]
+    Gone {
+        /// The base.
+        base: String,
+        /// The digest in the lock.
+        digest: Digest,
+    },
+    /// The lock says of a reference with a digest that it stands for another.
+    #[error("the base is locked to another image than its own name says, `{digest}`: `{base}`")]
+    LockedToAnother {
+        /// The base.
+        base: String,
+        /// The digest in the lock.
+        digest: Digest,
+    },
+    /// No registry to ask for images.
+    #[error("no registry is named in which images could be")]
+    NothingDeployed,
     /// No name of a place.
     #[error(transparent)]
     Place(#[from] PlaceError),
@@ -95,6 +140,12 @@ impl BaseError {
         match self {
             Self::NoSuchPlatform { offered, .. } => {
                 offered.first().map(|platform| format!("build for one it has: `--platform {platform}`"))
+            }
+            Self::Gone { base, .. } | Self::LockedToAnother { base, .. } => {
+                Some(format!("take what is there now: `pirogue base update {base}`"))
+            }
+            Self::NothingDeployed => {
+                Some("name the one that they are pushed to: `--to HOST/PREFIX`, or `to` in pirogue.toml".into())
             }
             Self::Registry { source, .. } => source
                 .hint()
@@ -125,6 +176,8 @@ pub struct ResolvedBase {
     pub image: BaseImage,
     /// The merged file system.
     pub files: BaseFiles,
+    /// What its reference stands for, on every platform.
+    pub locked: LockedBase,
     source: Source,
 }
 
@@ -174,8 +227,9 @@ pub(super) fn start(
     settings: &Settings,
     request: &BuildRequest,
     platform: &Platform,
+    lock: &BaseLock,
     context: &Context,
-) -> Resolving {
+) -> Result<Resolving, BuildError> {
     let mut resolving = Resolving { tasks: Vec::new(), resolved: None };
     for service in services {
         let name = base_name(service, settings, request);
@@ -184,49 +238,84 @@ pub(super) fn start(
         }
         // Typed by the user: relative to where it was typed. From pirogue.toml: relative to the workspace.
         let dir = if request.base.is_some() { HostPath::new("") } else { request.dir.clone() };
+        let pinned = lock.pinned(&name)?;
         context.progress.step(&format!("resolving the base {name}"));
         let (base, platform, context) = (name.clone(), platform.clone(), context.clone());
-        let task = tokio::spawn(async move { resolve(&base, &dir, &platform, &context).await });
+        let task = tokio::spawn(async move { resolve(&base, &dir, &platform, pinned, &context).await });
         resolving.tasks.push((name, task));
     }
-    resolving
+    Ok(resolving)
 }
 
 /// The base of a service, as the user names it.
 pub(super) fn base_name(service: &str, settings: &Settings, request: &BuildRequest) -> String {
-    let configured = || settings.of_service(service).base;
-    request.base.clone().or_else(configured).unwrap_or_else(|| DEFAULT_BASE.to_owned())
+    request.base.clone().unwrap_or_else(|| configured_base(service, settings))
 }
 
+/// The base of a service where nobody types one.
+fn configured_base(service: &str, settings: &Settings) -> String {
+    settings.of_service(service).base.unwrap_or_else(|| DEFAULT_BASE.to_owned())
+}
+
+/// What the reference of a base stands for now.
+async fn offered(name: &str, dir: &HostPath, context: &Context) -> Result<LockedBase, BuildError> {
+    offer::of(name, &open(name, dir, context).await?, context).await
+}
+
+async fn open(name: &str, dir: &HostPath, context: &Context) -> Result<Source, BuildError> {
+    let place = Place::parse(name, dir).map_err(BaseError::Place)?;
+    Source::open(&place, &context.transfer()).await.map_err(|error| unread(name, error))
+}
+
+/// Resolves a base for a platform: as `pinned`, else as its place names it now.
 async fn resolve(
     name: &str,
     dir: &HostPath,
     platform: &Platform,
+    pinned: Option<LockedBase>,
     context: &Context,
 ) -> Result<ResolvedBase, BuildError> {
-    let place = Place::parse(name, dir).map_err(BaseError::Place)?;
-    let source = Source::open(&place, &context.transfer()).await.map_err(|error| unread(name, error))?;
-    let mut found = source.root(&context.transfer()).await.map_err(|error| unread(name, error))?;
-    let document = |source| BaseError::Document { base: name.to_owned(), source };
-    // An index may hold indexes; no real one is deeper than this.
-    for _ in 0..4 {
-        if !media_type::is_index(&found.descriptor.media_type) {
-            return resolved_image(name, platform, found, source, context).await;
-        }
-        let index: Raw<Index> = Raw::parse("image index", found.bytes).map_err(document)?;
-        let chosen = index.parsed().choose(platform).map_err(|offered| {
-            let (base, wanted) = (name.to_owned(), platform.clone());
-            BaseError::NoSuchPlatform { base, wanted, offered }
-        })?;
-        found = source.document(chosen, &context.transfer()).await.map_err(|error| unread(name, error))?;
+    let base = || name.to_owned();
+    let source = open(name, dir, context).await?;
+    let own_digest = if let Source::Registry(_, reference) = &source { reference.digest() } else { None };
+    let may_be_gone = pinned.is_some() && own_digest.is_none();
+    let locked = match pinned {
+        Some(locked) => locked,
+        None => offer::of(name, &source, context).await?,
+    };
+    if own_digest.is_some_and(|digest| digest != locked.digest) {
+        return Err(BaseError::LockedToAnother { base: base(), digest: locked.digest }.into());
     }
-    Err(BaseError::NotAnImage { base: name.to_owned(), media_type: media_type::INDEX.to_owned() }.into())
+    let Some(digest) = locked.manifest(platform) else {
+        let (wanted, offered) = (platform.clone(), locked.manifests.keys().cloned().collect());
+        return Err(BaseError::NoSuchPlatform { base: base(), wanted, offered }.into());
+    };
+    let gone = |error| match error {
+        BuildError::Base(BaseError::Registry { source: RegistryError::NotFound(_), base }) if may_be_gone => {
+            BaseError::Gone { base, digest }.into()
+        }
+        other => other,
+    };
+    let found = source.document_with(digest, &context.transfer()).await.map_err(|error| gone(unread(name, error)))?;
+    let found = found.ok_or_else(|| BaseError::Gone { base: base(), digest })?;
+    resolved_image(name, platform, found, locked, source, context).await.map_err(gone)
+}
+
+/// What an image says that it lies on: the whole reference, which means the same to everybody. Images on this machine have
+/// no such name.
+fn public_name(source: &Source) -> Option<String> {
+    let Source::Registry(_, reference) = source else { return None };
+    Some(match reference.tag() {
+        Some(tag) => format!("{}:{tag}", reference.repository()),
+        None => reference.to_string(),
+    })
 }
 
 async fn resolved_image(
     name: &str,
     platform: &Platform,
     found: Document,
+    locked: LockedBase,
     source: Source,
     context: &Context,
 ) -> Result<ResolvedBase, BuildError> {
@@ -236,10 +325,7 @@ async fn resolved_image(
     }
     let document = |source| BaseError::Document { base: name.to_owned(), source };
     let manifest: Raw<Manifest> = Raw::parse("image manifest", bytes).map_err(document)?;
-    let path = source.fetch(&manifest.parsed().config, &context.transfer()).await;
-    let path = path.map_err(|error| unread(name, error))?;
-    let config = std::fs::read(&path).map_err(|error| context.store.read_error(&path, error))?;
-    let config: Raw<ImageConfig> = Raw::parse("image config", config).map_err(document)?;
+    let config = config_of(name, manifest.parsed(), &source, context).await?;
     let offered = config.parsed().platform.clone();
     if !platform.accepts(&offered) {
         let (base, wanted) = (name.to_owned(), platform.clone());
@@ -253,10 +339,24 @@ async fn resolved_image(
         };
         layers.push(Descriptor::new(media_type, layer.digest, layer.size));
     }
-    let image = BaseImage { name: name.to_owned(), platform: offered, manifest, config, layers };
-    let listings = image.layers.iter().map(|layer| listing(name, layer, &source, context));
+    let (name, reference) = (name.to_owned(), public_name(&source));
+    let image = BaseImage { name, reference, platform: offered, manifest, config, layers };
+    let listings = image.layers.iter().map(|layer| listing(&image.name, layer, &source, context));
     let listings = try_join_all(listings).await?;
-    Ok(ResolvedBase { image, files: BaseFiles::merge(&listings), source })
+    Ok(ResolvedBase { image, files: BaseFiles::merge(&listings), locked, source })
+}
+
+/// The config that a manifest names.
+async fn config_of(
+    name: &str,
+    manifest: &Manifest,
+    source: &Source,
+    context: &Context,
+) -> Result<Raw<ImageConfig>, BuildError> {
+    let path = source.fetch(&manifest.config, &context.transfer()).await.map_err(|error| unread(name, error))?;
+    let config = std::fs::read(&path).map_err(|error| context.store.read_error(&path, error))?;
+    let document = |source| BaseError::Document { base: name.to_owned(), source };
+    Ok(Raw::parse("image config", config).map_err(document)?)
 }
 
 /// What a layer holds: remembered by its digest, so that a layer is fetched for this once.
@@ -266,7 +366,7 @@ async fn listing(
     source: &Source,
     context: &Context,
 ) -> Result<LayerListing, BuildError> {
-    let fact = format!("layer-listing-1-{}.json", layer.digest.hex());
+    let fact = format!("layer-listing-2-{}.json", layer.digest.hex());
     if let Some(bytes) = context.store.fact(&fact)? {
         // One that cannot be read, of whatever origin, is made again.
         if let Ok(listing) = serde_json::from_slice(&bytes) {

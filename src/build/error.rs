@@ -1,6 +1,6 @@
 use std::io;
 
-use super::base::BaseError;
+use super::base::{BaseError, BaseLockError};
 use super::locked::LockedError;
 use super::{DestinationError, SelectionError};
 use crate::cancel::Cancelled;
@@ -58,6 +58,9 @@ pub enum BuildError {
     /// The base cannot be had.
     #[error(transparent)]
     Base(#[from] BaseError),
+    /// The bases cannot be pinned.
+    #[error(transparent)]
+    BaseLock(#[from] BaseLockError),
     /// The image's user cannot be had.
     #[error(transparent)]
     User(#[from] UserError),
@@ -135,6 +138,7 @@ impl BuildError {
             Self::NpmRegistry(error) => error.hint(),
             Self::Locked(error) => error.hint(),
             Self::Base(error) => error.hint(),
+            Self::BaseLock(error) => error.hint(),
             Self::User(error) => error.hint(),
             Self::Collect(error) => error.hint(),
             Self::Pack(error) => error.hint(),

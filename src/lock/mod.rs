@@ -275,7 +275,11 @@ mod tests {
                 "has version 2, and this pirogue knows only 1: `pirogue.lock:1:1`",
             ),
             ("no recipe", "version = 1".to_owned(), "`recipe` is missing"),
-            ("an unknown key", "version = 1\nrecipe = 'r'\nbsae = 1".to_owned(), "no setting `bsae`: `pirogue.lock:3:1`"),
+            (
+                "an unknown key",
+                "version = 1\nrecipe = 'r'\nbsae = 1".to_owned(),
+                "no setting `bsae`: `pirogue.lock:3:1`",
+            ),
             ("no digest", base(""), "`base.reference` has no `digest` beside it: `pirogue.lock:4:1`"),
             ("a digest that is none", base("digest = 'sha256:12'"), "`base.digest` is no digest"),
             ("no platform", base(&format!("digest = '{d}'")), "`base.reference` has no `manifests` beside it"),

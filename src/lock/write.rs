@@ -11,7 +11,12 @@ const FIRST_LINE: &str = "# Written by pirogue; `pirogue base update` renews it.
 pub(super) fn text(lock: &Lock) -> String {
     let mut text = format!("{FIRST_LINE}\nversion = {VERSION}\nrecipe = {}\n", quoted(&lock.recipe));
     for (reference, base) in &lock.bases {
-        let _ = write!(text, "\n[[base]]\nreference = {}\ndigest = {}\n", quoted(reference), quoted(&base.digest.to_string()));
+        let _ = write!(
+            text,
+            "\n[[base]]\nreference = {}\ndigest = {}\n",
+            quoted(reference),
+            quoted(&base.digest.to_string())
+        );
         write_base(&mut text, base);
     }
     text
