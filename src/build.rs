@@ -16,6 +16,10 @@ use std::sync::Arc;
 
 use tokio::task::block_in_place;
 
+use base::BaseLock;
+pub use base::{
+    BaseChange, BaseLockError, BaseUpdate, DeployedImage, FoundImage, ImageChange, Match, base_status, update_bases,
+};
 use contents::Contents;
 pub use deliver::Delivery;
 pub use destination::{Destination, DestinationError};
@@ -44,7 +48,7 @@ use crate::transfer;
 use crate::workspace::Workspace;
 
 /// What the user asks for. What is `None` or empty comes from `pirogue.toml`, else from the defaults.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct BuildRequest {
     /// The workspace's root.
     pub dir: HostPath,
@@ -62,6 +66,8 @@ pub struct BuildRequest {
     pub compression: Option<Compression>,
     /// Where their packages come from.
     pub packages: Option<PackagesFrom>,
+    /// Whether `pirogue.lock` has to have every base, and may not change.
+    pub locked: bool,
 }
 
 /// What a build works with.
@@ -147,7 +153,8 @@ async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildEr
 }
 
 async fn run_steps(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
-    let Decided { plan, bases, destinations, index, locked } = decide(request, context).await?;
+    let Decided { plan, bases, lock, destinations, index, locked } = decide(request, context).await?;
+    lock.record(&bases, context)?;
 
     let packer = Packer { plan: &plan, locked: locked.as_ref(), context };
     let found = packer.look_up()?;
@@ -170,6 +177,7 @@ async fn run_steps(request: &BuildRequest, context: &Context) -> Result<Built, B
 struct Decided {
     plan: BuildPlan,
     bases: Arc<base::Bases>,
+    lock: BaseLock,
     destinations: Vec<Destination>,
     index: StatIndex,
     locked: Option<LockedPackages>,
@@ -184,13 +192,14 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
     context.client.push_to(destinations.iter().filter_map(Destination::registry));
     let wanted = selection::platforms(&request.platforms, &settings.platforms)?;
     destination::refuse_several_platforms(&destinations, &wanted)?;
+    let lock = BaseLock::read(&workspace, &settings, request)?;
 
     let index = pack::open_index(&workspace, context)?;
     context.progress.step("computing dependency closures");
     let from = request.packages.or(settings.packages).unwrap_or(PackagesFrom::Installed);
     // Networks are slow: while bases come, the workspace is looked at.
     let based = selection::services_with_bases(&services, from, &workspace, &settings);
-    let mut resolving = base::start(&based, &settings, request, &wanted, context);
+    let mut resolving = base::start(&based, &settings, request, &wanted, &lock, context)?;
     let mut platforms = Platforms { wanted: &wanted, settings: &settings, request, bases: None };
     let locked = match from {
         PackagesFrom::Installed => None,
@@ -220,5 +229,5 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
     let bases = resolving.finish().await?;
     context.progress.step("planning layers");
     let plan = BuildPlan::new(needs, &settings, &bases, request)?;
-    Ok(Decided { plan, bases, destinations, index, locked })
+    Ok(Decided { plan, bases, lock, destinations, index, locked })
 }

@@ -36,6 +36,12 @@ pub enum Command {
         #[arg(value_name = "HOST[:PORT]")]
         host: String,
     },
+    /// Renew what pirogue.lock says of bases, or see which images lie on old ones
+    Base {
+        /// What to do.
+        #[command(subcommand)]
+        command: Base,
+    },
     /// Copy an image between registries, layouts and archives, byte for byte
     Copy(Copy),
     /// Ask what a registry can do
@@ -124,6 +130,83 @@ pub enum Registry {
     },
 }
 
+/// `pirogue base`
+#[derive(Debug, Subcommand)]
+pub enum Base {
+    /// Resolve bases again, write pirogue.lock, and say what changed
+    Update(BaseUpdate),
+    /// Say which bases the images lie on that were pushed, against pirogue.lock and against the bases' tags
+    Status(BaseStatus),
+}
+
+/// `pirogue base update`
+#[derive(Debug, Args)]
+pub struct BaseUpdate {
+    /// The bases, as pirogue.toml names them [default: all]
+    #[arg(value_name = "BASE")]
+    pub bases: Vec<String>,
+
+    /// The root of the workspace
+    #[arg(short = 'C', long = "directory", value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+
+    /// The platforms whose images are looked into [default: those of the images]
+    #[arg(long = "platform", value_name = "PLATFORM", value_delimiter = ',')]
+    pub platforms: Vec<Platform>,
+
+    /// Say what would change, and leave pirogue.lock as it is
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl BaseUpdate {
+    /// The request that was typed.
+    pub fn request(&self) -> BuildRequest {
+        BuildRequest { dir: HostPath::new(&self.dir), platforms: self.platforms.clone(), ..BuildRequest::default() }
+    }
+}
+
+/// `pirogue base status`
+#[derive(Debug, Args)]
+pub struct BaseStatus {
+    /// The services, by name, package name or directory [default: all]
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+
+    /// The root of the workspace
+    #[arg(short = 'C', long = "directory", value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+
+    /// Where the images were pushed: `HOST[:PORT]/PREFIX`; may be repeated [default: `to` in pirogue.toml]
+    #[arg(long = "to", value_name = "DEST")]
+    pub destinations: Vec<String>,
+
+    /// A tag of the images; may be repeated [default: latest]
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl BaseStatus {
+    /// The request that was typed.
+    pub fn request(&self) -> BuildRequest {
+        BuildRequest {
+            dir: HostPath::new(&self.dir),
+            services: self.services.clone(),
+            destinations: self.destinations.clone(),
+            tags: self.tags.clone(),
+            ..BuildRequest::default()
+        }
+    }
+}
+
 /// `pirogue cache`
 #[derive(Debug, Subcommand)]
 pub enum Cache {
@@ -190,6 +273,10 @@ pub struct Build {
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<String>,
 
+    /// Fail if pirogue.lock lacks a base, or would change
+    #[arg(long)]
+    pub locked: bool,
+
     /// The platform of the images, such as linux/arm64; several, separated by commas or repeated, give an index over an image
     /// for each [default: linux and this machine's processor]
     #[arg(long = "platform", value_name = "PLATFORM", value_delimiter = ',')]
@@ -242,6 +329,7 @@ impl Build {
             platforms: self.platforms.clone(),
             compression: self.compression,
             packages: self.packages,
+            locked: self.locked,
         }
     }
 }

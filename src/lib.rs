@@ -21,8 +21,8 @@
 //! # Modules
 //!
 //! From the top: [`cli`] and [`commands`] (what is typed and shown), [`build`] (the pipeline), [`transfer`] (images between
-//! places), the edges [`registry`], [`npm_registry`], [`layout`], [`store`], the pure [`closure`], [`layer`], [`image`], [`workspace`], [`config`],
-//! [`manifest`], and the vocabulary [`digest`], [`path`], [`platform`], [`http`]. A test holds who may import whom.
+//! places), the edges [`registry`], [`npm_registry`], [`layout`], [`store`], the pure [`closure`], [`layer`], [`image`], [`workspace`], [`lock`],
+//! [`config`], [`manifest`], and the vocabulary [`digest`], [`path`], [`platform`], [`http`]. A test holds who may import whom.
 
 pub mod build;
 pub mod cancel;
@@ -37,6 +37,7 @@ pub mod http;
 pub mod image;
 pub mod layer;
 pub mod layout;
+pub mod lock;
 pub mod manifest;
 pub mod npm_registry;
 pub mod path;

@@ -39,6 +39,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "image",
             "layer",
             "layout",
+            "lock",
             "manifest",
             "npm_registry",
             "path",
@@ -50,7 +51,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "workspace",
         ],
     ),
-    ("report", &["build", "closure", "image", "layer", "registry", "transfer"]),
+    ("report", &["build", "closure", "image", "layer", "lock", "registry", "transfer"]),
     // Images between the edges.
     (
         "transfer",
@@ -66,6 +67,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("layout", &["digest", "manifest", "path", "store"]),
     ("store", &["digest", "layer", "manifest", "path"]),
     // The pure core, each naming only what stands below it.
+    ("lock", &["config", "digest", "host", "path", "platform"]),
     ("config", &["host", "image", "layer", "manifest", "path"]),
     ("image", &["layer", "manifest", "path", "platform"]),
     ("layer", &["cancel", "digest", "host", "manifest", "path", "workspace"]),
@@ -83,8 +85,20 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 ];
 
 /// The modules that decide: given the same files, they say the same, whatever the hour, the machine and the network.
-const PURE: &[&str] =
-    &["cancel", "closure", "config", "digest", "host", "image", "layer", "manifest", "path", "platform", "workspace"];
+const PURE: &[&str] = &[
+    "cancel",
+    "closure",
+    "config",
+    "digest",
+    "host",
+    "image",
+    "layer",
+    "lock",
+    "manifest",
+    "path",
+    "platform",
+    "workspace",
+];
 
 /// What the pure modules never name.
 const IMPURE: &[&str] = &["std::env", "std::net", "std::time::Instant", "std::time::SystemTime", "reqwest", "tokio"];

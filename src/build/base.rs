@@ -1,4 +1,10 @@
-//! The step that resolves bases: from what the user wrote to a manifest, a config and the merged file system.
+//! The step that resolves bases: from what the user wrote, and what the lock says it stands for, to a manifest, a config
+//! and the merged file system.
+
+mod lock;
+mod offer;
+mod status;
+mod update;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read};
@@ -7,12 +13,19 @@ use std::sync::Arc;
 use futures_util::future::{join_all, try_join_all};
 use tokio::task::JoinHandle;
 
+pub(super) use lock::BaseLock;
+pub use lock::BaseLockError;
+pub use status::{DeployedImage, FoundImage, Match, base_status};
+pub use update::{BaseChange, BaseUpdate, ImageChange, update_bases};
+
 use super::{BuildError, BuildRequest, Context};
 use crate::config::Settings;
+use crate::digest::Digest;
 use crate::image::{BaseFiles, BaseImage};
 use crate::layer::{LayerListing, ListingError, list};
 use crate::layout::LayoutError;
-use crate::manifest::{Descriptor, DocumentError, ImageConfig, Index, Manifest, Raw, media_type};
+use crate::lock::LockedBase;
+use crate::manifest::{Descriptor, DocumentError, ImageConfig, Manifest, Raw, media_type};
 use crate::path::HostPath;
 use crate::platform::Platform;
 use crate::registry::{RegistryError, Repository};
@@ -22,7 +35,20 @@ use crate::transfer::{Document, Place, PlaceError, Source, TransferError};
 const DEFAULT_BASE: &str = "node:20-alpine";
 
 /// The files of the base whose contents matter, besides what it has where.
-const TEXTS: [&str; 5] = ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/os-release", "/usr/lib/os-release"];
+const TEXTS: [&str; 12] = [
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/shadow",
+    "/etc/os-release",
+    "/usr/lib/os-release",
+    "/etc/alpine-release",
+    "/etc/debian_version",
+    "/lib/apk/db/installed",
+    "/usr/lib/apk/db/installed",
+    "/var/lib/dpkg/status",
+    "/var/lib/dpkg/status.d/libc6",
+    "/usr/local/include/node/node_version.h",
+];
 
 /// Why a base cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +95,25 @@ pub enum BaseError {
         /// What is wrong.
         source: ListingError,
     },
+    /// The lock names an image that its place does not have, or no longer.
+    #[error("the base is locked to an image that is no longer there, `{digest}`: `{base}`")]
+    Gone {
+        /// The base.
+        base: String,
+        /// The digest in the lock.
+        digest: Digest,
+    },
+    /// The lock says of a reference with a digest that it stands for another.
+    #[error("the base is locked to another image than its own name says, `{digest}`: `{base}`")]
+    LockedToAnother {
+        /// The base.
+        base: String,
+        /// The digest in the lock.
+        digest: Digest,
+    },
+    /// No registry to ask for images.
+    #[error("no registry is named in which images could be")]
+    NothingDeployed,
     /// No name of a place.
     #[error(transparent)]
     Place(#[from] PlaceError),
@@ -95,6 +140,12 @@ impl BaseError {
         match self {
             Self::NoSuchPlatform { offered, .. } => {
                 offered.first().map(|platform| format!("build for one it has: `--platform {platform}`"))
+            }
+            Self::Gone { base, .. } | Self::LockedToAnother { base, .. } => {
+                Some(format!("take what is there now: `pirogue base update {base}`"))
+            }
+            Self::NothingDeployed => {
+                Some("name the one that they are pushed to: `--to HOST/PREFIX`, or `to` in pirogue.toml".into())
             }
             Self::Registry { source, .. } => source
                 .hint()
@@ -125,6 +176,8 @@ pub struct ResolvedBase {
     pub image: BaseImage,
     /// The merged file system.
     pub files: BaseFiles,
+    /// What its reference stands for, on every platform.
+    pub locked: LockedBase,
     source: Source,
 }
 
@@ -146,6 +199,11 @@ impl ResolvedBase {
 pub struct Bases(BTreeMap<String, Vec<ResolvedBase>>);
 
 impl Bases {
+    /// What the names of bases stand for.
+    pub fn locked(&self) -> impl Iterator<Item = (&String, &LockedBase)> {
+        self.0.iter().filter_map(|(name, bases)| Some((name, &bases.first()?.locked)))
+    }
+
     /// The base that the user calls `name`, for a platform.
     pub fn get(&self, name: &str, platform: &Platform) -> Option<&ResolvedBase> {
         self.0.get(name)?.iter().find(|base| platform.accepts(&base.image.platform))
@@ -185,8 +243,9 @@ pub(super) fn start(
     settings: &Settings,
     request: &BuildRequest,
     platforms: &[Platform],
+    lock: &BaseLock,
     context: &Context,
-) -> Resolving {
+) -> Result<Resolving, BuildError> {
     let mut resolving = Resolving { tasks: Vec::new(), resolved: None };
     for service in services {
         let name = base_name(service, settings, request);
@@ -195,82 +254,123 @@ pub(super) fn start(
         }
         // Typed by the user: relative to where it was typed. From pirogue.toml: relative to the workspace.
         let dir = if request.base.is_some() { HostPath::new("") } else { request.dir.clone() };
+        let pinned = lock.pinned(&name)?;
         context.progress.step(&format!("resolving the base {name}"));
         let (base, platforms, context) = (name.clone(), platforms.to_vec(), context.clone());
-        let task = tokio::spawn(async move { resolve(&base, &dir, &platforms, &context).await });
+        let task = tokio::spawn(async move { resolve(&base, &dir, &platforms, pinned, &context).await });
         resolving.tasks.push((name, task));
     }
-    resolving
+    Ok(resolving)
 }
 
 /// The base of a service, as the user names it.
 pub(super) fn base_name(service: &str, settings: &Settings, request: &BuildRequest) -> String {
-    let configured = || settings.of_service(service).base;
-    request.base.clone().or_else(configured).unwrap_or_else(|| DEFAULT_BASE.to_owned())
+    request.base.clone().unwrap_or_else(|| configured_base(service, settings))
 }
 
-/// One base for each platform. What its name stands for is asked once, so that all are of one make.
+/// The base of a service where nobody types one.
+fn configured_base(service: &str, settings: &Settings) -> String {
+    settings.of_service(service).base.unwrap_or_else(|| DEFAULT_BASE.to_owned())
+}
+
+/// What the reference of a base stands for now.
+async fn offered(name: &str, dir: &HostPath, context: &Context) -> Result<LockedBase, BuildError> {
+    offer::of(name, &open(name, dir, context).await?, context).await
+}
+
+async fn open(name: &str, dir: &HostPath, context: &Context) -> Result<Source, BuildError> {
+    let place = Place::parse(name, dir).map_err(BaseError::Place)?;
+    Source::open(&place, &context.transfer()).await.map_err(|error| unread(name, error))
+}
+
+/// Resolves a base for each platform: as `pinned`, else as its place names it now. What its name stands for is asked once,
+/// so that all are of one make.
 async fn resolve(
     name: &str,
     dir: &HostPath,
     platforms: &[Platform],
+    pinned: Option<LockedBase>,
     context: &Context,
 ) -> Result<Vec<ResolvedBase>, BuildError> {
-    let place = Place::parse(name, dir).map_err(BaseError::Place)?;
-    let source = Source::open(&place, &context.transfer()).await.map_err(|error| unread(name, error))?;
-    let root = source.root(&context.transfer()).await.map_err(|error| unread(name, error))?;
-    let resolving = platforms.iter().map(|platform| of_platform(name, platform, &root, &source, context));
+    let source = open(name, dir, context).await?;
+    let own_digest = if let Source::Registry(_, reference) = &source { reference.digest() } else { None };
+    let may_be_gone = pinned.is_some() && own_digest.is_none();
+    let locked = match pinned {
+        Some(locked) => locked,
+        None => offer::of(name, &source, context).await?,
+    };
+    if own_digest.is_some_and(|digest| digest != locked.digest) {
+        return Err(BaseError::LockedToAnother { base: name.to_owned(), digest: locked.digest }.into());
+    }
+    let resolving = platforms.iter().map(async |platform| {
+        let image = of_platform(name, platform, &locked, &source, context).await;
+        image.map_err(|error| match error {
+            BuildError::Base(BaseError::Registry { source: RegistryError::NotFound(_), base }) if may_be_gone => {
+                BaseError::Gone { base, digest: locked.manifest(platform).unwrap_or(locked.digest) }.into()
+            }
+            other => other,
+        })
+    });
     // All are waited for, so that it is always the first platform's error that is told.
     join_all(resolving).await.into_iter().collect()
+}
+
+/// Resolves a pinned base for one platform.
+async fn resolve_pinned(
+    name: &str,
+    dir: &HostPath,
+    platform: &Platform,
+    pinned: &LockedBase,
+    context: &Context,
+) -> Result<Option<ResolvedBase>, BuildError> {
+    Ok(resolve(name, dir, std::slice::from_ref(platform), Some(pinned.clone()), context).await?.pop())
 }
 
 async fn of_platform(
     name: &str,
     platform: &Platform,
-    root: &Document,
+    locked: &LockedBase,
     source: &Source,
     context: &Context,
 ) -> Result<ResolvedBase, BuildError> {
-    let document = |source| BaseError::Document { base: name.to_owned(), source };
-    let (mut found, mut described) = (root.clone(), None);
-    // An index may hold indexes; no real one is deeper than this.
-    for _ in 0..4 {
-        if !media_type::is_index(&found.descriptor.media_type) {
-            return resolved_image(name, platform, found, described, source.clone(), context).await;
-        }
-        let index: Raw<Index> = Raw::parse("image index", found.bytes).map_err(document)?;
-        let chosen = index.parsed().choose(platform).map_err(|offered| {
-            let (base, wanted) = (name.to_owned(), platform.clone());
-            BaseError::NoSuchPlatform { base, wanted, offered }
-        })?;
-        described.clone_from(&chosen.platform);
-        found = source.document(chosen, &context.transfer()).await.map_err(|error| unread(name, error))?;
-    }
-    Err(BaseError::NotAnImage { base: name.to_owned(), media_type: media_type::INDEX.to_owned() }.into())
+    let base = || name.to_owned();
+    let Some((described, digest)) = locked.image(platform) else {
+        let (wanted, offered) = (platform.clone(), locked.manifests.keys().cloned().collect());
+        return Err(BaseError::NoSuchPlatform { base: base(), wanted, offered }.into());
+    };
+    let found = source.document_with(digest, &context.transfer()).await.map_err(|error| unread(name, error))?;
+    let found = found.ok_or_else(|| BaseError::Gone { base: base(), digest })?;
+    let (image, files) = read_image(name, platform, found, described, source, context).await?;
+    Ok(ResolvedBase { image, files, locked: locked.clone(), source: source.clone() })
 }
 
-async fn resolved_image(
+/// What an image says that it lies on: the whole reference, which means the same to everybody. Images on this machine have
+/// no such name.
+fn public_name(source: &Source) -> Option<String> {
+    let Source::Registry(_, reference) = source else { return None };
+    Some(match reference.tag() {
+        Some(tag) => format!("{}:{tag}", reference.repository()),
+        None => reference.to_string(),
+    })
+}
+
+/// Reads an image's documents and what its layers hold. `described` is what an index or the lock says of its platform.
+async fn read_image(
     name: &str,
     platform: &Platform,
     found: Document,
-    described: Option<Platform>,
-    source: Source,
+    described: &Platform,
+    source: &Source,
     context: &Context,
-) -> Result<ResolvedBase, BuildError> {
+) -> Result<(BaseImage, BaseFiles), BuildError> {
     let Document { descriptor: Descriptor { media_type, .. }, bytes } = found;
     if !media_type::is_manifest(&media_type) {
         return Err(BaseError::NotAnImage { base: name.to_owned(), media_type }.into());
     }
     let document = |source| BaseError::Document { base: name.to_owned(), source };
     let manifest: Raw<Manifest> = Raw::parse("image manifest", bytes).map_err(document)?;
-    let path = source.fetch(&manifest.parsed().config, &context.transfer()).await;
-    let path = path.map_err(|error| unread(name, error))?;
-    let config = std::fs::read(&path).map_err(|error| context.store.read_error(&path, error))?;
-    let config: Raw<ImageConfig> = Raw::parse("image config", config).map_err(document)?;
-    let mut offered = config.parsed().platform.clone();
-    if let Some(described) = described {
-        offered = offered.completed_by(described);
-    }
+    let config = config_of(name, manifest.parsed(), source, context).await?;
+    let offered = config.parsed().platform.clone().completed_by(described.clone());
     if !platform.accepts(&offered) {
         let (base, wanted) = (name.to_owned(), platform.clone());
         return Err(BaseError::NoSuchPlatform { base, wanted, offered: vec![offered] }.into());
@@ -283,10 +383,24 @@ async fn resolved_image(
         };
         layers.push(Descriptor::new(media_type, layer.digest, layer.size));
     }
-    let image = BaseImage { name: name.to_owned(), platform: offered, manifest, config, layers };
-    let listings = image.layers.iter().map(|layer| listing(name, layer, &source, context));
+    let (name, reference) = (name.to_owned(), public_name(source));
+    let image = BaseImage { name, reference, platform: offered, manifest, config, layers };
+    let listings = image.layers.iter().map(|layer| listing(&image.name, layer, source, context));
     let listings = try_join_all(listings).await?;
-    Ok(ResolvedBase { image, files: BaseFiles::merge(&listings), source })
+    Ok((image, BaseFiles::merge(&listings)))
+}
+
+/// The config that a manifest names.
+async fn config_of(
+    name: &str,
+    manifest: &Manifest,
+    source: &Source,
+    context: &Context,
+) -> Result<Raw<ImageConfig>, BuildError> {
+    let path = source.fetch(&manifest.config, &context.transfer()).await.map_err(|error| unread(name, error))?;
+    let config = std::fs::read(&path).map_err(|error| context.store.read_error(&path, error))?;
+    let document = |source| BaseError::Document { base: name.to_owned(), source };
+    Ok(Raw::parse("image config", config).map_err(document)?)
 }
 
 /// What a layer holds: remembered by its digest, so that a layer is fetched for this once.
@@ -296,7 +410,7 @@ async fn listing(
     source: &Source,
     context: &Context,
 ) -> Result<LayerListing, BuildError> {
-    let fact = format!("layer-listing-1-{}.json", layer.digest.hex());
+    let fact = format!("layer-listing-2-{}.json", layer.digest.hex());
     if let Some(bytes) = context.store.fact(&fact)? {
         // One that cannot be read, of whatever origin, is made again.
         if let Ok(listing) = serde_json::from_slice(&bytes) {

@@ -1,6 +1,6 @@
 use std::io;
 
-use super::base::BaseError;
+use super::base::{BaseError, BaseLockError};
 use super::locked::LockedError;
 use super::{DestinationError, SelectionError};
 use crate::cancel::Cancelled;
@@ -58,6 +58,9 @@ pub enum BuildError {
     /// The base cannot be had.
     #[error(transparent)]
     Base(#[from] BaseError),
+    /// The bases cannot be pinned.
+    #[error(transparent)]
+    BaseLock(#[from] BaseLockError),
     /// The image's user cannot be had.
     #[error(transparent)]
     User(#[from] UserError),
@@ -135,10 +138,13 @@ impl BuildError {
             Self::NpmRegistry(error) => error.hint(),
             Self::Locked(error) => error.hint(),
             Self::Base(error) => error.hint(),
+            Self::BaseLock(error) => error.hint(),
             Self::User(error) => error.hint(),
             Self::Collect(error) => error.hint(),
             Self::Pack(error) => error.hint(),
-            Self::Platform(_) => Some("write such as `platform = \"linux/amd64\"` in pirogue.toml, or a list of them".into()),
+            Self::Platform(_) => {
+                Some("write such as `platform = \"linux/amd64\"` in pirogue.toml, or a list of them".into())
+            }
             Self::Pattern { .. } => Some("patterns are those of .gitignore, such as `*.map` and `docs/`".into()),
             Self::NoSuchFile { .. } => Some("paths in `from` start at the root of the workspace".into()),
             Self::Store(error) => error.hint(),

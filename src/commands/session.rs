@@ -90,6 +90,23 @@ impl Session {
         Ok(Self { context, _cache: cache })
     }
 
+    /// What looks at bases and images alone runs in.
+    pub fn without_packages(environment: &Environment) -> Result<Self, CommandError> {
+        let progress = terminal::progress();
+        let cache = Cache::new(false, environment)?;
+        let context = Context {
+            store: cache.store.clone(),
+            client: client(environment, &progress)?,
+            npm: NpmAccess::default(),
+            threads: environment.threads,
+            mtime: environment.epoch,
+            began: environment.now,
+            cancellation: Cancellation::default(),
+            progress,
+        };
+        Ok(Self { context, _cache: cache })
+    }
+
     pub fn run<T>(&self, work: impl Future<Output = Result<T, BuildError>>) -> Result<T, CommandError> {
         run(work, &self.context.cancellation, &self.context.client)
     }

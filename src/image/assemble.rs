@@ -1,6 +1,8 @@
 use super::{BaseImage, RunSettings};
 use crate::layer::Layer;
-use crate::manifest::{Descriptor, DocumentError, History, ImageConfig, Manifest, Raw, RootFs, media_type};
+use crate::manifest::{
+    BASE_DIGEST, BASE_NAME, Descriptor, DocumentError, History, ImageConfig, Manifest, Raw, RootFs, media_type,
+};
 use crate::platform::Platform;
 
 /// A finished image: its documents, and its layers by descriptor.
@@ -81,7 +83,9 @@ pub fn assemble(
     };
     let config = Raw::encode("image config", config)?;
     let layers = base.layers.iter().chain(layers.iter().map(Layer::descriptor)).cloned().collect();
-    let manifest = Manifest::new(config.descriptor(media_type::CONFIG), layers);
+    let mut manifest = Manifest::new(config.descriptor(media_type::CONFIG), layers);
+    manifest.annotations.extend(base.reference.clone().map(|name| (BASE_NAME.to_owned(), name)));
+    manifest.annotations.insert(BASE_DIGEST.to_owned(), base.manifest.digest().to_string());
     let manifest = Raw::encode("image manifest", manifest)?;
     Ok(Image { platform: base.platform.clone(), manifest, config, base_layers: base.layers.len() })
 }

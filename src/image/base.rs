@@ -10,6 +10,9 @@ use crate::platform::Platform;
 pub struct BaseImage {
     /// As the user named it.
     pub name: String,
+    /// The whole reference of the image in a registry, without the digest unless there is no tag; `None` where it comes
+    /// from this machine's disk, whose names mean nothing elsewhere.
+    pub reference: Option<String>,
     /// The platform it is for: what its config says, completed by what its index says.
     pub platform: Platform,
     /// Its manifest, as it came.

@@ -4,6 +4,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{Descriptor, media_type};
 
+/// The annotation with the whole reference of the image that this one lies on. Source: OCI image-spec, `annotations.md`.
+pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
+/// The annotation with the digest of the manifest of the image that this one lies on. Source: the same.
+pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
+
 /// An image manifest: one config and the layers, bottom first.
 ///
 /// Source: OCI image-spec, `manifest.md`. Docker's schema 2 has the same shape.

@@ -9,7 +9,7 @@ mod raw;
 
 pub use config::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
 pub use descriptor::Descriptor;
-pub use image_manifest::Manifest;
+pub use image_manifest::{BASE_DIGEST, BASE_NAME, Manifest};
 pub use index::{Index, REF_NAME};
 pub use raw::{DocumentError, Raw};
 

@@ -1,10 +1,14 @@
 //! What was done, for people and for programs: a build, a copy, the check of a registry.
 
+mod base_status;
+mod base_update;
 mod check;
 mod copy;
 mod plan;
 mod table;
 
+pub use base_status::BaseStatusReport;
+pub use base_update::BaseUpdateReport;
 pub use check::CheckReport;
 pub use copy::CopyReport;
 pub use plan::PlanReport;
