@@ -6,6 +6,7 @@ mod contents;
 mod deliver;
 mod destination;
 mod error;
+mod format;
 mod locked;
 mod pack;
 mod plan;
@@ -20,6 +21,7 @@ use contents::Contents;
 pub use deliver::Delivery;
 pub use destination::{Destination, DestinationError};
 pub use error::BuildError;
+pub use format::FormatError;
 pub use locked::LockedError;
 use locked::LockedPackages;
 pub use pack::PackedLayers;
@@ -33,6 +35,7 @@ use crate::closure::{InstalledPackages, Packages};
 use crate::config::{PackagesFrom, Settings};
 use crate::host::StatIndex;
 use crate::image::Image;
+use crate::manifest::Format;
 use crate::manifest::media_type::Compression;
 use crate::npm_registry::{Mirror, Variables};
 use crate::path::HostPath;
@@ -60,6 +63,8 @@ pub struct BuildRequest {
     pub platform: Option<Platform>,
     /// How their layers are compressed.
     pub compression: Option<Compression>,
+    /// The format of their documents.
+    pub format: Option<Format>,
     /// Where their packages come from.
     pub packages: Option<PackagesFrom>,
 }
@@ -179,6 +184,7 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
     let workspace = Workspace::discover(&request.dir)?;
     let settings = Settings::read(&workspace.root)?;
     let destinations = Destination::of(request, &settings, &workspace)?;
+    format::refuse_what_it_lacks(request, &settings, &destinations)?;
     let services = selection::select(&workspace, &settings, &request.services)?;
     destination::refuse_bad_names(&destinations, &services, &settings, request)?;
     context.client.push_to(destinations.iter().filter_map(Destination::registry));
@@ -220,5 +226,6 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
     let bases = resolving.finish().await?;
     context.progress.step("planning layers");
     let plan = BuildPlan::new(contents, &settings, closures, &bases, request)?;
+    format::note_lost_health(request, &settings, &plan.services, context.progress.as_ref());
     Ok(Decided { plan, bases, destinations, index, locked })
 }

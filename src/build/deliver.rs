@@ -249,8 +249,8 @@ impl Courier<'_> {
         known: &mut BTreeMap<Digest, Repository>,
     ) -> Result<u64, BuildError> {
         let sent = self.push_blobs(shipment, reference.repository(), known).await?;
-        let manifest = shipment.image.manifest.bytes().to_vec();
-        self.context.client.push_manifest(reference, media_type::MANIFEST, manifest).await?;
+        let Image { format, manifest, .. } = shipment.image;
+        self.context.client.push_manifest(reference, format.manifest(), manifest.bytes().to_vec()).await?;
         Ok(sent)
     }
 
@@ -300,6 +300,6 @@ impl Courier<'_> {
 
 /// Whether the tag names exactly this manifest already.
 async fn is_there(reference: &Reference, digest: Digest, context: &Context) -> Result<bool, BuildError> {
-    let found = context.client.head_manifest(reference, &[media_type::MANIFEST, media_type::INDEX]).await?;
+    let found = context.client.head_manifest(reference, &media_type::DOCUMENTS).await?;
     Ok(found.is_some_and(|descriptor| descriptor.digest == digest))
 }

@@ -2,7 +2,7 @@ use std::io;
 
 use super::base::BaseError;
 use super::locked::LockedError;
-use super::{DestinationError, SelectionError};
+use super::{DestinationError, FormatError, SelectionError};
 use crate::cancel::Cancelled;
 use crate::closure::{ClosureError, PlacementError};
 use crate::config::ConfigError;
@@ -37,6 +37,9 @@ pub enum BuildError {
     /// A destination that is none.
     #[error(transparent)]
     Destination(#[from] DestinationError),
+    /// The images cannot be had in the wanted format.
+    #[error(transparent)]
+    Format(#[from] FormatError),
     /// A dependency closure cannot be computed.
     #[error(transparent)]
     Closure(#[from] ClosureError),
@@ -129,6 +132,7 @@ impl BuildError {
             Self::Config(error) => error.hint(),
             Self::Selection(error) => error.hint(),
             Self::Destination(error) => error.hint(),
+            Self::Format(error) => error.hint(),
             Self::Closure(error) => error.hint(),
             Self::Lockfile(error) => error.hint(),
             Self::Placement(error) => error.hint(),
@@ -138,6 +142,7 @@ impl BuildError {
             Self::User(error) => error.hint(),
             Self::Collect(error) => error.hint(),
             Self::Pack(error) => error.hint(),
+            Self::Assemble(error) => error.hint(),
             Self::Platform(_) => Some("write such as `platform = \"linux/amd64\"` in pirogue.toml".into()),
             Self::Pattern { .. } => Some("patterns are those of .gitignore, such as `*.map` and `docs/`".into()),
             Self::NoSuchFile { .. } => Some("paths in `from` start at the root of the workspace".into()),

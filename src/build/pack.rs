@@ -233,7 +233,7 @@ pub(super) fn assemble_images(
     for service in &plan.services {
         let Some(base) = bases.get(&service.base) else { continue };
         let own: Vec<Layer> = service.layers.iter().filter_map(|&index| packed.layers.get(index)).cloned().collect();
-        let image = assemble(&base.image, &own, &service.run, &created)?;
+        let image = assemble(&base.image, &own, &service.run, plan.format, &created)?;
         context.store.put(image.config.bytes())?;
         images.insert(service.service.name.clone(), image);
     }

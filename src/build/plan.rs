@@ -7,13 +7,13 @@ use std::sync::Arc;
 
 use super::base::{ResolvedBase, base_name};
 use super::contents::{Contents, Ingredients};
-use super::{BuildError, BuildRequest, Context, Destination};
+use super::{BuildError, BuildRequest, Context, Destination, format};
 use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
 use crate::config::{Health, ServiceSettings, Settings};
 use crate::image::{HealthCheck, RunSettings, UserEntries};
 use crate::layer::{LayerPlan, Owner, ServiceSets, Unit};
-use crate::manifest::ContainerConfig;
 use crate::manifest::media_type::Compression;
+use crate::manifest::{ContainerConfig, Format};
 use crate::path::ImagePath;
 use crate::platform::Platform;
 use crate::workspace::{Service, ShippedFiles, WorkspacePath};
@@ -138,6 +138,8 @@ pub struct BuildPlan {
     pub layers: Vec<LayerPlan>,
     /// How they are compressed.
     pub compression: Compression,
+    /// The format of the images' documents.
+    pub format: Format,
     /// What a production install of the whole workspace weighs.
     pub whole_tree: Weight,
 }
@@ -231,6 +233,7 @@ impl BuildPlan {
             services: Vec::new(),
             layers: Vec::new(),
             compression: request.compression.or(settings.compression).unwrap_or(Compression::Gzip),
+            format: format::chosen(request, settings),
             whole_tree: Weight::of(closures.production.packages().map(|(dir, _)| dir), &weights),
         };
         for needs in closures.services {

@@ -10,6 +10,7 @@ pub(crate) use document::{Source, Table};
 
 use crate::host::{self, HostError};
 use crate::image::{HealthCheck, ImageUser};
+use crate::manifest::Format;
 use crate::manifest::media_type::Compression;
 use crate::path::HostPath;
 
@@ -29,6 +30,8 @@ pub struct Settings {
     pub root: Option<String>,
     /// How layers are compressed.
     pub compression: Option<Compression>,
+    /// The format of the images' documents.
+    pub format: Option<Format>,
     /// How many layers an image may have above its base.
     pub layers: Option<usize>,
     /// Whether identical files of a package's copies become hard links.

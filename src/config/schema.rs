@@ -10,6 +10,7 @@ use super::{
 use crate::image::{HealthCheck, ImageUser, NewUser};
 use crate::layer::Owner;
 use crate::manifest::media_type::{Compression, UnknownCompression};
+use crate::manifest::{Format, UnknownFormat};
 use crate::path::ImagePath;
 
 /// Reads a whole document.
@@ -22,6 +23,7 @@ pub(super) fn settings(text: &str) -> Result<Settings, ConfigError> {
         platform: table.text("platform")?,
         root: absolute(&table, "root")?,
         compression: compression(&table)?,
+        format: format(&table)?,
         layers: layers(&table)?,
         hard_links: table.boolean("hard-links")?,
         packages: packages(&table)?,
@@ -69,6 +71,11 @@ fn service(table: &Table<'_>) -> Result<ServiceSettings, ConfigError> {
 fn compression(table: &Table<'_>) -> Result<Option<Compression>, ConfigError> {
     let Some(text) = table.text("compression")? else { return Ok(None) };
     text.parse().map(Some).map_err(|error: UnknownCompression| table.problem("compression", error.to_string()))
+}
+
+fn format(table: &Table<'_>) -> Result<Option<Format>, ConfigError> {
+    let Some(text) = table.text("format")? else { return Ok(None) };
+    text.parse().map(Some).map_err(|error: UnknownFormat| table.problem("format", error.to_string()))
 }
 
 fn packages(table: &Table<'_>) -> Result<Option<PackagesFrom>, ConfigError> {

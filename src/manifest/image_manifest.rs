@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Descriptor, media_type};
+use super::{Descriptor, Format};
 
 /// An image manifest: one config and the layers, bottom first.
 ///
@@ -32,11 +32,11 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The manifest of an image.
-    pub fn new(config: Descriptor, layers: Vec<Descriptor>) -> Self {
+    /// The manifest of an image, whose config and layers have media types of the same format.
+    pub fn new(format: Format, config: Descriptor, layers: Vec<Descriptor>) -> Self {
         Self {
             schema_version: 2,
-            media_type: Some(media_type::MANIFEST.to_owned()),
+            media_type: Some(format.manifest().to_owned()),
             artifact_type: None,
             config,
             layers,
