@@ -6,6 +6,7 @@ mod contents;
 mod deliver;
 mod destination;
 mod error;
+mod extension;
 mod format;
 mod locked;
 mod pack;

@@ -9,7 +9,7 @@ use tokio::task::JoinHandle;
 
 use super::{BuildError, BuildRequest, Context};
 use crate::config::Settings;
-use crate::image::{BaseFiles, BaseImage};
+use crate::image::{BaseFiles, BaseImage, CERTIFICATE_BUNDLES};
 use crate::layer::{LayerListing, ListingError, list};
 use crate::layout::LayoutError;
 use crate::manifest::{Descriptor, DocumentError, ImageConfig, Index, Manifest, Raw, media_type};
@@ -266,7 +266,7 @@ async fn listing(
     source: &Source,
     context: &Context,
 ) -> Result<LayerListing, BuildError> {
-    let fact = format!("layer-listing-1-{}.json", layer.digest.hex());
+    let fact = format!("layer-listing-2-{}.json", layer.digest.hex());
     if let Some(bytes) = context.store.fact(&fact)? {
         // One that cannot be read, of whatever origin, is made again.
         if let Ok(listing) = serde_json::from_slice(&bytes) {
@@ -275,7 +275,8 @@ async fn listing(
     }
     // Only layers get here.
     let compression = media_type::compression(&layer.media_type).unwrap_or(media_type::Compression::None);
-    let read = move |blob: Box<dyn Read + Send>| list(BufReader::with_capacity(1 << 16, blob), compression, &TEXTS);
+    let texts = [&TEXTS[..], &CERTIFICATE_BUNDLES].concat();
+    let read = move |blob: Box<dyn Read + Send>| list(BufReader::with_capacity(1 << 16, blob), compression, &texts);
     let listing = source.read(layer, &context.transfer(), read).await.map_err(|error| unread(name, error))?;
     let listing = listing.map_err(|source| BaseError::Listing { base: name.to_owned(), source })?;
     let bytes = serde_json::to_vec(&listing).unwrap_or_default();
