@@ -6,6 +6,8 @@ mod contents;
 mod deliver;
 mod destination;
 mod error;
+mod extension;
+mod format;
 mod locked;
 mod pack;
 mod plan;
@@ -24,6 +26,7 @@ use contents::Contents;
 pub use deliver::Delivery;
 pub use destination::{Destination, DestinationError};
 pub use error::BuildError;
+pub use format::FormatError;
 pub use locked::LockedError;
 use locked::LockedPackages;
 pub use pack::PackedLayers;
@@ -37,6 +40,7 @@ use crate::closure::{InstalledPackages, Packages};
 use crate::config::{PackagesFrom, Settings};
 use crate::host::StatIndex;
 use crate::image::PlatformImages;
+use crate::manifest::Format;
 use crate::manifest::media_type::Compression;
 use crate::npm_registry::{Mirror, Variables};
 use crate::path::HostPath;
@@ -64,6 +68,8 @@ pub struct BuildRequest {
     pub platforms: Vec<Platform>,
     /// How their layers are compressed.
     pub compression: Option<Compression>,
+    /// The format of their documents.
+    pub format: Option<Format>,
     /// Where their packages come from.
     pub packages: Option<PackagesFrom>,
     /// Whether `pirogue.lock` has to have every base, and may not change.
@@ -187,6 +193,7 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
     let workspace = Workspace::discover(&request.dir)?;
     let settings = Settings::read(&workspace.root)?;
     let destinations = Destination::of(request, &settings, &workspace)?;
+    format::refuse_what_it_lacks(request, &settings, &destinations)?;
     let services = selection::select(&workspace, &settings, &request.services)?;
     destination::refuse_bad_names(&destinations, &services, &settings, request)?;
     context.client.push_to(destinations.iter().filter_map(Destination::registry));
@@ -229,5 +236,6 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
     let bases = resolving.finish().await?;
     context.progress.step("planning layers");
     let plan = BuildPlan::new(needs, &settings, &bases, request)?;
+    format::note_lost_health(request, &settings, &plan.services, context.progress.as_ref());
     Ok(Decided { plan, bases, lock, destinations, index, locked })
 }

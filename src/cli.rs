@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::build::BuildRequest;
 use crate::config::{PackagesFrom, UnknownPackages};
+use crate::manifest::Format;
 use crate::manifest::media_type::Compression;
 use crate::path::HostPath;
 use crate::platform::Platform;
@@ -286,6 +287,10 @@ pub struct Build {
     #[arg(long, value_name = "COMPRESSION")]
     pub compression: Option<Compression>,
 
+    /// The format of the images: oci, or docker (version 2, schema 2), which podman reads health checks from [default: oci]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+
     /// Where packages come from: installed, or the lockfile alone [default: installed]
     #[arg(long, value_name = "FROM", value_parser = packages)]
     pub packages: Option<PackagesFrom>,
@@ -328,6 +333,7 @@ impl Build {
             tags: self.tags.clone(),
             platforms: self.platforms.clone(),
             compression: self.compression,
+            format: self.format,
             packages: self.packages,
             locked: self.locked,
         }

@@ -21,7 +21,7 @@ pub use update::{BaseChange, BaseUpdate, ImageChange, update_bases};
 use super::{BuildError, BuildRequest, Context};
 use crate::config::Settings;
 use crate::digest::Digest;
-use crate::image::{BaseFiles, BaseImage};
+use crate::image::{BaseFiles, BaseImage, CERTIFICATE_BUNDLES};
 use crate::layer::{LayerListing, ListingError, list};
 use crate::layout::LayoutError;
 use crate::lock::LockedBase;
@@ -419,7 +419,8 @@ async fn listing(
     }
     // Only layers get here.
     let compression = media_type::compression(&layer.media_type).unwrap_or(media_type::Compression::None);
-    let read = move |blob: Box<dyn Read + Send>| list(BufReader::with_capacity(1 << 16, blob), compression, &TEXTS);
+    let texts = [&TEXTS[..], &CERTIFICATE_BUNDLES].concat();
+    let read = move |blob: Box<dyn Read + Send>| list(BufReader::with_capacity(1 << 16, blob), compression, &texts);
     let listing = source.read(layer, &context.transfer(), read).await.map_err(|error| unread(name, error))?;
     let listing = listing.map_err(|source| BaseError::Listing { base: name.to_owned(), source })?;
     let bytes = serde_json::to_vec(&listing).unwrap_or_default();

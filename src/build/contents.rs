@@ -13,10 +13,10 @@ use super::plan::{Closures, Weight, portability};
 use crate::closure::DependencyClosure;
 use crate::config::{ServiceSettings, Settings};
 use crate::host::{self, StatIndex};
-use crate::image::{BaseFiles, UserEntries};
+use crate::image::BaseFiles;
 use crate::layer::{
-    CollectError, Collector, Entry, FileTree, ForeignKind, Fragment, ImageContents, Kind, LayerPlan, Owner, PackageSet,
-    PackageSets, group,
+    CollectError, Collector, Entry, FileTree, Fragment, ImageContents, Kind, LayerPlan, Owner, PackageSet, PackageSets,
+    group,
 };
 use crate::path::ImagePath;
 use crate::workspace::{Service, ShippedFiles, Workspace, WorkspacePath};
@@ -45,6 +45,9 @@ pub(super) struct Ingredients<'a> {
     /// Which packages share a layer.
     pub sets: &'a PackageSets<WorkspacePath>,
     pub hard_links: bool,
+    pub base: &'a BaseFiles,
+    /// Whom its files belong to.
+    pub owner: Owner,
 }
 
 impl<'a> Contents<'a> {
@@ -70,6 +73,11 @@ impl<'a> Contents<'a> {
     /// The directory that stands for the workspace's root.
     pub fn root(&self) -> &ImagePath {
         &self.root
+    }
+
+    /// The workspace.
+    pub fn workspace(&self) -> &Workspace {
+        self.workspace
     }
 
     /// Looks at the packages of those services of which it is known without the base who will own them.
@@ -128,8 +136,8 @@ impl<'a> Contents<'a> {
     }
 
     /// Everything above the base of one service.
-    pub fn of_service(&self, image: &Ingredients<'_>, user: UserEntries) -> Result<ImageContents, BuildError> {
-        let owner = user.owner;
+    pub fn of_service(&self, image: &Ingredients<'_>, extension: Vec<Fragment>) -> Result<ImageContents, BuildError> {
+        let owner = image.owner;
         let closure = image.closure;
         let mut application = self.collector(owner).files(&image.service.dir, image.shipped)?;
         application.extend(self.extra_files(image, owner)?)?;
@@ -142,7 +150,7 @@ impl<'a> Contents<'a> {
         workspace.push(Fragment::new("workspace links", self.links(&to_members, owner)?));
         Ok(ImageContents {
             service: image.service.name.clone(),
-            user: user.tree,
+            user: extension,
             packages: self.package_fragments(image, owner)?,
             workspace,
             application: vec![application],
@@ -150,27 +158,30 @@ impl<'a> Contents<'a> {
         })
     }
 
-    /// Groups contents into layers over a base. Directories that the base has keep its mode and owner; those of the
-    /// application belong to its user.
+    /// Groups contents into layers over a base, behind whose links they lie where the links lead. Directories that the
+    /// base has keep its mode and owner; those of the application belong to its user.
     pub fn layers(
         &self,
-        contents: ImageContents,
+        mut contents: ImageContents,
         base: &BaseFiles,
         owner: Owner,
     ) -> Result<Vec<LayerPlan>, BuildError> {
-        let directory = |path: &ImagePath| match path.starts_with(&self.root) {
+        // Thousands of files of packages need not be looked at where nothing of the base is near them.
+        let below_root = match base.leaves_free(&self.root) {
+            true => Vec::new(),
+            false => contents.packages.values_mut().flatten().chain(&mut contents.workspace).collect(),
+        };
+        for fragment in below_root.into_iter().chain(&mut contents.user).chain(&mut contents.application) {
+            if let Some(laid) = base.lay(&fragment.tree)? {
+                fragment.tree = Arc::new(laid);
+            }
+        }
+        let root = base.resolve(&self.root)?;
+        let directory = |path: &ImagePath| match path.starts_with(&root) {
             true => Entry::directory(owner),
             false => base.directory(path).unwrap_or_else(|| Entry::directory(Owner { uid: 0, gid: 0 })),
         };
-        let layers = group(contents, directory)?;
-        let entries = layers.iter().flat_map(|layer| &layer.fragments).flat_map(|fragment| fragment.tree.iter());
-        for (path, _) in entries.filter(|(_, entry)| entry.kind == Kind::Directory) {
-            // A directory over a link of the base would replace it: /var/run, or /bin of a merged /usr.
-            if base.get(path).is_some_and(|existing| existing.kind != ForeignKind::Directory) {
-                return Err(BuildError::BaseInTheWay(path.clone()));
-            }
-        }
-        Ok(layers)
+        Ok(group(contents, directory)?)
     }
 
     /// The packages and the links to packages, by the layer that holds them.
@@ -217,7 +228,7 @@ impl<'a> Contents<'a> {
         }
         let top = self.root.join(dir.as_path())?;
         let mut kept = tree.as_ref().clone();
-        kept.retain(|path| {
+        kept.retain(|path, _| {
             let inside = path.as_path().strip_prefix(top.as_path()).unwrap_or(path.as_path());
             !excluded.matched_path_or_any_parents(inside, false).is_ignore()
         });
@@ -277,12 +288,20 @@ impl<'a> Contents<'a> {
     fn extra_files(&self, image: &Ingredients<'_>, owner: Owner) -> Result<FileTree, BuildError> {
         let mut tree = FileTree::default();
         for file in image.settings.files.iter().flatten() {
-            let missing = || BuildError::NoSuchFile { service: image.service.name.clone(), from: file.from.clone() };
+            let missing = || BuildError::NoSuchFile {
+                key: "files",
+                service: image.service.name.clone(),
+                from: file.from.clone(),
+            };
             let from = WorkspacePath::new(&file.from).ok_or_else(missing)?;
             host::stamp(&self.workspace.on_host(&from)).map_err(CollectError::Host)?.ok_or_else(missing)?;
             let to = below(image.working_dir, &file.to)?;
             tree.extend(self.collector(owner).copied(&from, &to)?)?;
         }
+        // A directory that the base has stays as it is, whatever is copied into it: /etc does not become the user's.
+        let is_of_base =
+            |path: &ImagePath| image.base.resolve(path).is_ok_and(|place| image.base.directory(&place).is_some());
+        tree.retain(|path, entry| entry.kind != Kind::Directory || path.starts_with(&self.root) || !is_of_base(path));
         Ok(tree)
     }
 }

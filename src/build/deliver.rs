@@ -279,7 +279,7 @@ impl Courier<'_> {
         let client = &self.context.client;
         for image in shipment.images.children() {
             let by_digest = reference.repository().with_digest(image.manifest.digest());
-            client.push_manifest(&by_digest, media_type::MANIFEST, image.manifest.bytes().to_vec()).await?;
+            client.push_manifest(&by_digest, image.format.manifest(), image.manifest.bytes().to_vec()).await?;
         }
         let root = shipment.images.descriptor();
         client.push_manifest(reference, &root.media_type, shipment.images.bytes().to_vec()).await?;
@@ -334,6 +334,6 @@ impl Courier<'_> {
 
 /// Whether the tag names exactly this manifest already.
 async fn is_there(reference: &Reference, digest: Digest, context: &Context) -> Result<bool, BuildError> {
-    let found = context.client.head_manifest(reference, &[media_type::MANIFEST, media_type::INDEX]).await?;
+    let found = context.client.head_manifest(reference, &media_type::DOCUMENTS).await?;
     Ok(found.is_some_and(|descriptor| descriptor.digest == digest))
 }

@@ -2,12 +2,12 @@ use std::io;
 
 use super::base::{BaseError, BaseLockError};
 use super::locked::LockedError;
-use super::{DestinationError, SelectionError};
+use super::{DestinationError, FormatError, SelectionError};
 use crate::cancel::Cancelled;
 use crate::closure::{ClosureError, PlacementError};
 use crate::config::ConfigError;
 use crate::host::{HostError, StatIndexError};
-use crate::image::{AssembleError, UserError};
+use crate::image::{AssembleError, BaseFilesError, CertificateError, UserError};
 use crate::layer::{CollectError, PackError, TreeError};
 use crate::layout::LayoutError;
 use crate::npm_registry::NpmRegistryError;
@@ -37,6 +37,9 @@ pub enum BuildError {
     /// A destination that is none.
     #[error(transparent)]
     Destination(#[from] DestinationError),
+    /// The images cannot be had in the wanted format.
+    #[error(transparent)]
+    Format(#[from] FormatError),
     /// A dependency closure cannot be computed.
     #[error(transparent)]
     Closure(#[from] ClosureError),
@@ -64,6 +67,9 @@ pub enum BuildError {
     /// The image's user cannot be had.
     #[error(transparent)]
     User(#[from] UserError),
+    /// `ca` in `pirogue.toml` names something else than certificates.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// Files cannot be collected.
     #[error(transparent)]
     Collect(#[from] CollectError),
@@ -73,9 +79,9 @@ pub enum BuildError {
     /// A path that no image can have.
     #[error(transparent)]
     Path(#[from] ImagePathError),
-    /// The base has something else where a directory is needed.
-    #[error("the base has a link or file where the image needs a directory: `{0}`")]
-    BaseInTheWay(crate::path::ImagePath),
+    /// Something cannot lie where the base has something else.
+    #[error(transparent)]
+    BaseFiles(#[from] BaseFilesError),
     /// A pattern in `pirogue.toml` that is none.
     #[error("not a pattern ({reason}): `{pattern}`")]
     Pattern {
@@ -84,9 +90,11 @@ pub enum BuildError {
         /// What is wrong with it.
         reason: String,
     },
-    /// `files` in `pirogue.toml` names a file that is not there.
-    #[error("`files` of the service `{service}` names something that does not exist: `{from}`")]
+    /// A key of `pirogue.toml` names a file that is not there.
+    #[error("`{key}` of the service `{service}` names something that does not exist: `{from}`")]
     NoSuchFile {
+        /// The key: `files` or `ca`.
+        key: &'static str,
         /// The service.
         service: String,
         /// The path, relative to the workspace.
@@ -132,6 +140,7 @@ impl BuildError {
             Self::Config(error) => error.hint(),
             Self::Selection(error) => error.hint(),
             Self::Destination(error) => error.hint(),
+            Self::Format(error) => error.hint(),
             Self::Closure(error) => error.hint(),
             Self::Lockfile(error) => error.hint(),
             Self::Placement(error) => error.hint(),
@@ -140,21 +149,21 @@ impl BuildError {
             Self::Base(error) => error.hint(),
             Self::BaseLock(error) => error.hint(),
             Self::User(error) => error.hint(),
+            Self::Certificate(error) => error.hint(),
             Self::Collect(error) => error.hint(),
             Self::Pack(error) => error.hint(),
+            Self::Assemble(error) => error.hint(),
             Self::Platform(_) => {
                 Some("write such as `platform = \"linux/amd64\"` in pirogue.toml, or a list of them".into())
             }
             Self::Pattern { .. } => Some("patterns are those of .gitignore, such as `*.map` and `docs/`".into()),
-            Self::NoSuchFile { .. } => Some("paths in `from` start at the root of the workspace".into()),
+            Self::NoSuchFile { .. } => Some("such paths start at the root of the workspace".into()),
             Self::Store(error) => error.hint(),
             Self::Layout(error) => error.hint(),
             Self::Registry(error) => error.hint(),
             Self::Transfer(error) => error.hint(),
             Self::HealthWithoutPort(service) => Some(format!("set `port` under `[service.{service}]` in pirogue.toml")),
-            Self::BaseInTheWay(_) => {
-                Some("set `root` or `workdir` in pirogue.toml to another directory, such as \"/srv/app\"".into())
-            }
+            Self::BaseFiles(error) => error.hint(),
             _ => None,
         }
     }

@@ -236,7 +236,7 @@ pub(super) fn assemble_images(
             let Some(base) = bases.get(&service.base, &planned.platform) else { continue };
             let own: Vec<Layer> =
                 planned.layers.iter().filter_map(|&index| packed.layers.get(index)).cloned().collect();
-            let image = assemble(&base.image, &own, &planned.run, &created)?;
+            let image = assemble(&base.image, &own, &planned.run, plan.format, &created)?;
             context.store.put(image.config.bytes())?;
             of_service.push(image);
         }

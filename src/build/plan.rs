@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use super::base::{Bases, ResolvedBase, base_name};
 use super::contents::{Contents, Ingredients};
-use super::{BuildError, BuildRequest, Context, Destination};
+use super::extension::Extension;
+use super::{BuildError, BuildRequest, Context, Destination, format};
 use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
 use crate::config::{Health, ServiceSettings, Settings};
-use crate::image::{HealthCheck, RunSettings, UserEntries};
+use crate::image::{HealthCheck, RunSettings, RunUser, UserEntries};
 use crate::layer::{LayerPlan, Owner, PackageSets, Portability, Unit};
-use crate::manifest::ContainerConfig;
 use crate::manifest::media_type::Compression;
+use crate::manifest::{ContainerConfig, Format};
 use crate::path::ImagePath;
 use crate::platform::Platform;
 use crate::workspace::{Service, ShippedFiles, WorkspacePath};
@@ -160,6 +161,8 @@ pub struct BuildPlan {
     pub layers: Vec<LayerPlan>,
     /// How they are compressed.
     pub compression: Compression,
+    /// The format of the images' documents.
+    pub format: Format,
 }
 
 /// Every decision about one service.
@@ -231,14 +234,15 @@ struct Draft<'a> {
     settings: ServiceSettings,
     base: String,
     resolved: &'a ResolvedBase,
-    user: UserEntries,
+    owner: Owner,
+    extension: Extension,
     run: RunSettings,
 }
 
 impl<'a> Draft<'a> {
     fn new(
         needs: ServiceClosure,
-        root: &ImagePath,
+        contents: &Contents<'_>,
         platform: &Platform,
         settings: &Settings,
         bases: &'a Bases,
@@ -248,10 +252,13 @@ impl<'a> Draft<'a> {
         let base = base_name(&service.name, settings, request);
         let Some(resolved) = bases.get(&base, platform) else { return Ok(None) };
         let settings = settings.of_service(&service.name);
-        let user = settings.user.clone().unwrap_or_default().entries(&resolved.files)?;
+        let UserEntries { owner, in_other_groups, tree } =
+            settings.user.clone().unwrap_or_default().entries(&resolved.files)?;
+        let extension = Extension::of(&service.name, &settings, contents.workspace(), &resolved.files, tree)?;
         let base_config = &resolved.image.config.parsed().config;
-        let run = run_settings(service, &settings, &needs.closure, root, user.owner, base_config)?;
-        Ok(Some(Self { needs, settings, base, resolved, user, run }))
+        let user = RunUser { owner, in_other_groups };
+        let run = run_settings(&needs, &settings, contents.root(), user, &extension.env, base_config)?;
+        Ok(Some(Self { needs, settings, base, resolved, owner, extension, run }))
     }
 }
 
@@ -264,7 +271,8 @@ impl BuildPlan {
         request: &BuildRequest,
     ) -> Result<Self, BuildError> {
         let compression = request.compression.or(settings.compression).unwrap_or(Compression::Gzip);
-        let mut plan = Self { services: Vec::new(), layers: Vec::new(), compression };
+        let format = format::chosen(request, settings);
+        let mut plan = Self { services: Vec::new(), layers: Vec::new(), compression, format };
         for of_platform in needs {
             plan.add(of_platform, settings, bases, request)?;
         }
@@ -289,9 +297,8 @@ impl BuildPlan {
         let sets = PackageSets::of(closures.units(&weights), settings.layers.unwrap_or(DEFAULT_LAYERS) - OTHER_LAYERS);
         let whole_tree = Weight::of(closures.production.packages().map(|(dir, _)| dir), &weights);
         for needs in closures.services {
-            let Some(draft) = Draft::new(needs, contents.root(), platform, settings, bases, request)? else { continue };
-            let Draft { needs, settings: own, base, resolved, user, run } = draft;
-            let owner = user.owner;
+            let Some(draft) = Draft::new(needs, &contents, platform, settings, bases, request)? else { continue };
+            let Draft { needs, settings: own, base, resolved, owner, extension, run } = draft;
             contents.collect(needs.closure.packages.keys(), owner)?;
             let ingredients = Ingredients {
                 service: &needs.service,
@@ -301,8 +308,11 @@ impl BuildPlan {
                 working_dir: &run.working_dir,
                 sets: &sets,
                 hard_links: settings.hard_links.unwrap_or(true),
+                base: &resolved.files,
+                owner,
             };
-            let layers = contents.layers(contents.of_service(&ingredients, user)?, &resolved.files, owner)?;
+            let layers =
+                contents.layers(contents.of_service(&ingredients, extension.fragments)?, &resolved.files, owner)?;
             let layers = layers.into_iter().map(|layer| self.index_of(layer)).collect();
             let packages = Weight::of(needs.closure.packages.keys(), &weights);
             let ServiceClosure { service, closure, .. } = needs;
@@ -334,29 +344,31 @@ pub(super) fn portability(closure: &DependencyClosure, place: &WorkspacePath) ->
 }
 
 fn run_settings(
-    service: &Service,
+    needs: &ServiceClosure,
     settings: &ServiceSettings,
-    closure: &DependencyClosure,
     root: &ImagePath,
-    user: Owner,
+    user: RunUser,
+    found_by: &BTreeMap<String, String>,
     base: &ContainerConfig,
 ) -> Result<RunSettings, BuildError> {
+    let ServiceClosure { service, closure, .. } = needs;
     let port = settings.port.or(closure.default_port);
     let mut env = BTreeMap::from([("NODE_ENV".to_owned(), "production".to_owned())]);
     env.extend(port.map(|port| ("PORT".to_owned(), port.to_string())));
+    env.extend(found_by.clone());
     env.extend(settings.env.clone());
     let mut expose: BTreeSet<String> = port.iter().map(|port| format!("{port}/tcp")).collect();
     expose.extend(settings.expose.iter().flatten().cloned());
+    let entrypoint = settings.entrypoint.as_ref().unwrap_or(&base.entrypoint);
     let health = match &settings.health {
         None => None,
         Some(Health::Command(check)) => Some(check.clone()),
         Some(Health::Http(path, times)) => {
             let port = port.ok_or_else(|| BuildError::HealthWithoutPort(service.name.clone()))?;
-            let http = HealthCheck::http(path, port);
+            let http = HealthCheck::http(node_in(entrypoint).unwrap_or("node"), path, port);
             Some(HealthCheck { command: http.command, ..times.clone() })
         }
     };
-    let entrypoint = settings.entrypoint.as_ref().unwrap_or(&base.entrypoint);
     Ok(RunSettings {
         user,
         working_dir: match &settings.workdir {
@@ -372,11 +384,16 @@ fn run_settings(
     })
 }
 
+/// Node itself, where an entrypoint ends with it.
+fn node_in(entrypoint: &[String]) -> Option<&str> {
+    let last = entrypoint.last()?;
+    matches!(last.rsplit('/').next(), Some("node" | "nodejs")).then_some(last)
+}
+
 /// `node`, the options of the start script, and the entry point; without `node` where the entrypoint is node itself, as in
 /// distroless bases.
 fn command(service: &Service, entrypoint: &[String]) -> Vec<String> {
-    let starts_node = entrypoint.last().is_some_and(|last| matches!(last.rsplit('/').next(), Some("node" | "nodejs")));
-    let mut command = if starts_node { Vec::new() } else { vec!["node".to_owned()] };
+    let mut command = if node_in(entrypoint).is_some() { Vec::new() } else { vec!["node".to_owned()] };
     command.extend(service.entry_point.node_options.iter().cloned());
     command.push(service.entry_point.file.display().to_string());
     command

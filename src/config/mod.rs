@@ -9,7 +9,8 @@ use std::str::FromStr;
 pub(crate) use document::{Source, Table};
 
 use crate::host::{self, HostError};
-use crate::image::{HealthCheck, ImageUser};
+use crate::image::{HealthCheck, ImageUser, TimeZone, UnknownTimeZone};
+use crate::manifest::Format;
 use crate::manifest::media_type::Compression;
 use crate::path::HostPath;
 
@@ -29,6 +30,8 @@ pub struct Settings {
     pub root: Option<String>,
     /// How layers are compressed.
     pub compression: Option<Compression>,
+    /// The format of the images' documents.
+    pub format: Option<Format>,
     /// How many layers an image may have above its base.
     pub layers: Option<usize>,
     /// Whether identical files of a package's copies become hard links.
@@ -87,6 +90,10 @@ pub struct ServiceSettings {
     pub base: Option<String>,
     /// The user.
     pub user: Option<ImageUser>,
+    /// Files of the workspace with certificates of CAs that it trusts besides those of the base.
+    pub ca: Option<Vec<String>>,
+    /// Its time zone.
+    pub time_zone: Option<TimeZone>,
     /// The port it listens on: `PORT` in its environment, and exposed.
     pub port: Option<u16>,
     /// Environment variables.
@@ -182,6 +189,14 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A time zone that does not exist.
+    #[error("{error}: `{place}`")]
+    TimeZone {
+        /// FILE:LINE:COLUMN
+        place: String,
+        /// The name.
+        error: UnknownTimeZone,
+    },
     /// A service that the workspace does not have.
     #[error("there is no service `{name}` to configure: `{place}`")]
     UnknownService {
@@ -202,6 +217,10 @@ impl ConfigError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownKey { hint, .. } => Some(hint.clone()),
+            Self::TimeZone { error, .. } => {
+                let names: Vec<String> = error.nearest.iter().map(|name| format!("`{name}`")).collect();
+                Some(format!("zones that are written like it: {}", names.join(", ")))
+            }
             Self::UnknownService { name, known, .. } => Some(nearest(name, known.iter().map(String::as_str))),
             _ => None,
         }
@@ -249,6 +268,8 @@ impl ServiceSettings {
         Self {
             base: self.base.or(all.base),
             user: self.user.or(all.user),
+            ca: self.ca.or(all.ca),
+            time_zone: self.time_zone.or(all.time_zone),
             port: self.port.or(all.port),
             env: merged(all.env, self.env),
             entry_point: self.entry_point.or(all.entry_point),

@@ -7,9 +7,10 @@ use super::{
     ConfigError, ExtraFile, FILE_NAME, Health, PackageSettings, PackagesFrom, ServiceSettings, Settings,
     UnknownPackages,
 };
-use crate::image::{HealthCheck, ImageUser, NewUser};
+use crate::image::{HealthCheck, ImageUser, NewUser, TimeZone};
 use crate::layer::Owner;
 use crate::manifest::media_type::{Compression, UnknownCompression};
+use crate::manifest::{Format, UnknownFormat};
 use crate::path::ImagePath;
 
 /// Reads a whole document.
@@ -22,6 +23,7 @@ pub(super) fn settings(text: &str) -> Result<Settings, ConfigError> {
         platforms: platforms(&table)?,
         root: absolute(&table, "root")?,
         compression: compression(&table)?,
+        format: format(&table)?,
         layers: layers(&table)?,
         hard_links: table.boolean("hard-links")?,
         packages: packages(&table)?,
@@ -47,6 +49,8 @@ fn service(table: &Table<'_>) -> Result<ServiceSettings, ConfigError> {
     Ok(ServiceSettings {
         base: table.text("base")?,
         user: user(table)?,
+        ca: table.texts("ca")?,
+        time_zone: time_zone(table)?,
         port: port(table)?,
         env: table.texts_by_name("env")?,
         entry_point: table.text("entry-point")?,
@@ -78,6 +82,11 @@ fn platforms(table: &Table<'_>) -> Result<Vec<String>, ConfigError> {
 fn compression(table: &Table<'_>) -> Result<Option<Compression>, ConfigError> {
     let Some(text) = table.text("compression")? else { return Ok(None) };
     text.parse().map(Some).map_err(|error: UnknownCompression| table.problem("compression", error.to_string()))
+}
+
+fn format(table: &Table<'_>) -> Result<Option<Format>, ConfigError> {
+    let Some(text) = table.text("format")? else { return Ok(None) };
+    text.parse().map(Some).map_err(|error: UnknownFormat| table.problem("format", error.to_string()))
 }
 
 fn packages(table: &Table<'_>) -> Result<Option<PackagesFrom>, ConfigError> {
@@ -147,8 +156,8 @@ fn user(table: &Table<'_>) -> Result<Option<ImageUser>, ConfigError> {
         |text| {
             let (uid, gid) = text.split_once(':').unwrap_or((text, text));
             match (uid.parse(), gid.parse()) {
-                (Ok(uid), Ok(gid)) => Ok(ImageUser::Number(Owner { uid, gid })),
-                _ if text.is_empty() || text.contains(':') => {
+                (Ok(uid), Ok(gid)) if uid < u32::MAX && gid < u32::MAX => Ok(ImageUser::Number(Owner { uid, gid })),
+                _ if text.is_empty() || text.contains(':') || text.bytes().all(|byte| byte.is_ascii_digit()) => {
                     Err(table.problem("user", "is neither a name, `uid`, nor `uid:gid`"))
                 }
                 _ => Ok(ImageUser::Existing(text.to_owned())),
@@ -159,15 +168,24 @@ fn user(table: &Table<'_>) -> Result<Option<ImageUser>, ConfigError> {
             if let Some(name) = user.text("name")? {
                 new = NewUser { home: format!("/home/{name}"), name, ..new };
             }
-            let id = |key| user.integer(key, u32::MAX.into()).map(|id| id.and_then(|id| u32::try_from(id).ok()));
+            // The greatest number means "nobody" to the kernel.
+            let id =
+                |key| user.integer(key, u64::from(u32::MAX) - 1).map(|id| id.and_then(|id| u32::try_from(id).ok()));
             new.uid = id("uid")?.unwrap_or(new.uid);
             new.gid = id("gid")?.unwrap_or(new.uid);
             new.home = absolute(&user, "home")?.unwrap_or(new.home);
             new.shell = absolute(&user, "shell")?.unwrap_or(new.shell);
+            new.groups = user.texts("groups")?.unwrap_or_default();
             user.finish()?;
             Ok(ImageUser::New(new))
         },
     )
+}
+
+fn time_zone(table: &Table<'_>) -> Result<Option<TimeZone>, ConfigError> {
+    let Some(name) = table.text("timezone")? else { return Ok(None) };
+    let zone = TimeZone::named(&name);
+    zone.map(Some).map_err(|error| ConfigError::TimeZone { place: table.place("timezone"), error })
 }
 
 /// Ports as the image config writes them: `8000` becomes `8000/tcp`.
@@ -185,19 +203,24 @@ fn expose(table: &Table<'_>) -> Result<Option<Vec<String>>, ConfigError> {
 
 /// `health = "/health"` or `health = { path = … }` or `health = { command = […] }`, with times in seconds.
 fn health(table: &Table<'_>) -> Result<Option<Health>, ConfigError> {
-    let default = || HealthCheck::http("/", 0);
+    let default = || HealthCheck::http("node", "/", 0);
     table.text_or_table(
         "health",
         |path| http(table, "health", path.to_owned(), default()),
         |health| {
             let seconds = |key, default| health.integer(key, 86_400).map(|time| time.unwrap_or(default));
+            // Docker takes 0 for "not said", and its own default.
+            let positive = |key, default| match seconds(key, default)? {
+                0 => Err(health.problem(key, "cannot be 0")),
+                amount => Ok(amount),
+            };
             let times = default();
             let check = HealthCheck {
                 command: health.texts("command")?.unwrap_or_default(),
-                interval: seconds("interval", times.interval)?,
-                timeout: seconds("timeout", times.timeout)?,
+                interval: positive("interval", times.interval)?,
+                timeout: positive("timeout", times.timeout)?,
                 start_period: seconds("start-period", times.start_period)?,
-                retries: seconds("retries", times.retries)?,
+                retries: positive("retries", times.retries)?,
             };
             let made = match (health.text("path")?, check.command.is_empty()) {
                 (Some(path), true) => http(&health, "path", path, check)?,

@@ -1,6 +1,7 @@
 use std::collections::BTreeMap;
 
-use crate::layer::{Entry, ForeignEntry, ForeignKind, Kind, LayerListing, Owner};
+use super::BaseFilesError;
+use crate::layer::{Content, Entry, ForeignEntry, ForeignKind, Kind, LayerListing, Owner};
 use crate::manifest::{Descriptor, ImageConfig, Manifest, Raw};
 use crate::path::ImagePath;
 use crate::platform::Platform;
@@ -62,12 +63,40 @@ impl BaseFiles {
         self.entries.get(path)
     }
 
-    /// The content of a file that was kept.
-    pub fn text(&self, path: &ImagePath) -> Option<&str> {
-        match &self.get(path)?.kind {
-            ForeignKind::Text(text) => Some(text),
-            _ => None,
+    /// Whether the base has anything in a directory.
+    pub fn has_below(&self, dir: &ImagePath) -> bool {
+        self.entries.range(dir.below()).next().is_some()
+    }
+
+    /// The text of the file that a path leads to; `None` if there is none. An error if it is not among those that were kept.
+    pub fn text(&self, path: &ImagePath) -> Result<Option<&str>, BaseFilesError> {
+        let place = self.resolve(path)?;
+        match self.get(&place).map(|entry| &entry.kind) {
+            None => Ok(None),
+            Some(ForeignKind::Text(text)) => Ok(Some(text)),
+            Some(_) => Err(BaseFilesError::Unread(place)),
         }
+    }
+
+    /// The file that a path leads to, with `text` after its own, and where it lies.
+    pub fn appended(&self, path: &ImagePath, text: &str) -> Result<(ImagePath, Entry), BaseFilesError> {
+        let mut whole = self.text(path)?.unwrap_or_default().to_owned();
+        if !whole.is_empty() && !whole.ends_with('\n') {
+            whole.push('\n');
+        }
+        whole.push_str(text);
+        self.rewritten(path, whole)
+    }
+
+    /// The file that a path leads to, with another text and the mode and owner it has, and where it lies.
+    pub fn rewritten(&self, path: &ImagePath, text: String) -> Result<(ImagePath, Entry), BaseFilesError> {
+        let place = self.resolve(path)?;
+        let mut entry = Entry::file(Content::Bytes(text.into_bytes()), false, Owner { uid: 0, gid: 0 });
+        if let Some(existing) = self.get(&place) {
+            entry.mode = existing.mode;
+            entry.owner = existing.owner;
+        }
+        Ok((place, entry))
     }
 
     /// The directory at a path as a layer above would repeat it, so that nothing about it changes.
@@ -181,7 +210,7 @@ mod tests {
         ]);
         let merged = BaseFiles::merge([&lower, &upper]);
         let path = |path: &str| ImagePath::new(path).unwrap();
-        assert_eq!(merged.text(&path("/etc/passwd")), Some("root, node"));
+        assert_eq!(merged.text(&path("/etc/passwd")), Ok(Some("root, node")));
         assert_eq!(merged.get(&path("/etc/gone")), None);
         assert_eq!(merged.get(&path("/var/run/a")), None);
         assert!(matches!(merged.get(&path("/var/run")).unwrap().kind, Symlink(_)));

@@ -2,14 +2,20 @@
 
 mod assemble;
 mod base;
+mod certificates;
+mod links;
 mod platforms;
 mod run_settings;
 mod software;
+mod time_zone;
 mod user;
 
 pub use assemble::{AssembleError, Image, assemble};
 pub use base::{BaseEntry, BaseFiles, BaseImage};
+pub use certificates::{CERTIFICATE_BUNDLES, Certificate, CertificateError, NODE_FILE, NODE_VARIABLE};
+pub use links::BaseFilesError;
 pub use platforms::PlatformImages;
-pub use run_settings::{HealthCheck, RunSettings};
+pub use run_settings::{HealthCheck, RunSettings, RunUser};
 pub use software::BaseSoftware;
+pub use time_zone::{TimeZone, UnknownTimeZone};
 pub use user::{ImageUser, NewUser, UserEntries, UserError};

@@ -1,7 +1,7 @@
 use std::slice;
 
 use super::Image;
-use crate::manifest::{Descriptor, DocumentError, Index, Raw, media_type};
+use crate::manifest::{Descriptor, DocumentError, Format, Index, Raw};
 
 /// The images of one service, and what its name stands for: the image itself where there is one platform, else an index
 /// over one image for each.
@@ -15,6 +15,8 @@ pub enum PlatformImages {
         images: Vec<Image>,
         /// The index over them, in the same order.
         index: Raw<Index>,
+        /// That of all documents.
+        format: Format,
     },
 }
 
@@ -27,8 +29,9 @@ impl PlatformImages {
             Ok([image]) => return Ok(Self::One(image)),
             Err(images) => images,
         };
-        let manifests = images.iter().map(Image::descriptor).collect();
-        Ok(Self::Several { index: Raw::encode("image index", Index::new(manifests))?, images })
+        let format = images.first().map(|image| image.format).unwrap_or_default();
+        let index = Index::new(format, images.iter().map(Image::descriptor).collect());
+        Ok(Self::Several { index: Raw::encode("image index", index)?, format, images })
     }
 
     /// The images, in the order of their platforms.
@@ -43,7 +46,7 @@ impl PlatformImages {
     pub fn descriptor(&self) -> Descriptor {
         match self {
             Self::One(image) => image.descriptor(),
-            Self::Several { index, .. } => index.descriptor(media_type::INDEX),
+            Self::Several { index, format, .. } => index.descriptor(format.index()),
         }
     }
 

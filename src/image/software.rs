@@ -22,7 +22,8 @@ impl BaseSoftware {
 }
 
 fn text<'f>(files: &'f BaseFiles, path: &str) -> Option<&'f str> {
-    files.text(&ImagePath::new(path).ok()?)
+    // A large file in its place tells nothing.
+    files.text(&ImagePath::new(path).ok()?).ok()?
 }
 
 /// Where nobody set `NODE_VERSION`: what Node's own header says, else a package of the distribution.

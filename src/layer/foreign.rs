@@ -54,7 +54,7 @@ pub enum ListingError {
     Name(String),
 }
 
-/// The largest file that is kept as text. Real passwd files have a few kilobytes.
+/// The largest file that is kept as text. Real passwd files have a few kilobytes, bundles of certificates some hundred.
 const TEXT_LIMIT: u64 = 1 << 20;
 
 /// Lists the layer that `blob` yields. The contents of the files named `texts` (absolute paths) are kept.
@@ -81,9 +81,9 @@ pub fn list(blob: impl Read, compression: Compression, texts: &[&str]) -> Result
                 let target = entry.link_name_bytes().unwrap_or_default();
                 ForeignKind::Symlink(String::from_utf8_lossy(&target).into_owned())
             }
-            kind if kind.is_file() && texts.contains(&path.as_str()) => {
+            kind if kind.is_file() && texts.contains(&path.as_str()) && entry.size() <= TEXT_LIMIT => {
                 let mut text = Vec::new();
-                entry.by_ref().take(TEXT_LIMIT).read_to_end(&mut text)?;
+                entry.read_to_end(&mut text)?;
                 ForeignKind::Text(String::from_utf8_lossy(&text).into_owned())
             }
             _ => ForeignKind::File,

@@ -148,8 +148,8 @@ fn cheapest_to_dissolve(sizes: &BTreeMap<ServiceSet, u64>, budget: usize) -> Opt
 pub struct ImageContents {
     /// The service's name.
     pub service: String,
-    /// The image's user: passwd, group and shadow, and the home.
-    pub user: FileTree,
+    /// What the base's own files are extended by: the user, certificates, the time zone.
+    pub user: Vec<Fragment>,
     /// The fragments of installed packages and of links to them, by the layer that holds them.
     pub packages: BTreeMap<PackageSet, Vec<Fragment>>,
     /// One fragment for each workspace package, and one for the links to them.
@@ -167,13 +167,9 @@ pub struct ImageContents {
 /// entry of such a directory is.
 pub fn group(contents: ImageContents, directory: impl Fn(&ImagePath) -> Entry) -> Result<Vec<LayerPlan>, TreeError> {
     let alone = BTreeSet::from([contents.service]);
-    let user = match contents.user.is_empty() {
-        true => Vec::new(),
-        false => vec![Fragment::new("user", contents.user)],
-    };
     let mut packages: Vec<_> = contents.packages.into_iter().collect();
     packages.sort_by_key(|(set, _)| (set.portability, Reverse(set.services.len()), set.services.clone()));
-    let groups = std::iter::once((LayerRole::User, BTreeSet::new(), user))
+    let groups = std::iter::once((LayerRole::User, BTreeSet::new(), contents.user))
         .chain(packages.into_iter().map(|(set, fragments)| (LayerRole::Packages, set.services, fragments)))
         .chain([
             (LayerRole::Workspace, BTreeSet::new(), contents.workspace),

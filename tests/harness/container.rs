@@ -157,7 +157,7 @@ impl Process {
 }
 
 /// A port that nobody listens on, another one each time.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");

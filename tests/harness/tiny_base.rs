@@ -1,12 +1,14 @@
 //! Bases with one C library or another, as far as their files can tell.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 
-use super::sha256;
+use super::image_files::FileKind;
+use super::{layout, sha256};
 
 const DIRECTORIES: [&str; 8] = ["etc/", "home/", "lib/", "lib64/", "root/", "usr/", "usr/local/", "usr/local/bin/"];
 const FILES: [(&str, &str); 4] = [
@@ -21,6 +23,68 @@ const FILES: [(&str, &str); 4] = [
 pub fn write(layout: &Path, architecture: &str, loader: &str) {
     let layer = put(layout, &tar(loader), "application/vnd.oci.image.layer.v1.tar");
     write_upon(layout, architecture, &layer);
+}
+
+/// Writes an image layout with the files of another base that holds one image, in one layer, and these links instead of
+/// what is at their places: the files of a directory that becomes a link lie where the link leads. A link ends in a
+/// directory, which is made if it is not there.
+pub fn write_linked(layout: &Path, from: &Path, architecture: &str, links: &[(&str, &str)]) {
+    let images = layout::validate(from);
+    let image = images.values().next().expect("the base holds an image");
+    let real = |path: &str| {
+        let mut place = path.to_owned();
+        while let Some((link, target)) = links.iter().find(|(link, _)| place.starts_with(&format!("{link}/"))) {
+            let parent = link.rsplit_once('/').map_or("", |(parent, _)| parent);
+            let target = match target.strip_prefix('/') {
+                Some(absolute) => absolute.to_owned(),
+                None => format!("{parent}/{target}").trim_start_matches('/').to_owned(),
+            };
+            let mut names: Vec<&str> = Vec::new();
+            for name in target.split('/') {
+                if name == ".." {
+                    names.pop();
+                } else {
+                    names.push(name)
+                }
+            }
+            place = format!("{}{}", names.join("/"), &place[link.len()..]);
+        }
+        place
+    };
+    let mut entries = BTreeMap::new();
+    for (link, target) in links {
+        entries.insert((*link).to_owned(), (EntryType::Symlink, 0o777, 0, 0, target.as_bytes()));
+        let end = real(&format!("{link}/"));
+        entries.insert(end.trim_end_matches('/').to_owned(), (EntryType::Directory, 0o755, 0, 0, &[][..]));
+    }
+    for (path, file) in image.files.iter() {
+        let (kind, content): (EntryType, &[u8]) = match &file.kind {
+            FileKind::Directory => (EntryType::Directory, &[]),
+            FileKind::File(bytes) => (EntryType::Regular, bytes),
+            FileKind::Symlink(target) => (EntryType::Symlink, target.as_bytes()),
+        };
+        entries.entry(real(path)).or_insert((kind, file.mode, file.uid, file.gid, content));
+    }
+    let mut tar = Builder::new(Vec::new());
+    for (path, (kind, mode, uid, gid, content)) in entries {
+        let mut header = header(kind, mode);
+        header.set_uid(uid);
+        header.set_gid(gid);
+        let path = if kind == EntryType::Directory { format!("{path}/") } else { path };
+        match kind {
+            EntryType::Symlink => {
+                let target = std::str::from_utf8(content).expect("a target is a text");
+                tar.append_link(&mut header, path, target)
+            }
+            _ => {
+                header.set_size(content.len() as u64);
+                tar.append_data(&mut header, path, content)
+            }
+        }
+        .expect("memory can be written");
+    }
+    let tar = tar.into_inner().expect("memory can be written");
+    write_upon(layout, architecture, &put(layout, &tar, "application/vnd.oci.image.layer.v1.tar"));
 }
 
 /// Writes an image layout around a layer, a plain tar, which lies in it already.
@@ -58,16 +122,23 @@ fn tar(loader: &str) -> Vec<u8> {
     let files = FILES.into_iter().chain([(loader, "no program\n")]);
     let files = files.map(|(path, content)| (path, EntryType::Regular, 0o644, content));
     for (path, kind, mode, content) in directories.into_iter().chain(files) {
-        let mut header = Header::new_ustar();
+        let mut header = header(kind, mode);
         header.set_path(path).expect("the name is short");
-        header.set_entry_type(kind);
-        header.set_mode(mode);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
         header.set_size(content.len() as u64);
         header.set_cksum();
         tar.append(&header, content.as_bytes()).expect("memory can be written");
     }
     tar.into_inner().expect("memory can be written")
+}
+
+/// The header of an entry of root's, without path and size.
+fn header(kind: EntryType, mode: u32) -> Header {
+    let mut header = Header::new_ustar();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(0);
+    header
 }
