@@ -144,9 +144,10 @@ mod tests {
 
     #[test]
     fn platforms_are_ordered_as_they_are_written() {
-        let mut platforms: Vec<Platform> = ["windows/amd64", "linux/arm64", "linux/arm/v7", "linux/arm/v6", "linux/amd64"]
-            .map(|text| text.parse().unwrap())
-            .into();
+        let mut platforms: Vec<Platform> =
+            ["windows/amd64", "linux/arm64", "linux/arm/v7", "linux/arm/v6", "linux/amd64"]
+                .map(|text| text.parse().unwrap())
+                .into();
         platforms.sort();
         let sorted: Vec<String> = platforms.iter().map(ToString::to_string).collect();
         assert_eq!(sorted, ["linux/amd64", "linux/arm/v6", "linux/arm/v7", "linux/arm64", "windows/amd64"]);

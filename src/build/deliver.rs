@@ -314,7 +314,9 @@ impl Courier<'_> {
         let context = self.context;
         let sendings = wanted.into_iter().map(async |(layer, session)| {
             let path = layer.file(context).await?;
-            Ok::<_, BuildError>(transfer::send(repository, layer.descriptor, &path, session, &context.transfer()).await?)
+            Ok::<_, BuildError>(
+                transfer::send(repository, layer.descriptor, &path, session, &context.transfer()).await?,
+            )
         });
         let mut sent: u64 = try_join_all(sendings).await?.into_iter().sum();
         for (config, _) in shipment.configs() {

@@ -100,7 +100,9 @@ impl DestinationError {
                 Some(format!("use `--to {repository}` with `--tag`, or put `{SERVICE}` into the name"))
             }
             Self::OnePlatform { platforms, .. } => platforms.first().map(|platform| {
-                format!("build for one of them, `--platform {platform}`, or write an archive for all, `oci-archive:FILE`")
+                format!(
+                    "build for one of them, `--platform {platform}`, or write an archive for all, `oci-archive:FILE`"
+                )
             }),
             Self::Reference(error) => error.hint(),
         }

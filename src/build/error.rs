@@ -138,7 +138,9 @@ impl BuildError {
             Self::User(error) => error.hint(),
             Self::Collect(error) => error.hint(),
             Self::Pack(error) => error.hint(),
-            Self::Platform(_) => Some("write such as `platform = \"linux/amd64\"` in pirogue.toml, or a list of them".into()),
+            Self::Platform(_) => {
+                Some("write such as `platform = \"linux/amd64\"` in pirogue.toml, or a list of them".into())
+            }
             Self::Pattern { .. } => Some("patterns are those of .gitignore, such as `*.map` and `docs/`".into()),
             Self::NoSuchFile { .. } => Some("paths in `from` start at the root of the workspace".into()),
             Self::Store(error) => error.hint(),

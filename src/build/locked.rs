@@ -100,8 +100,7 @@ pub(super) async fn provide(
     let any: Vec<NodePlatform> = platforms.each().map(|platform| platform.of_any()).collect();
     let (bases, ()) = try_join(bases.finish(), locked.look_ahead(workspace, settings, &any, context)).await?;
     platforms.bases = Some(bases);
-    let of_services =
-        |target: TargetPlatform<'_>| services.iter().map(|service| target.of_service(service)).collect();
+    let of_services = |target: TargetPlatform<'_>| services.iter().map(|service| target.of_service(service)).collect();
     locked.platforms = platforms.each().map(|target| (target.platform.clone(), of_services(target))).collect();
     locked.complete(workspace, settings, context).await?;
     Ok(locked)

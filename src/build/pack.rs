@@ -234,7 +234,8 @@ pub(super) fn assemble_images(
         let mut of_service = Vec::new();
         for planned in &service.images {
             let Some(base) = bases.get(&service.base, &planned.platform) else { continue };
-            let own: Vec<Layer> = planned.layers.iter().filter_map(|&index| packed.layers.get(index)).cloned().collect();
+            let own: Vec<Layer> =
+                planned.layers.iter().filter_map(|&index| packed.layers.get(index)).cloned().collect();
             let image = assemble(&base.image, &own, &planned.run, &created)?;
             context.store.put(image.config.bytes())?;
             of_service.push(image);
