@@ -11,9 +11,10 @@ mod format;
 mod locked;
 mod pack;
 mod plan;
+mod platforms;
 mod selection;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::task::block_in_place;
@@ -22,7 +23,6 @@ use base::BaseLock;
 pub use base::{
     BaseChange, BaseLockError, BaseUpdate, DeployedImage, FoundImage, ImageChange, Match, base_status, update_bases,
 };
-use contents::Contents;
 pub use deliver::Delivery;
 pub use destination::{Destination, DestinationError};
 pub use error::BuildError;
@@ -31,8 +31,9 @@ pub use locked::LockedError;
 use locked::LockedPackages;
 pub use pack::PackedLayers;
 use pack::Packer;
+use plan::Needs;
 pub use plan::{BuildPlan, ImagePlan, ServicePlan, Weight};
-use plan::{Needs, Platforms};
+use platforms::Platforms;
 pub use selection::SelectionError;
 
 use crate::cancel::Cancellation;
@@ -197,7 +198,7 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
     let services = selection::select(&workspace, &settings, &request.services)?;
     destination::refuse_bad_names(&destinations, &services, &settings, request)?;
     context.client.push_to(destinations.iter().filter_map(Destination::registry));
-    let wanted = selection::platforms(&request.platforms, &settings.platforms)?;
+    let wanted = platforms::wanted(&request.platforms, &settings.platforms)?;
     destination::refuse_several_platforms(&destinations, &wanted)?;
     let lock = BaseLock::read(&workspace, &settings, request)?;
 
@@ -216,22 +217,12 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
     };
     let installed = InstalledPackages::new(&workspace, &index);
     let in_tarballs = block_in_place(|| locked::node_modules(locked.as_ref(), &workspace, &platforms))?;
-    let (mut needs, mut told): (Vec<Needs<'_>>, _) = (Vec::new(), BTreeSet::new());
-    for (platform, locked) in platforms.each().zip(&in_tarballs) {
-        let of_platform = block_in_place(|| -> Result<_, BuildError> {
-            let placed = locked.as_ref().map(|locked| locked.placed(&index));
-            let packages: &dyn Packages = placed.as_ref().map_or(&installed, |placed| placed);
-            let closures = plan::close(&services, &settings, &destinations, packages, platform, context)?;
-            closures.warnings().filter(|text| told.insert(text.clone())).for_each(|text| context.progress.warn(&text));
-            if let Some(locked) = locked {
-                locked.refuse_install_scripts(&closures, platform, &settings)?;
-            }
-            let mut contents = Contents::new(&workspace, &index, locked.as_ref(), &settings)?;
-            needs.last().into_iter().for_each(|before| contents.take_over(&before.contents));
-            contents.look_ahead(&settings, &closures)?;
-            Ok(Needs { platform: platform.platform, closures, contents })
-        });
-        needs.push(of_platform?);
+    let placed: Vec<_> = in_tarballs.iter().map(|locked| locked.as_ref().map(|locked| locked.placed(&index))).collect();
+    let mut needs: Vec<Needs<'_>> = Vec::new();
+    for ((platform, locked), placed) in platforms.each().zip(&in_tarballs).zip(&placed) {
+        let packages: &dyn Packages = placed.as_ref().map_or(&installed, |placed| placed);
+        let found = || Needs::of(platform, packages, locked.as_ref(), &services, &destinations, &needs, context);
+        needs.push(block_in_place(found)?);
     }
     let bases = resolving.finish().await?;
     context.progress.step("planning layers");

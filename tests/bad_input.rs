@@ -471,7 +471,7 @@ fn a_platform_that_is_none_in_the_settings() {
     exit code: 1
     ----- stderr
     error: not a platform (`os/architecture[/variant]`, such as `linux/amd64`): `amd64`
-    hint: write such as `platform = "linux/amd64"` in pirogue.toml
+    hint: write such as `platform = "linux/amd64"` in pirogue.toml, or a list of them
     "#);
 }
 
@@ -928,56 +928,61 @@ fn a_build_that_succeeds_as_json() {
           "name": "web",
           "dir": "apps/web",
           "base": "oci:[BASE]:20-alpine",
-          "platform": "linux/amd64",
           "digest": "sha256:[DIGEST]",
-          "command": [
-            "node",
-            "dist/main.js"
-          ],
           "entry_point_found_by": "the script `start`",
-          "port": 3000,
-          "layers": [
+          "images": [
             {
-              "role": "user",
-              "services": [],
+              "platform": "linux/amd64",
               "digest": "sha256:[DIGEST]",
-              "diff_id": "sha256:[DIGEST]",
-              "compressed_bytes": ,
-              "tar_bytes": ,
-              "files": 3
-            },
-            {
-              "role": "packages",
-              "services": [
-                "web"
+              "command": [
+                "node",
+                "dist/main.js"
               ],
-              "digest": "sha256:[DIGEST]",
-              "diff_id": "sha256:[DIGEST]",
-              "compressed_bytes": ,
-              "tar_bytes": ,
-              "files": 2
-            },
-            {
-              "role": "application",
-              "services": [
-                "web"
+              "port": 3000,
+              "layers": [
+                {
+                  "role": "user",
+                  "services": [],
+                  "digest": "sha256:[DIGEST]",
+                  "diff_id": "sha256:[DIGEST]",
+                  "compressed_bytes": ,
+                  "tar_bytes": ,
+                  "files": 3
+                },
+                {
+                  "role": "packages",
+                  "services": [
+                    "web"
+                  ],
+                  "digest": "sha256:[DIGEST]",
+                  "diff_id": "sha256:[DIGEST]",
+                  "compressed_bytes": ,
+                  "tar_bytes": ,
+                  "files": 2
+                },
+                {
+                  "role": "application",
+                  "services": [
+                    "web"
+                  ],
+                  "digest": "sha256:[DIGEST]",
+                  "diff_id": "sha256:[DIGEST]",
+                  "compressed_bytes": ,
+                  "tar_bytes": ,
+                  "files": 2
+                }
               ],
-              "digest": "sha256:[DIGEST]",
-              "diff_id": "sha256:[DIGEST]",
+              "base_bytes": 2536,
               "compressed_bytes": ,
-              "tar_bytes": ,
-              "files": 2
+              "unpacked_bytes": 1044,
+              "files": 7,
+              "packages": 1,
+              "package_bytes": 90,
+              "undeclared": {},
+              "excluded": [],
+              "warnings": []
             }
           ],
-          "base_bytes": 2536,
-          "compressed_bytes": ,
-          "unpacked_bytes": 1044,
-          "files": 7,
-          "packages": 1,
-          "package_bytes": 90,
-          "undeclared": {},
-          "excluded": [],
-          "warnings": [],
           "delivered": [
             {
               "name": "oci:../images:web:v1",

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::BuildError;
 use super::locked::LockedNodeModules;
 use super::plan::{Closures, Weight, portability};
-use crate::closure::DependencyClosure;
+use crate::closure::{DependencyClosure, Packages};
 use crate::config::{ServiceSettings, Settings};
 use crate::host::{self, StatIndex};
 use crate::image::BaseFiles;
@@ -53,12 +53,12 @@ pub(super) struct Ingredients<'a> {
 impl<'a> Contents<'a> {
     /// The contents of images of the workspace, whose packages are those of the lockfile or the installed ones.
     pub fn new(
-        workspace: &'a Workspace,
-        index: &'a StatIndex,
+        packages: &'a dyn Packages,
         locked: Option<&'a LockedNodeModules<'a>>,
         settings: &Settings,
     ) -> Result<Self, BuildError> {
         let root = ImagePath::new(settings.root.as_deref().unwrap_or(DEFAULT_ROOT))?;
+        let (workspace, index) = (packages.workspace(), packages.index());
         Ok(Self { locked, workspace, index, root, packages: BTreeMap::new() })
     }
 

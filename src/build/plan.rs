@@ -3,13 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use super::base::{Bases, ResolvedBase, base_name};
 use super::contents::{Contents, Ingredients};
 use super::extension::Extension;
+use super::locked::LockedNodeModules;
+use super::platforms::TargetPlatform;
 use super::{BuildError, BuildRequest, Context, Destination, format};
-use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
+use crate::closure::{DependencyClosure, Packages, ProductionTree};
 use crate::config::{Health, ServiceSettings, Settings};
 use crate::image::{HealthCheck, RunSettings, RunUser, UserEntries};
 use crate::layer::{LayerPlan, Owner, PackageSets, Portability, Unit};
@@ -42,45 +43,8 @@ pub(super) struct ServiceClosure {
     pub shipped: Vec<PathBuf>,
 }
 
-/// The platforms that are built for.
-pub(super) struct Platforms<'a> {
-    pub wanted: &'a [Platform],
-    pub settings: &'a Settings,
-    pub request: &'a BuildRequest,
-    /// The bases that are known yet; without one, packages for any C library stay.
-    pub bases: Option<Arc<Bases>>,
-}
-
-impl Platforms<'_> {
-    /// Each of them.
-    pub fn each(&self) -> impl Iterator<Item = TargetPlatform<'_>> {
-        self.wanted.iter().map(|platform| TargetPlatform { platform, platforms: self })
-    }
-}
-
-/// A platform that is built for. The C library of a service's image is that of its base.
-#[derive(Clone, Copy)]
-pub(super) struct TargetPlatform<'a> {
-    pub platform: &'a Platform,
-    platforms: &'a Platforms<'a>,
-}
-
-impl TargetPlatform<'_> {
-    /// What holds whatever the C library is.
-    pub fn of_any(&self) -> NodePlatform {
-        NodePlatform::new(self.platform, None)
-    }
-
-    /// The platform of a service's image.
-    pub fn of_service(&self, name: &str) -> NodePlatform {
-        let Platforms { settings, request, bases, .. } = self.platforms;
-        let base = bases.as_ref().and_then(|bases| bases.get(&base_name(name, settings, request), self.platform));
-        NodePlatform::new(self.platform, base.and_then(|base| base.files.libc()))
-    }
-}
-
 /// Computes the closure of each service on one platform.
-pub(super) fn close(
+fn close(
     services: &[Service],
     settings: &Settings,
     destinations: &[Destination],
@@ -226,6 +190,32 @@ pub(super) struct Needs<'a> {
     pub platform: &'a Platform,
     pub closures: Closures,
     pub contents: Contents<'a>,
+}
+
+impl<'a> Needs<'a> {
+    /// What these services need on one platform, and what is known of that without their bases. `others` are those of the
+    /// platforms before.
+    pub fn of(
+        target: TargetPlatform<'a>,
+        packages: &'a dyn Packages,
+        locked: Option<&'a LockedNodeModules<'a>>,
+        services: &[Service],
+        destinations: &[Destination],
+        others: &[Self],
+        context: &Context,
+    ) -> Result<Self, BuildError> {
+        let settings = target.platforms.settings;
+        let closures = close(services, settings, destinations, packages, target, context)?;
+        let told: BTreeSet<String> = others.iter().flat_map(|other| other.closures.warnings()).collect();
+        closures.warnings().filter(|text| !told.contains(text)).for_each(|text| context.progress.warn(&text));
+        if let Some(locked) = locked {
+            locked.refuse_install_scripts(&closures, target, settings)?;
+        }
+        let mut contents = Contents::new(packages, locked, settings)?;
+        others.last().into_iter().for_each(|other| contents.take_over(&other.contents));
+        contents.look_ahead(settings, &closures)?;
+        Ok(Self { platform: target.platform, closures, contents })
+    }
 }
 
 /// An image whose base and user are known, before its layers are.

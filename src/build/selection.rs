@@ -1,7 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{PackagesFrom, Settings};
-use crate::platform::Platform;
 use crate::workspace::{EntryPointError, Member, NotAService, Service, Workspace, WorkspaceError, WorkspacePath};
 
 use super::BuildError;
@@ -216,41 +215,11 @@ fn matching(
     Ok(dirs)
 }
 
-/// The platforms to build for, in their order, each once: those that are typed, else those of `pirogue.toml`, else this
-/// machine's processor on Linux.
-pub(super) fn platforms(typed: &[Platform], configured: &[String]) -> Result<Vec<Platform>, BuildError> {
-    let mut platforms = match (typed, configured) {
-        ([], []) => vec![Platform::of_this_machine()],
-        ([], configured) => configured.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
-        (typed, _) => typed.to_vec(),
-    };
-    platforms.sort();
-    // arm64 has two names.
-    platforms.dedup_by(|a, b| a.accepts(b) && b.accepts(a));
-    Ok(platforms)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::path::HostPath;
     use crate::workspace::{PackageJson, PackageManager};
-
-    #[test]
-    fn platforms_come_in_their_order_and_once() {
-        let table: [(&str, &[&str], &[&str], &[&str]); 4] = [
-            ("typed", &["linux/arm64", "linux/amd64"], &["linux/s390x"], &["linux/amd64", "linux/arm64"]),
-            ("from the file", &[], &["linux/s390x"], &["linux/s390x"]),
-            ("twice", &["linux/amd64", "linux/arm64", "linux/amd64"], &[], &["linux/amd64", "linux/arm64"]),
-            ("by another name", &["linux/arm64/v8", "linux/arm64"], &[], &["linux/arm64"]),
-        ];
-        for (comment, typed, configured, expected) in table {
-            let typed: Vec<Platform> = typed.iter().map(|text| text.parse().unwrap()).collect();
-            let configured: Vec<String> = configured.iter().map(ToString::to_string).collect();
-            let found = platforms(&typed, &configured).unwrap();
-            assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), expected, "{comment}");
-        }
-    }
 
     #[test]
     fn what_is_meant_by_a_name() {

@@ -47,3 +47,69 @@ pub(super) fn bound(closure: &DependencyClosure, steps: &[Step]) -> BTreeSet<Wor
     let places = closure.packages.keys().chain(closure.links.keys());
     places.filter(|place| !portable.contains(place) && !untaken.contains(place)).cloned().collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::super::{ClosurePackage, Reason};
+    use super::*;
+    use crate::workspace::PackageJson;
+
+    fn path(text: &str) -> WorkspacePath {
+        WorkspacePath::new(text).unwrap()
+    }
+
+    fn package(limits: &str) -> ClosurePackage {
+        let package_json = PackageJson::parse(format!("{{{limits}}}").as_bytes()).unwrap();
+        let reason = Reason::UndeclaredImport { place: String::new() };
+        ClosurePackage { package_json: Arc::new(package_json), reason }
+    }
+
+    #[test]
+    fn what_only_variants_lead_to_is_bound() {
+        let (x64, linux, none) = (r#""cpu": ["x64"]"#, r#""os": ["linux"]"#, "");
+        // Each with what its package.json says, and each step as `from`, link, directory; `""` is the service or an import.
+        type Case = (&'static str, Vec<(&'static str, &'static str)>, Vec<[&'static str; 3]>, &'static [&'static str]);
+        let table: [Case; 7] = [
+            ("nothing native", vec![("a", none), ("b", linux)], vec![["", "a", "a"], ["a", "b", "b"]], &[]),
+            ("a variant", vec![("a", none), ("x", x64)], vec![["", "a", "a"], ["a", "x", "x"]], &["x"]),
+            ("for a C library", vec![("x", r#""libc": ["musl"]"#)], vec![["", "x", "x"]], &["x"]),
+            ("below it", vec![("x", x64), ("b", none)], vec![["", "x", "x"], ["x", "b", "b"]], &["b", "x"]),
+            (
+                "below it, and needed anyway",
+                vec![("x", x64), ("b", none), ("c", none)],
+                vec![["", "x", "x"], ["x", "b", "b"], ["", "b", "b"], ["b", "c", "c"], ["c", "x", "x"]],
+                &["x"],
+            ),
+            (
+                "links",
+                vec![("s/x", x64), ("s/b", none), ("s/c", none)],
+                vec![["", "x", "s/x"], ["s/x", "s/x/b", "s/b"], ["", "b", "s/b"], ["s/b", "c", "s/c"]],
+                &["s/x", "s/x/b", "x"],
+            ),
+            (
+                "a link that is there for all",
+                vec![("s/x", x64), ("s/b", none)],
+                vec![["", "b", "s/b"], ["s/b", "x", "s/x"]],
+                &["hoisted/x", "s/x", "x"],
+            ),
+        ];
+        for (comment, packages, steps, expected) in table {
+            let mut closure = DependencyClosure::default();
+            closure.packages.extend(packages.iter().map(|(dir, limits)| (path(dir), package(limits))));
+            let links = steps.iter().filter(|[_, link, dir]| link != dir);
+            closure.links.extend(links.map(|[_, link, dir]| (path(link), path(dir))));
+            if comment == "a link that is there for all" {
+                closure.links.extend([(path("hoisted/x"), path("s/x")), (path("hoisted/b"), path("s/b"))]);
+            }
+            let step = |[from, link, dir]: &[&str; 3]| Step {
+                from: (!from.is_empty()).then(|| path(from)),
+                to: ResolvedPackage { found_at: path(link), dir: path(dir) },
+            };
+            let steps: Vec<Step> = steps.iter().map(step).collect();
+            let found: Vec<String> = bound(&closure, &steps).iter().map(ToString::to_string).collect();
+            assert_eq!(found, expected, "{comment}");
+        }
+    }
+}

@@ -87,8 +87,34 @@ pub fn write_linked(layout: &Path, from: &Path, architecture: &str, links: &[(&s
     write_upon(layout, architecture, &put(layout, &tar, "application/vnd.oci.image.layer.v1.tar"));
 }
 
+/// Writes an image layout with an index: an image for each of these platforms, of which each config says the architecture
+/// alone, and the attestation that builders put beside it.
+pub fn write_index(layout: &Path, platforms: &[(Value, &str)]) {
+    let mut manifests = Vec::new();
+    for (platform, loader) in platforms {
+        let layer = put(layout, &tar(loader), "application/vnd.oci.image.layer.v1.tar");
+        let architecture = platform["architecture"].as_str().expect("a platform has an architecture");
+        let mut manifest = image(layout, architecture, &layer);
+        let mut attestation = image(layout, "unknown", &put(layout, b"{}", "application/vnd.in-toto+json"));
+        attestation["platform"] = json!({"architecture": "unknown", "os": "unknown"});
+        attestation["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});
+        manifest["platform"] = platform.clone();
+        manifests.extend([attestation, manifest]);
+    }
+    let media_type = "application/vnd.oci.image.index.v1+json";
+    let index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": manifests});
+    name(layout, put(layout, index.to_string().as_bytes(), media_type));
+}
+
 /// Writes an image layout around a layer, a plain tar, which lies in it already.
 pub fn write_upon(layout: &Path, architecture: &str, layer: &Value) {
+    let mut manifest = image(layout, architecture, layer);
+    manifest["platform"] = json!({"architecture": architecture, "os": "linux"});
+    name(layout, manifest);
+}
+
+/// Puts an image of one layer into a layout. Gives the descriptor of its manifest.
+fn image(layout: &Path, architecture: &str, layer: &Value) -> Value {
     let put = |bytes: &[u8], media_type: &str| put(layout, bytes, media_type);
     let config = json!({
         "architecture": architecture, "os": "linux",
@@ -99,11 +125,14 @@ pub fn write_upon(layout: &Path, architecture: &str, layer: &Value) {
     let config = put(config.to_string().as_bytes(), "application/vnd.oci.image.config.v1+json");
     let media_type = "application/vnd.oci.image.manifest.v1+json";
     let manifest = json!({"schemaVersion": 2, "mediaType": media_type, "config": config, "layers": [layer]});
-    let mut manifest = put(manifest.to_string().as_bytes(), media_type);
-    manifest["platform"] = json!({"architecture": architecture, "os": "linux"});
-    manifest["annotations"] = json!({"org.opencontainers.image.ref.name": "tiny"});
+    put(manifest.to_string().as_bytes(), media_type)
+}
+
+/// Gives the manifest or index in a layout its name.
+fn name(layout: &Path, mut descriptor: Value) {
+    descriptor["annotations"] = json!({"org.opencontainers.image.ref.name": "tiny"});
     let media_type = "application/vnd.oci.image.index.v1+json";
-    let index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": [manifest]});
+    let index = json!({"schemaVersion": 2, "mediaType": media_type, "manifests": [descriptor]});
     fs::write(layout.join("index.json"), index.to_string()).expect("a file can be written");
     fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("a file can be written");
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::lock::BaseLock;
 use super::{BaseError, BaseLockError, ResolvedBase, resolve_pinned};
-use crate::build::{BuildError, BuildRequest, Context, selection};
+use crate::build::{BuildError, BuildRequest, Context, platforms};
 use crate::config::Settings;
 use crate::digest::Digest;
 use crate::image::BaseSoftware;
@@ -61,7 +61,7 @@ pub async fn update_bases(
     let workspace = Workspace::discover(&request.dir)?;
     let settings = Settings::read(&workspace.root)?;
     let lock = BaseLock::read(&workspace, &settings, request)?;
-    let platforms = selection::platforms(&request.platforms, &settings.platforms)?;
+    let platforms = platforms::wanted(&request.platforms, &settings.platforms)?;
     let wanted = wanted(&lock, only)?;
     let mut bases = Vec::new();
     for reference in wanted {
