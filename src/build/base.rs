@@ -96,7 +96,7 @@ pub enum BaseError {
         source: ListingError,
     },
     /// The lock names an image that its place does not have, or no longer.
-    #[error("the base is locked to an image that is no longer there, `{digest}`: `{base}`")]
+    #[error("the base is locked to an image that is not there, `{digest}`: `{base}`")]
     Gone {
         /// The base.
         base: String,
@@ -142,7 +142,7 @@ impl BaseError {
                 offered.first().map(|platform| format!("build for one it has: `--platform {platform}`"))
             }
             Self::Gone { base, .. } | Self::LockedToAnother { base, .. } => {
-                Some(format!("take what is there now: `pirogue base update {base}`"))
+                Some(format!("take what its name stands for now: `pirogue base update {base}`"))
             }
             Self::NothingDeployed => {
                 Some("name the one that they are pushed to: `--to HOST/PREFIX`, or `to` in pirogue.toml".into())
