@@ -312,14 +312,32 @@ fn locks_that_cannot_be_used() {
     ----- stderr
     computing dependency closures
     resolving the base [HOST]/base/node:20-alpine
+    error: the lock has another image for the platform than the index that it names, which has `sha256:f933c1fb44bed7df2b315fdb4541b339bcd2d79666c0a5190586a2b60663026c`: `[HOST]/base/node:20-alpine`
+    hint: take what its name stands for now: `pirogue base update [HOST]/base/node:20-alpine`
+    ");
+    let index = whole.lines().find(|line| line.starts_with("digest")).unwrap();
+    assert_snapshot!(with(&whole.replace(index, &format!("digest = \"{}\"", sha256(b"nothing")))), @r"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base [HOST]/base/node:20-alpine
     error: the base is locked to an image that is not there, `sha256:1785cfc3bc6ac7738e8b38cdccd1af12563c2b9070e07af336a1bf8c0f772b6a`: `[HOST]/base/node:20-alpine`
     hint: take what its name stands for now: `pirogue base update [HOST]/base/node:20-alpine`
     ");
-    assert_eq!(
-        fs::read_to_string(&path).unwrap(),
-        whole.replace(manifest, &other),
-        "a build that fails changes nothing"
-    );
+    let arm = whole.lines().find(|line| line.starts_with("\"linux/arm64")).unwrap();
+    let swapped = format!("\"linux/amd64\" = {}", arm.split(" = ").nth(1).unwrap());
+    let contradicting = whole.replace(manifest, &swapped);
+    assert_snapshot!(with(&contradicting), @r"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base [HOST]/base/node:20-alpine
+    error: the lock has another image for the platform than the index that it names, which has `sha256:f933c1fb44bed7df2b315fdb4541b339bcd2d79666c0a5190586a2b60663026c`: `[HOST]/base/node:20-alpine`
+    hint: take what its name stands for now: `pirogue base update [HOST]/base/node:20-alpine`
+    ");
+    assert_eq!(fs::read_to_string(&path).unwrap(), contradicting, "a build that fails changes nothing");
+    succeeds(&shop.run(&["base", "update", "--platform", "linux/amd64"]));
+    assert_eq!(fs::read_to_string(&path).unwrap(), whole);
 }
 
 #[test]
@@ -349,7 +367,7 @@ fn an_image_that_the_registry_lost_or_changed() {
     ----- stderr
     computing dependency closures
     resolving the base [HOST]/base/node:20-alpine
-    error: the base is locked to an image that is not there, `sha256:f933c1fb44bed7df2b315fdb4541b339bcd2d79666c0a5190586a2b60663026c`: `[HOST]/base/node:20-alpine`
+    error: the base is locked to an image that is not there, `sha256:93d4da87b6c59578dc06863bb48fca22d14996d6ebed7b73f9945f9b59db7f8b`: `[HOST]/base/node:20-alpine`
     hint: take what its name stands for now: `pirogue base update [HOST]/base/node:20-alpine`
     ");
     // What the cache has is not asked for.
@@ -366,7 +384,7 @@ fn an_image_that_the_registry_lost_or_changed() {
     ----- stderr
     computing dependency closures
     resolving the base [HOST]/base/node:20-alpine
-    error: the base is locked to an image that is not there, `sha256:f933c1fb44bed7df2b315fdb4541b339bcd2d79666c0a5190586a2b60663026c`: `[HOST]/base/node:20-alpine`
+    error: the base is locked to an image that is not there, `sha256:93d4da87b6c59578dc06863bb48fca22d14996d6ebed7b73f9945f9b59db7f8b`: `[HOST]/base/node:20-alpine`
     hint: take what its name stands for now: `pirogue base update [HOST]/base/node:20-alpine`
     ");
 }
@@ -427,7 +445,7 @@ fn a_layout_is_pinned_too() {
     ----- stderr
     computing dependency closures
     resolving the base oci:../base:20-alpine
-    error: the base is locked to an image that is not there, `sha256:f933c1fb44bed7df2b315fdb4541b339bcd2d79666c0a5190586a2b60663026c`: `oci:../base:20-alpine`
+    error: the base is locked to an image that is not there, `sha256:93d4da87b6c59578dc06863bb48fca22d14996d6ebed7b73f9945f9b59db7f8b`: `oci:../base:20-alpine`
     hint: take what its name stands for now: `pirogue base update oci:../base:20-alpine`
     ");
     succeeds(&workspace.run(&["base", "update", "oci:../base:20-alpine"]));
@@ -640,6 +658,20 @@ fn which_images_are_stale() {
     resolving the base [HOST]/base/node:20-alpine
     warning: cannot get the base `[HOST]/base/node:20-alpine`: the registry does not have it, status 404 `MANIFEST_UNKNOWN` (played): `GET http://[HOST]/v2/base/node/manifests/20-alpine`
     asking for the images that were pushed
+    ");
+    let run = shop.told(&["base", "status", "--to", &to, "--tag", "2"], "new-cache");
+    assert_snapshot!(without_ages(&run.to_string()), @r"
+    exit code: 0
+    ----- stdout
+    IMAGE PLATFORM MADE BASE LIES ON MADE LOCK NOW
+    [HOST]/shop/web:2 linux/amd64 N days ago [HOST]/base/node:20-alpine 59149c6a034d? unknown unknown unknown
+
+    1 found: 0 on the base in the lock, 0 on what its name stands for now.
+    ----- stderr
+    resolving the base [HOST]/base/node:20-alpine
+    warning: cannot get the base `[HOST]/base/node:20-alpine`: the registry does not have it, status 404 `MANIFEST_UNKNOWN` (played): `GET http://[HOST]/v2/base/node/manifests/20-alpine`
+    asking for the images that were pushed
+    warning: cannot get the base `[HOST]/base/node:20-alpine`: the registry does not have it, status 404 `MANIFEST_UNKNOWN` (played): `GET http://[HOST]/v2/base/node/manifests/sha256:59149c6a034d52f9bbf0f69b8e8ef5a39dadb5bb505a843436aad152bd168022`
     ");
     assert_snapshot!(shop.run(&["base", "status", "--to", "oci:images"]), @r"
     exit code: 1

@@ -111,6 +111,14 @@ pub enum BaseError {
         /// The digest in the lock.
         digest: Digest,
     },
+    /// The lock says of an image for the platform what the index that it names does not say.
+    #[error("the lock has another image for the platform than the index that it names, which has `{digest}`: `{base}`")]
+    LockContradiction {
+        /// The base.
+        base: String,
+        /// The digest in the index.
+        digest: Digest,
+    },
     /// No registry to ask for images.
     #[error("no registry is named in which images could be")]
     NothingDeployed,
@@ -141,7 +149,7 @@ impl BaseError {
             Self::NoSuchPlatform { offered, .. } => {
                 offered.first().map(|platform| format!("build for one it has: `--platform {platform}`"))
             }
-            Self::Gone { base, .. } | Self::LockedToAnother { base, .. } => {
+            Self::Gone { base, .. } | Self::LockedToAnother { base, .. } | Self::LockContradiction { base, .. } => {
                 Some(format!("take what its name stands for now: `pirogue base update {base}`"))
             }
             Self::NothingDeployed => {
@@ -278,24 +286,29 @@ async fn resolve(
     let base = || name.to_owned();
     let source = open(name, dir, context).await?;
     let own_digest = if let Source::Registry(_, reference) = &source { reference.digest() } else { None };
-    let may_be_gone = pinned.is_some() && own_digest.is_none();
-    let locked = match pinned {
-        Some(locked) => locked,
-        None => offer::of(name, &source, context).await?,
-    };
-    if own_digest.is_some_and(|digest| digest != locked.digest) {
-        return Err(BaseError::LockedToAnother { base: base(), digest: locked.digest }.into());
+    if let Some(pinned) = pinned.as_ref().filter(|pinned| own_digest.is_some_and(|digest| digest != pinned.digest)) {
+        return Err(BaseError::LockedToAnother { base: base(), digest: pinned.digest }.into());
     }
-    let Some(digest) = locked.manifest(platform) else {
-        let (wanted, offered) = (platform.clone(), locked.manifests.keys().cloned().collect());
-        return Err(BaseError::NoSuchPlatform { base: base(), wanted, offered }.into());
-    };
-    let gone = |error| match error {
-        BuildError::Base(BaseError::Registry { source: RegistryError::NotFound(_), base }) if may_be_gone => {
+    // A name with a digest is gone like any other, and no lock can be blamed for it.
+    let locked_to = pinned.as_ref().filter(|_| own_digest.is_none()).map(|pinned| pinned.digest);
+    let gone = |error| match (error, locked_to) {
+        (BuildError::Base(BaseError::Registry { source: RegistryError::NotFound(_), base }), Some(digest)) => {
             BaseError::Gone { base, digest }.into()
         }
-        other => other,
+        (other, _) => other,
     };
+    let offered = match &pinned {
+        Some(pinned) => offer::with_digest(name, pinned.digest, &source, context).await.map_err(gone)?,
+        None => offer::of(name, &source, context).await?,
+    };
+    let Some(digest) = offered.manifest(platform) else {
+        let (wanted, offered) = (platform.clone(), offered.manifests.into_keys().collect());
+        return Err(BaseError::NoSuchPlatform { base: base(), wanted, offered }.into());
+    };
+    let locked = pinned.unwrap_or(offered);
+    if locked.manifest(platform) != Some(digest) {
+        return Err(BaseError::LockContradiction { base: base(), digest }.into());
+    }
     let found = source.document_with(digest, &context.transfer()).await.map_err(|error| gone(unread(name, error)))?;
     let found = found.ok_or_else(|| BaseError::Gone { base: base(), digest })?;
     resolved_image(name, platform, found, locked, source, context).await.map_err(gone)
