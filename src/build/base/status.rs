@@ -1,6 +1,7 @@
 //! `pirogue base status`: which bases the images that were pushed lie on, against the lock and against the bases' tags.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use futures_util::future::try_join_all;
 
@@ -104,10 +105,10 @@ pub async fn base_status(request: &BuildRequest, context: &Context) -> Result<Ve
     }
     let mut bases = BTreeMap::new();
     for name in references.iter().map(|(service, _)| base_name(service, &settings, request)) {
-        if !bases.contains_key(&name) {
-            context.progress.step(&format!("resolving the base {name}"));
-            let base = Base::ask(&name, lock.entry(&name), &request.dir, context).await?;
-            bases.insert(name, base);
+        if let Entry::Vacant(unasked) = bases.entry(name) {
+            context.progress.step(&format!("resolving the base {}", unasked.key()));
+            let base = Base::ask(unasked.key(), lock.entry(unasked.key()), &request.dir, context).await?;
+            unasked.insert(base);
         }
     }
     context.progress.step("asking for the images that were pushed");
@@ -138,11 +139,10 @@ async fn found(reference: &Reference, base: &Base, context: &Context) -> Result<
     let source = Source::Registry(context.client.clone(), reference.clone());
     let name = reference.to_string();
     let offered = match offer::of(&name, &source, context).await {
-        Err(BuildError::Base(BaseError::Registry { source, .. }))
-            if matches!(source, RegistryError::NotFound(_) | RegistryError::RepositoryUnknown(_)) =>
-        {
-            return Ok(Vec::new());
-        }
+        Err(BuildError::Base(BaseError::Registry {
+            source: RegistryError::NotFound(_) | RegistryError::RepositoryUnknown(_),
+            ..
+        })) => return Ok(Vec::new()),
         offered => offered?,
     };
     let mut found = Vec::new();
