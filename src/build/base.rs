@@ -96,7 +96,7 @@ pub enum BaseError {
         source: ListingError,
     },
     /// The lock names an image that its place does not have, or no longer.
-    #[error("the base is locked to an image that is no longer there, `{digest}`: `{base}`")]
+    #[error("the base is locked to an image that is not there, `{digest}`: `{base}`")]
     Gone {
         /// The base.
         base: String,
@@ -109,6 +109,14 @@ pub enum BaseError {
         /// The base.
         base: String,
         /// The digest in the lock.
+        digest: Digest,
+    },
+    /// The lock says of an image for the platform what the index that it names does not say.
+    #[error("the lock has another image for the platform than the index that it names, which has `{digest}`: `{base}`")]
+    LockContradiction {
+        /// The base.
+        base: String,
+        /// The digest in the index.
         digest: Digest,
     },
     /// No registry to ask for images.
@@ -141,8 +149,8 @@ impl BaseError {
             Self::NoSuchPlatform { offered, .. } => {
                 offered.first().map(|platform| format!("build for one it has: `--platform {platform}`"))
             }
-            Self::Gone { base, .. } | Self::LockedToAnother { base, .. } => {
-                Some(format!("take what is there now: `pirogue base update {base}`"))
+            Self::Gone { base, .. } | Self::LockedToAnother { base, .. } | Self::LockContradiction { base, .. } => {
+                Some(format!("take what its name stands for now: `pirogue base update {base}`"))
             }
             Self::NothingDeployed => {
                 Some("name the one that they are pushed to: `--to HOST/PREFIX`, or `to` in pirogue.toml".into())
@@ -294,22 +302,25 @@ async fn resolve(
 ) -> Result<Vec<ResolvedBase>, BuildError> {
     let source = open(name, dir, context).await?;
     let own_digest = if let Source::Registry(_, reference) = &source { reference.digest() } else { None };
-    let may_be_gone = pinned.is_some() && own_digest.is_none();
-    let locked = match pinned {
-        Some(locked) => locked,
+    if let Some(pinned) = pinned.as_ref().filter(|pinned| own_digest.is_some_and(|digest| digest != pinned.digest)) {
+        return Err(BaseError::LockedToAnother { base: name.to_owned(), digest: pinned.digest }.into());
+    }
+    // A name with a digest is gone like any other, and no lock can be blamed for it.
+    let locked_to = pinned.as_ref().filter(|_| own_digest.is_none()).map(|pinned| pinned.digest);
+    let gone = |error| match (error, locked_to) {
+        (BuildError::Base(BaseError::Registry { source: RegistryError::NotFound(_), base }), Some(digest)) => {
+            BaseError::Gone { base, digest }.into()
+        }
+        (other, _) => other,
+    };
+    let offered = match &pinned {
+        Some(pinned) => offer::with_digest(name, pinned.digest, &source, context).await.map_err(gone)?,
         None => offer::of(name, &source, context).await?,
     };
-    if own_digest.is_some_and(|digest| digest != locked.digest) {
-        return Err(BaseError::LockedToAnother { base: name.to_owned(), digest: locked.digest }.into());
-    }
+    let locked = pinned.as_ref().unwrap_or(&offered);
     let resolving = platforms.iter().map(async |platform| {
-        let image = of_platform(name, platform, &locked, &source, context).await;
-        image.map_err(|error| match error {
-            BuildError::Base(BaseError::Registry { source: RegistryError::NotFound(_), base }) if may_be_gone => {
-                BaseError::Gone { base, digest: locked.manifest(platform).unwrap_or(locked.digest) }.into()
-            }
-            other => other,
-        })
+        let image = of_platform(name, platform, locked, &offered, &source, context).await;
+        image.map_err(gone)
     });
     // All are waited for, so that it is always the first platform's error that is told.
     join_all(resolving).await.into_iter().collect()
@@ -326,18 +337,23 @@ async fn resolve_pinned(
     Ok(resolve(name, dir, std::slice::from_ref(platform), Some(pinned.clone()), context).await?.pop())
 }
 
+/// Resolves a base for one platform: as it is `offered`, which has to be what is `locked`.
 async fn of_platform(
     name: &str,
     platform: &Platform,
     locked: &LockedBase,
+    offered: &LockedBase,
     source: &Source,
     context: &Context,
 ) -> Result<ResolvedBase, BuildError> {
     let base = || name.to_owned();
-    let Some((described, digest)) = locked.image(platform) else {
-        let (wanted, offered) = (platform.clone(), locked.manifests.keys().cloned().collect());
+    let Some((described, digest)) = offered.image(platform) else {
+        let (wanted, offered) = (platform.clone(), offered.manifests.keys().cloned().collect());
         return Err(BaseError::NoSuchPlatform { base: base(), wanted, offered }.into());
     };
+    if locked.manifest(platform) != Some(digest) {
+        return Err(BaseError::LockContradiction { base: base(), digest }.into());
+    }
     let found = source.document_with(digest, &context.transfer()).await.map_err(|error| unread(name, error))?;
     let found = found.ok_or_else(|| BaseError::Gone { base: base(), digest })?;
     let (image, files) = read_image(name, platform, found, described, source, context).await?;

@@ -44,6 +44,8 @@ pub struct FoundStatus {
     pub base_name: Option<String>,
     /// What it says to lie on: the digest of the manifest.
     pub base_digest: Option<String>,
+    /// Whether its layers are those of the base that it says to lie on; `None` where that cannot be looked at.
+    pub base_proven: Option<bool>,
     /// When what it lies on was made.
     pub base_created: Option<String>,
     /// How long ago that was.
@@ -79,6 +81,7 @@ impl FoundStatus {
             age_seconds: created.and_then(|text| age(text, now)),
             base_name: found.base_name.clone(),
             base_digest: found.base_digest.clone(),
+            base_proven: found.base_proven,
             base_created: base_created.map(str::to_owned),
             base_age_seconds: base_created.and_then(|text| age(text, now)),
             against_lock: word(found.against_lock),
@@ -98,7 +101,12 @@ impl FoundStatus {
             self.platform.clone(),
             old(self.age_seconds),
             image.base.clone(),
-            self.base_digest.as_deref().map_or("unknown", short).to_owned(),
+            match (self.base_digest.as_deref().map(short), self.base_proven) {
+                (None, _) => "unknown".to_owned(),
+                (Some(digest), Some(true)) => digest.to_owned(),
+                (Some(digest), Some(false)) => format!("not {digest}"),
+                (Some(digest), None) => format!("{digest}?"),
+            },
             old(self.base_age_seconds),
             self.against_lock.to_owned(),
             self.against_reference.to_owned(),
@@ -126,16 +134,13 @@ fn word(found: Match) -> &'static str {
 
 impl fmt::Display for BaseStatusReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let header = ["IMAGE", "PLATFORM", "MADE", "BASE", "LIES ON", "MADE", "LOCK", "TAG"];
+        let header = ["IMAGE", "PLATFORM", "MADE", "BASE", "LIES ON", "MADE", "LOCK", "NOW"];
         let mut rows = vec![header.map(str::to_owned).to_vec()];
-        let absent = |image: &ImageStatus| vec![image.reference.clone(), "not there".to_owned()];
-        rows.extend(self.images.iter().map(|image| match &image.found {
-            Some(found) => found.row(image),
-            None => {
-                let mut row = absent(image);
-                row.resize(header.len(), String::new());
-                row
-            }
+        rows.extend(self.images.iter().map(|image| {
+            let absent = || vec![image.reference.clone(), "not there".to_owned()];
+            let mut row = image.found.as_ref().map_or_else(absent, |found| found.row(image));
+            row.resize(header.len(), String::new());
+            row
         }));
         f.write_str(&aligned(&rows))?;
         let count = |wanted: fn(&FoundStatus) -> bool| {
@@ -144,7 +149,7 @@ impl fmt::Display for BaseStatusReport {
         let all = self.images.iter().filter(|image| image.found.is_some()).count();
         writeln!(
             f,
-            "\nOf {all} images {} lie on the base in the lock, {} on what its reference stands for now.",
+            "\n{all} found: {} on the base in the lock, {} on what its name stands for now.",
             count(|found| found.against_lock == "same"),
             count(|found| found.against_reference == "same"),
         )

@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read};
 use std::sync::Arc;
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tempfile::TempPath;
 
 use super::download::{download, download_and_read};
@@ -96,15 +97,19 @@ impl Source {
                 #[serde(rename_all = "camelCase")]
                 struct Kind {
                     media_type: Option<String>,
+                    manifests: Option<IgnoredAny>,
                 }
                 let bytes = match image.layout.document(&Descriptor::new(media_type::MANIFEST, digest, 0)) {
                     Err(LayoutError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
                     read => read?,
                 };
-                // Manifests may leave it out, indexes are never looked for by their digest alone.
-                let kind = serde_json::from_slice(&bytes).ok().and_then(|kind: Kind| kind.media_type);
-                let media_type = kind.as_deref().unwrap_or(media_type::MANIFEST);
-                Ok(Some(Document { descriptor: Descriptor::of(media_type, &bytes), bytes }))
+                let media_type = match serde_json::from_slice(&bytes) {
+                    Ok(Kind { media_type: Some(media_type), .. }) => media_type,
+                    Ok(Kind { manifests: Some(_), .. }) => media_type::INDEX.to_owned(),
+                    // Who reads it as a manifest says what is wrong.
+                    Ok(_) | Err(_) => media_type::MANIFEST.to_owned(),
+                };
+                Ok(Some(Document { descriptor: Descriptor::of(&media_type, &bytes), bytes }))
             }
         }
     }

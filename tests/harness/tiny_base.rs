@@ -145,12 +145,60 @@ fn put(layout: &Path, bytes: &[u8], media_type: &str) -> Value {
     json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
 }
 
+/// Writes the image layout that `from` would be after an update: a layer of these files on top of each image, another
+/// version of Node, and attestations beside the images.
+pub fn write_renewed(from: &Path, layout: &Path, node: &str, files: &[(&str, &str)]) {
+    let read = |descriptor: &Value| {
+        let digest = descriptor["digest"].as_str().expect("a digest").trim_start_matches("sha256:").to_owned();
+        fs::read(from.join("blobs/sha256").join(digest)).expect("a blob can be read")
+    };
+    let json = |bytes: Vec<u8>| serde_json::from_slice::<Value>(&bytes).expect("the document is JSON");
+    let mut root = json(fs::read(from.join("index.json")).expect("there is an index"));
+    let mut index = json(read(&root["manifests"][0]));
+    let directories: Vec<&str> = ["etc/", "lib/", "lib/apk/", "lib/apk/db/"].into();
+    let tar = tar_of(&directories, files);
+    let layer = put(layout, &tar, "application/vnd.oci.image.layer.v1.tar");
+    let images = index["manifests"].as_array_mut().expect("a list");
+    for image in images.iter_mut() {
+        let mut manifest = json(read(image));
+        let mut config = json(read(&manifest["config"]));
+        for layer in manifest["layers"].as_array().expect("a list") {
+            put(layout, &read(layer), layer["mediaType"].as_str().expect("a text"));
+        }
+        manifest["layers"].as_array_mut().expect("a list").push(layer.clone());
+        config["rootfs"]["diff_ids"].as_array_mut().expect("a list").push(layer["digest"].clone());
+        let step = json!({"created": "2025-06-01T00:00:00Z", "created_by": "an update"});
+        config["history"].as_array_mut().expect("a list").push(step);
+        config["created"] = json!("2025-06-01T00:00:00Z");
+        config["config"]["Env"] = json!(["PATH=/usr/local/bin:/usr/bin:/bin", format!("NODE_VERSION={node}")]);
+        manifest["config"] = put(layout, config.to_string().as_bytes(), "application/vnd.oci.image.config.v1+json");
+        let platform = image["platform"].take();
+        *image = put(layout, manifest.to_string().as_bytes(), "application/vnd.oci.image.manifest.v1+json");
+        image["platform"] = platform;
+    }
+    let empty = put(layout, b"{}", "application/vnd.oci.empty.v1+json");
+    let media_type = "application/vnd.oci.image.manifest.v1+json";
+    let attestation = json!({"schemaVersion": 2, "mediaType": media_type, "config": empty, "layers": [empty]});
+    let mut attestation = put(layout, attestation.to_string().as_bytes(), media_type);
+    attestation["platform"] = json!({"architecture": "unknown", "os": "unknown"});
+    images.insert(0, attestation);
+    let mut entry = put(layout, index.to_string().as_bytes(), "application/vnd.oci.image.index.v1+json");
+    entry["annotations"] = root["manifests"][0]["annotations"].take();
+    root["manifests"] = json!([entry]);
+    fs::write(layout.join("index.json"), root.to_string()).expect("a file can be written");
+    fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("a file can be written");
+}
+
 fn tar(loader: &str) -> Vec<u8> {
+    let files: Vec<(&str, &str)> = FILES.into_iter().chain([(loader, "no program\n")]).collect();
+    tar_of(&DIRECTORIES, &files)
+}
+
+fn tar_of(directories: &[&str], files: &[(&str, &str)]) -> Vec<u8> {
     let mut tar = Builder::new(Vec::new());
-    let directories = DIRECTORIES.map(|path| (path, EntryType::Directory, 0o755, ""));
-    let files = FILES.into_iter().chain([(loader, "no program\n")]);
-    let files = files.map(|(path, content)| (path, EntryType::Regular, 0o644, content));
-    for (path, kind, mode, content) in directories.into_iter().chain(files) {
+    let directories = directories.iter().map(|path| (*path, EntryType::Directory, 0o755, ""));
+    let files = files.iter().map(|(path, content)| (*path, EntryType::Regular, 0o644, *content));
+    for (path, kind, mode, content) in directories.chain(files) {
         let mut header = header(kind, mode);
         header.set_path(path).expect("the name is short");
         header.set_size(content.len() as u64);

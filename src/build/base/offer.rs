@@ -11,10 +11,27 @@ use crate::transfer::{Document, Source};
 /// An index may hold indexes; no real one is deeper than this, or holds more.
 const INDEX_LIMIT: usize = 16;
 
-/// What a place names now: the digest, and the images below it by their platforms. Attestations, which have the platform
-/// `unknown`, are passed over; of two images for one platform the first counts.
+/// What a place names now.
 pub(super) async fn of(name: &str, source: &Source, context: &Context) -> Result<LockedBase, BuildError> {
     let root = source.root(&context.transfer()).await.map_err(|error| unread(name, error))?;
+    below(name, root, source, context).await
+}
+
+/// What a place has under a digest, whatever its name stands for now.
+pub(super) async fn with_digest(
+    name: &str,
+    digest: Digest,
+    source: &Source,
+    context: &Context,
+) -> Result<LockedBase, BuildError> {
+    let root = source.document_with(digest, &context.transfer()).await.map_err(|error| unread(name, error))?;
+    let root = root.ok_or_else(|| BaseError::Gone { base: name.to_owned(), digest })?;
+    below(name, root, source, context).await
+}
+
+/// The images of an index by their platforms, or the one image. Attestations, which have the platform `unknown`, are passed
+/// over; of two images for one platform the first counts.
+async fn below(name: &str, root: Document, source: &Source, context: &Context) -> Result<LockedBase, BuildError> {
     let digest = root.descriptor.digest;
     let mut offer = Offer { name, source, context, manifests: BTreeMap::new() };
     if !media_type::is_index(&root.descriptor.media_type) {

@@ -1,6 +1,7 @@
 //! `pirogue base status`: which bases the images that were pushed lie on, against the lock and against the bases' tags.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use futures_util::future::try_join_all;
 
@@ -43,7 +44,9 @@ pub struct FoundImage {
     pub base_name: Option<String>,
     /// What it says to lie on: the digest of the manifest.
     pub base_digest: Option<String>,
-    /// When what it lies on was made, RFC 3339, where the lock or the tag names just that.
+    /// Whether its layers are those of the base that it says to lie on; `None` where that cannot be looked at.
+    pub base_proven: Option<bool>,
+    /// When what it lies on was made, RFC 3339, where that is proven.
     pub base_created: Option<String>,
     /// Whether it lies on the base in the lock.
     pub against_lock: Match,
@@ -87,80 +90,77 @@ pub async fn base_status(request: &BuildRequest, context: &Context) -> Result<Ve
     let lock = BaseLock::read(&workspace, &settings, request)?;
     let destinations = Destination::of(request, &settings, &workspace)?;
     context.client.push_to(destinations.iter().filter_map(Destination::registry));
-    let services = selection::names(&workspace, &settings, &request.services)?;
-    let mut questions = Vec::new();
-    for destination in &destinations {
-        let Destination::Registry { repository, tag } = destination else { continue };
-        for service in &services {
-            let own = settings.of_service(service);
-            let tags = destination::tags(request, &own);
-            let references = Destination::references(repository, tag.as_deref(), service, &own, tags)?;
-            questions.extend(references.into_iter().map(|reference| (service, reference)));
+    let mut references = Vec::new();
+    for service in selection::names(&workspace, &settings, &request.services)? {
+        let own = settings.of_service(&service);
+        let tags = destination::tags(request, &own);
+        for destination in &destinations {
+            let Destination::Registry { repository, tag } = destination else { continue };
+            let named = Destination::references(repository, tag.as_deref(), &service, &own, tags)?;
+            references.extend(named.into_iter().map(|reference| (service.clone(), reference)));
         }
     }
-    if questions.is_empty() {
+    if references.is_empty() {
         return Err(BaseError::NothingDeployed.into());
     }
     let mut bases = BTreeMap::new();
-    for name in services.iter().map(|service| base_name(service, &settings, request)) {
-        if !bases.contains_key(&name) {
-            context.progress.step(&format!("resolving the base {name}"));
-            let base = Base::ask(&name, lock.entry(&name), &request.dir, context).await?;
-            bases.insert(name, base);
+    for name in references.iter().map(|(service, _)| base_name(service, &settings, request)) {
+        if let Entry::Vacant(unasked) = bases.entry(name) {
+            context.progress.step(&format!("resolving the base {}", unasked.key()));
+            let base = Base::ask(unasked.key(), lock.entry(unasked.key()), &request.dir, context).await?;
+            unasked.insert(base);
         }
     }
     context.progress.step("asking for the images that were pushed");
-    let images = questions.into_iter().map(|(service, reference)| {
-        let base = base_name(service, &settings, request);
-        let bases = &bases;
-        async move {
-            let found = found(&reference, bases.get(&base), context).await?;
-            let deployed = |found| DeployedImage {
-                service: service.clone(),
-                reference: reference.clone(),
-                base: base.clone(),
-                found,
-            };
-            Ok::<_, BuildError>(match found.is_empty() {
-                true => vec![deployed(None)],
-                false => found.into_iter().map(|found| deployed(Some(found))).collect(),
-            })
-        }
+    let images = references.into_iter().filter_map(|(service, reference)| {
+        let base = bases.get(&base_name(&service, &settings, request))?;
+        Some(deployed(service, reference, base, context))
     });
     Ok(try_join_all(images).await?.into_iter().flatten().collect())
 }
 
+/// The images of a service under a reference; one that says that there is none where there is none.
+async fn deployed(
+    service: String,
+    reference: Reference,
+    base: &Base,
+    context: &Context,
+) -> Result<Vec<DeployedImage>, BuildError> {
+    let found = found(&reference, base, context).await?;
+    let image = DeployedImage { service, reference, base: base.name.clone(), found: None };
+    if found.is_empty() {
+        return Ok(vec![image]);
+    }
+    Ok(found.into_iter().map(|found| DeployedImage { found: Some(found), ..image.clone() }).collect())
+}
+
 /// The images that a reference leads to, by platform.
-async fn found(reference: &Reference, base: Option<&Base>, context: &Context) -> Result<Vec<FoundImage>, BuildError> {
+async fn found(reference: &Reference, base: &Base, context: &Context) -> Result<Vec<FoundImage>, BuildError> {
     let source = Source::Registry(context.client.clone(), reference.clone());
     let name = reference.to_string();
     let offered = match offer::of(&name, &source, context).await {
-        Err(BuildError::Base(BaseError::Registry { source, .. }))
-            if matches!(source, RegistryError::NotFound(_) | RegistryError::RepositoryUnknown(_)) =>
-        {
-            return Ok(Vec::new());
-        }
+        Err(BuildError::Base(BaseError::Registry {
+            source: RegistryError::NotFound(_) | RegistryError::RepositoryUnknown(_),
+            ..
+        })) => return Ok(Vec::new()),
         offered => offered?,
     };
     let mut found = Vec::new();
     for (platform, digest) in offered.manifests {
         let image = KnownImage::read(&name, digest, &source, context).await?;
         let manifest = image.manifest.parsed();
-        let (locked, current) = match base {
-            Some(base) => (
-                base.image(base.locked.as_ref(), &platform, context).await?,
-                base.image(base.current.as_ref(), &platform, context).await?,
-            ),
-            None => (None, None),
-        };
-        let against =
-            |base: &Option<KnownImage>| base.as_ref().map_or(Match::Unknown, |base| Match::of(manifest, base));
-        let below = [&locked, &current].into_iter().flatten().find(|base| Match::of(manifest, base) == Match::Same);
+        let locked = base.image(base.locked.as_ref(), &platform, context).await?;
+        let current = base.image(base.current.as_ref(), &platform, context).await?;
+        let said = base.said_by(manifest, context).await?;
+        let fits = |base: &KnownImage| Match::of(manifest, base);
+        let against = |base: &Option<KnownImage>| base.as_ref().map_or(Match::Unknown, fits);
+        let below = [&locked, &current, &said].into_iter().flatten().find(|base| fits(base) == Match::Same);
         found.push(FoundImage {
             digest,
             created: image.created.clone(),
             base_name: manifest.annotations.get(BASE_NAME).cloned(),
             base_digest: manifest.annotations.get(BASE_DIGEST).cloned(),
+            base_proven: said.as_ref().map(|said| fits(said) == Match::Same),
             base_created: below.and_then(|base| base.created.clone()),
             against_lock: against(&locked),
             against_reference: against(&current),
@@ -207,6 +207,19 @@ impl Base {
         let (Some(source), Some(digest)) = (&self.source, digest) else { return Ok(None) };
         if_it_can_be_had(KnownImage::read(&self.name, digest, source, context).await, context)
     }
+
+    /// The base that an image says to lie on, if it is found where the service's base is. An old one may be gone, and an
+    /// image may lie on one from elsewhere.
+    async fn said_by(&self, image: &Manifest, context: &Context) -> Result<Option<KnownImage>, BuildError> {
+        let digest = image.annotations.get(BASE_DIGEST).and_then(|digest| digest.parse().ok());
+        let (Some(source), Some(digest)) = (&self.source, digest) else { return Ok(None) };
+        match KnownImage::read(&self.name, digest, source, context).await {
+            Err(BuildError::Base(BaseError::Registry { .. } | BaseError::Layout(_) | BaseError::Gone { .. })) => {
+                Ok(None)
+            }
+            read => read.map(Some),
+        }
+    }
 }
 
 /// Images can be looked at where their bases cannot: that is told, and leaves one question open.
@@ -238,5 +251,38 @@ impl KnownImage {
         let manifest: Raw<Manifest> = Raw::parse("image manifest", read.bytes).map_err(document)?;
         let config = config_of(name, manifest.parsed(), source, context).await?;
         Ok(Self { created: config.parsed().created.clone(), manifest })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::manifest::{Descriptor, Format};
+
+    fn manifest(layers: &[&str], says: Option<Digest>) -> Manifest {
+        let layer = |name: &&str| Descriptor::of(media_type::LAYER_TAR, name.as_bytes());
+        let config = Descriptor::of(media_type::CONFIG, b"config");
+        let mut manifest = Manifest::new(Format::Oci, config, layers.iter().map(layer).collect());
+        manifest.annotations.extend(says.map(|digest| (BASE_DIGEST.to_owned(), digest.to_string())));
+        manifest
+    }
+
+    #[test]
+    fn layers_prove_what_annotations_say() {
+        let base = Raw::encode("image manifest", manifest(&["os", "node"], None)).unwrap();
+        let (own, other) = (Some(base.digest()), Some(Digest::of(b"other")));
+        let base = KnownImage { manifest: base, created: None };
+        let table: [(&str, &[&str], Option<Digest>, Match); 7] = [
+            ("on it", &["os", "node", "app"], own, Match::Same),
+            ("on it, and says nothing", &["os", "node", "app"], None, Match::Same),
+            ("on one with another config", &["os", "node", "app"], other, Match::SameLayers),
+            ("on another", &["os", "node 2", "app"], other, Match::Other),
+            ("on another, and says nothing", &["app"], None, Match::Other),
+            ("on another, and says on it", &["os", "node 2", "app"], own, Match::Contradiction),
+            ("in another order", &["node", "os", "app"], own, Match::Contradiction),
+        ];
+        for (comment, layers, says, expected) in table {
+            assert_eq!(Match::of(&manifest(layers, says), &base), expected, "{comment}");
+        }
     }
 }

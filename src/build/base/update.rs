@@ -109,10 +109,12 @@ async fn change(
     Ok(BaseChange { before: before.cloned(), after, images, reference })
 }
 
-/// A base that was locked may be gone from its registry: then nothing is known of it.
+/// A base that was locked may be gone from its registry, or the lock may be wrong: then nothing is known of it.
 fn if_still_there(resolved: Result<Option<ResolvedBase>, BuildError>) -> Result<Option<ResolvedBase>, BuildError> {
     match resolved {
-        Err(BuildError::Base(BaseError::Gone { .. })) => Ok(None),
+        Err(BuildError::Base(
+            BaseError::Gone { .. } | BaseError::LockedToAnother { .. } | BaseError::LockContradiction { .. },
+        )) => Ok(None),
         resolved => resolved,
     }
 }
