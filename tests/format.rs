@@ -187,6 +187,23 @@ fn what_the_format_cannot_do_is_refused() {
     assert_snapshot!(told(&shop, &[]), @"error: `format` is neither `oci` nor `docker`: `dokcer`: `pirogue.toml:1:1`");
 }
 
+/// Here it is the base that has them: an image that pirogue made, with another on top.
+#[test]
+fn layers_of_the_base_that_the_format_lacks_are_refused() {
+    let shop = workspace();
+    let base = shop.beside("base");
+    let built = build(&shop, sample::SMALL_BASE, &format!("oci:{}", base.display())).with("--compression", "zstd").run();
+    let base = format!("oci:{}:web", base.display());
+    let archive = format!("docker-archive:{}", shop.beside("a.tar").display());
+    let error = build(&shop, &base, &archive).with("--format", "docker").report().unwrap_err();
+    let text = "Docker's format has no layers of the media type `application/vnd.oci.image.layer.v1.tar+zstd`";
+    assert!(error.contains(text) && error.contains("hint: `--format oci`"), "{error}");
+    let images = shop.beside("again");
+    let again = build(&shop, &base, &format!("oci:{}", images.display())).run();
+    assert_ne!(again.digests(), built.digests());
+    assert_eq!(layout::validate(&images).len(), 1);
+}
+
 #[test]
 fn the_oci_format_says_once_that_podman_drops_health_checks() {
     let shop = shop();
