@@ -192,7 +192,8 @@ fn what_the_format_cannot_do_is_refused() {
 fn layers_of_the_base_that_the_format_lacks_are_refused() {
     let shop = workspace();
     let base = shop.beside("base");
-    let built = build(&shop, sample::SMALL_BASE, &format!("oci:{}", base.display())).with("--compression", "zstd").run();
+    let built =
+        build(&shop, sample::SMALL_BASE, &format!("oci:{}", base.display())).with("--compression", "zstd").run();
     let base = format!("oci:{}:web", base.display());
     let archive = format!("docker-archive:{}", shop.beside("a.tar").display());
     let error = build(&shop, &base, &archive).with("--format", "docker").report().unwrap_err();
