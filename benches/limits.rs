@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use input::limit::{self, Level};
 use input::{Input, OWNER, files, tar_of};
-use pirogue::layer::{Entry, FileTree, ImageContents, LayerPlan, group};
+use pirogue::layer::{Entry, ImageContents, LayerPlan, group};
 
 const RUNS: usize = 5;
 
@@ -66,7 +66,7 @@ fn main() {
 fn linked(plan: &LayerPlan) -> Vec<LayerPlan> {
     let contents = ImageContents {
         service: "service".into(),
-        user: FileTree::default(),
+        user: Vec::new(),
         packages: BTreeMap::from([(BTreeSet::from(["service".to_owned()]), plan.fragments.clone())]),
         workspace: Vec::new(),
         application: Vec::new(),

@@ -19,9 +19,7 @@ use input::limit::{self, Level};
 use input::{Input, OWNER, empty_index, files, packing, tar_of};
 use pirogue::cancel::Cancellation;
 use pirogue::digest::Digest;
-use pirogue::layer::{
-    Entry, FileTree, ImageContents, LayerKeys, LayerPlan, ServiceSet, ServiceSets, Unit, group, list, pack,
-};
+use pirogue::layer::{Entry, ImageContents, LayerKeys, LayerPlan, ServiceSet, ServiceSets, Unit, group, list, pack};
 use pirogue::manifest::media_type::Compression;
 
 /// The contents of an image with these packages, grouped by set of services: a quarter of them each for one service, two,
@@ -39,7 +37,7 @@ fn contents(plan: &LayerPlan) -> ImageContents {
     }
     ImageContents {
         service: "service-1".into(),
-        user: FileTree::default(),
+        user: Vec::new(),
         packages,
         workspace: Vec::new(),
         application: Vec::new(),

@@ -486,7 +486,7 @@ fn files_that_do_not_exist() {
     resolving the base oci:[BASE]:20-alpine
     planning layers
     error: `files` of the service `web` names something that does not exist: `certs/ca.pem`
-    hint: paths in `from` start at the root of the workspace
+    hint: such paths start at the root of the workspace
     ");
 }
 
@@ -529,8 +529,8 @@ fn a_working_directory_over_a_file_of_the_base() {
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
     planning layers
-    error: the base has a link or file where the image needs a directory: `/etc/passwd`
-    hint: set `root` or `workdir` in pirogue.toml to another directory, such as "/srv/app"
+    error: the base has a file where the image needs a directory: `/etc/passwd`
+    hint: name another directory in pirogue.toml: `root`, `workdir`, `writable`, `to` of `files`, or the user's `home`
     "#);
 }
 

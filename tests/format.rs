@@ -97,9 +97,21 @@ fn both_formats_share_their_layers() {
     let docker = push(&shop, sample::SMALL_BASE, &registry);
     assert_ne!(oci.digests(), docker.digests());
     assert_eq!(docker.sent_bytes(), 0, "the config has the same bytes too");
-    let elsewhere = build(&shop, sample::SMALL_BASE, &format!("{}/else", registry.host()));
-    let mounted = elsewhere.with("--format", "docker").run();
-    assert_eq!(mounted.digests(), docker.digests());
+}
+
+#[test]
+fn layers_of_the_base_are_mounted() {
+    let Some(registry) = Registry::start() else { return };
+    let shop = shop();
+    let base = format!("{}/base/node:20", registry.host());
+    let run = shop.run(&["copy", sample::SMALL_BASE, &base]);
+    assert_eq!(run.code, Some(0), "{run}");
+    let sent = |base: &str, to: &str| {
+        let build = build(&shop, base, &format!("{}/{to}", registry.host())).with("--format", "docker");
+        build.run().sent_bytes()
+    };
+    let (whole, own) = (sent(sample::SMALL_BASE, "whole"), sent(&base, "own"));
+    assert!(own > 0 && own < whole, "{own} of {whole}");
 }
 
 #[test]
@@ -171,11 +183,11 @@ impl Drop for Health<'_> {
 fn what_the_format_cannot_do_is_refused() {
     let shop = workspace();
     assert_snapshot!(told(&shop, &["--format", "docker"]), @"
-    error: an OCI layout holds no images in Docker's format, which readers of layouts refuse: `oci:[DIR]/workspace/images`
+    error: an OCI layout holds no images in Docker's format, which readers of layouts do not take: `oci:[DIR]/workspace/images`
     hint: push to a registry, or use `--to docker-archive:FILE` or `--load`; or `--format oci`
     ");
     assert_snapshot!(told(&shop, &["--format", "docker", "--to", "oci-archive:a.tar"]), @"
-    error: an OCI layout holds no images in Docker's format, which readers of layouts refuse: `oci-archive:a.tar`
+    error: an OCI layout holds no images in Docker's format, which readers of layouts do not take: `oci-archive:a.tar`
     hint: push to a registry, or use `--to docker-archive:FILE` or `--load`; or `--format oci`
     ");
     let zstd = ["--format", "docker", "--to", "docker-archive:a.tar", "--compression", "zstd"];
@@ -185,6 +197,24 @@ fn what_the_format_cannot_do_is_refused() {
     ");
     let shop = shop.and(&[("pirogue.toml", "format = \"dokcer\"\n")]);
     assert_snapshot!(told(&shop, &[]), @"error: `format` is neither `oci` nor `docker`: `dokcer`: `pirogue.toml:1:1`");
+}
+
+/// Here it is the base that has them: an image that pirogue made, with another on top.
+#[test]
+fn layers_of_the_base_that_the_format_lacks_are_refused() {
+    let shop = workspace();
+    let base = shop.beside("base");
+    let built =
+        build(&shop, sample::SMALL_BASE, &format!("oci:{}", base.display())).with("--compression", "zstd").run();
+    let base = format!("oci:{}:web", base.display());
+    let archive = format!("docker-archive:{}", shop.beside("a.tar").display());
+    let error = build(&shop, &base, &archive).with("--format", "docker").report().unwrap_err();
+    let text = "Docker's format has no layers of the media type `application/vnd.oci.image.layer.v1.tar+zstd`";
+    assert!(error.contains(text) && error.contains("hint: `--format oci`"), "{error}");
+    let images = shop.beside("again");
+    let again = build(&shop, &base, &format!("oci:{}", images.display())).run();
+    assert_ne!(again.digests(), built.digests());
+    assert_eq!(layout::validate(&images).len(), 1);
 }
 
 #[test]

@@ -14,7 +14,7 @@ pub enum FormatError {
     #[error("Docker's format has no layers compressed with zstd")]
     Zstd,
     /// Layouts are the OCI's.
-    #[error("an OCI layout holds no images in Docker's format, which readers of layouts refuse: `{0}`")]
+    #[error("an OCI layout holds no images in Docker's format, which readers of layouts do not take: `{0}`")]
     Layout(String),
 }
 

@@ -168,7 +168,7 @@ fn user(table: &Table<'_>) -> Result<Option<ImageUser>, ConfigError> {
             if let Some(name) = user.text("name")? {
                 new = NewUser { home: format!("/home/{name}"), name, ..new };
             }
-            // The greatest number means "nobody" to the kernel.
+            // The greatest number stands for none in system calls.
             let id =
                 |key| user.integer(key, u64::from(u32::MAX) - 1).map(|id| id.and_then(|id| u32::try_from(id).ok()));
             new.uid = id("uid")?.unwrap_or(new.uid);
@@ -267,11 +267,15 @@ mod tests {
             services = ["apps/*"]
             root = "/srv"
             expose = [9090, "53/udp"]
+            format = "docker"
+            ca = ["corp.pem"]
+            timezone = "UTC"
             env = { A = "1", B = 2 }
             [labels]
             "org.opencontainers.image.vendor" = "acme"
             [service.gateway]
             port = 8000
+            timezone = "Europe/Paris"
             user = { name = "app", uid = 2000 }
             env.B = "3"
             health = { path = "/health", interval = 10 }
@@ -283,6 +287,10 @@ mod tests {
         let gateway = settings.of_service("gateway");
         assert_eq!(gateway.base.as_deref(), Some("node:22-alpine"));
         assert_eq!(gateway.port, Some(8000));
+        assert_eq!(settings.format, Some(Format::Docker));
+        assert_eq!(gateway.ca.unwrap(), ["corp.pem"]);
+        assert_eq!(gateway.time_zone.unwrap().name(), "Europe/Paris");
+        assert_eq!(settings.of_service("other").time_zone.unwrap().name(), "UTC");
         assert_eq!(gateway.env.into_iter().collect::<Vec<_>>(), [("A".into(), "1".into()), ("B".into(), "3".into())]);
         assert_eq!(gateway.expose.unwrap(), ["9090/tcp", "53/udp"]);
         let Some(ImageUser::New(user)) = gateway.user else { panic!() };
@@ -319,6 +327,20 @@ mod tests {
             ("empty command", "command = []", "`command` is empty", None),
             ("health without a question", "health = {}", "needs either `path` or `command`", None),
             ("health with a trick", "health = '/${x}'", "`health` is no path", None),
+            (
+                "health that Docker would read otherwise",
+                "health = { path = '/', retries = 0 }",
+                "`health.retries` cannot be 0",
+                None,
+            ),
+            ("format", "format = 'v2s2'", "`format` is neither `oci` nor `docker`", None),
+            (
+                "time zone",
+                "timezone = 'Europe/Pairs'",
+                "no time zone `Europe/Pairs`: `pirogue.toml:1:1`",
+                Some("`Europe/Paris`"),
+            ),
+            ("a number that is none", "user = { uid = 4294967295 }", "`user.uid` is not between", None),
             ("a file without a target", "[[files]]\nfrom = 'a'", "needs `from` and `to`", None),
             ("port that is none", "expose = ['x']", "is no port", None),
         ];

@@ -207,12 +207,26 @@ impl<'a> Accounts<'a> {
 
     /// Whether `text` has exactly this name and number; an error if it has only one of them.
     fn holds(&self, what: &'static str, text: &str, name: &str, id: u32) -> Result<bool, UserError> {
-        let Some(line) = lines(text).find(|line| line.name == name || line.id == id) else { return Ok(false) };
-        if line.name == name && line.id == id {
+        if lines(text).any(|line| line.name == name && line.id == id) {
             return Ok(true);
         }
+        let Some(line) = lines(text).find(|line| line.name == name || line.id == id) else { return Ok(false) };
         let (wanted, existing) = (format!("{name}:{id}"), format!("{}:{}", line.name, line.id));
         Err(UserError::Conflict { what, wanted, existing, free: self.free() })
+    }
+
+    /// An error if the base's user of that name has another group of its own.
+    fn refuse_another_group(&self, name: &str, owner: Owner) -> Result<(), UserError> {
+        let own = lines(self.passwd).find(|line| line.name == name).and_then(|line| line.second_id);
+        match own.filter(|gid| *gid != owner.gid) {
+            None => Ok(()),
+            Some(gid) => Err(UserError::Conflict {
+                what: "user",
+                wanted: format!("{name}:{}:{}", owner.uid, owner.gid),
+                existing: format!("{name}:{}:{gid}", owner.uid),
+                free: self.free(),
+            }),
+        }
     }
 }
 
@@ -229,7 +243,9 @@ impl NewUser {
         let mut tree = FileTree::default();
         let mut put = |(place, entry)| tree.insert(place, entry);
         let accounts = Accounts::of(base)?;
-        if !accounts.holds("user", accounts.passwd, name, *uid)? {
+        if accounts.holds("user", accounts.passwd, name, *uid)? {
+            accounts.refuse_another_group(name, owner)?;
+        } else {
             put(base.appended(&path("/etc/passwd")?, &format!("{name}:x:{uid}:{gid}::{home}:{shell}\n"))?)?;
         }
         let mut group = self.joined(&accounts)?;
@@ -357,7 +373,8 @@ mod tests {
 
     #[test]
     fn users_of_the_base_and_conflicts() {
-        let table: [(&str, ImageUser, Result<(u32, u32), &str>); 7] = [
+        let table: [(&str, ImageUser, Result<(u32, u32), &str>); 8] = [
+            ("the base's user with another group", new("node", 1000, 1002), Err("`node:1000:1000`")),
             ("by name", ImageUser::Existing("node".into()), Ok((1000, 1000))),
             ("no such name", ImageUser::Existing("nobody".into()), Err("no user named")),
             ("number", ImageUser::Number(Owner { uid: 7, gid: 8 }), Ok((7, 8))),

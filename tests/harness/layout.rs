@@ -97,11 +97,10 @@ impl Validation {
         self.expect(said == is, || format!("{name}: mediaType is {said}, in the descriptor {is}"));
         let said = &manifest["config"]["mediaType"];
         self.expect(said == config_type, || format!("{name}: the config's media type is {said}"));
-        let family = config_type.rsplit_once(".image").map_or(config_type, |(family, _)| family);
-        let family = family.trim_end_matches(".container");
+        let family = config_type.split('.').take(2).collect::<Vec<_>>().join(".");
         for layer in entries(&manifest["layers"]) {
             let said = layer["mediaType"].as_str().unwrap_or_default();
-            let agree = said.starts_with(family);
+            let agree = said.starts_with(&family);
             self.expect(agree, || format!("{name}: a layer of the type `{said}` under a config of `{config_type}`"));
         }
         let Some(config) = self.json_blob(name, &manifest["config"]) else { return };
