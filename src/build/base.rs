@@ -33,7 +33,7 @@ pub enum BaseError {
         /// The base.
         base: String,
         /// The platform asked for.
-        wanted: Platform,
+        wanted: Box<Platform>,
         /// The platforms it has.
         offered: Vec<Platform>,
     },
@@ -240,7 +240,7 @@ async fn of_platform(
         }
         let index: Raw<Index> = Raw::parse("image index", found.bytes).map_err(document)?;
         let chosen = index.parsed().choose(platform).map_err(|offered| {
-            let (base, wanted) = (name.to_owned(), platform.clone());
+            let (base, wanted) = (name.to_owned(), Box::new(platform.clone()));
             BaseError::NoSuchPlatform { base, wanted, offered }
         })?;
         described.clone_from(&chosen.platform);
@@ -272,7 +272,7 @@ async fn resolved_image(
         offered = offered.completed_by(described);
     }
     if !platform.accepts(&offered) {
-        let (base, wanted) = (name.to_owned(), platform.clone());
+        let (base, wanted) = (name.to_owned(), Box::new(platform.clone()));
         return Err(BaseError::NoSuchPlatform { base, wanted, offered: vec![offered] }.into());
     }
     let mut layers = Vec::new();
