@@ -5,7 +5,7 @@
 
 mod input;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::hint::black_box;
 use std::io::BufReader;
@@ -19,7 +19,10 @@ use input::limit::{self, Level};
 use input::{Input, OWNER, empty_index, files, packing, tar_of};
 use pirogue::cancel::Cancellation;
 use pirogue::digest::Digest;
-use pirogue::layer::{Entry, ImageContents, LayerKeys, LayerPlan, ServiceSet, ServiceSets, Unit, group, list, pack};
+use pirogue::layer::{
+    Entry, ImageContents, LayerKeys, LayerPlan, PackageSet, PackageSets, Portability, ServiceSet, Unit, group, list,
+    pack,
+};
 use pirogue::manifest::media_type::Compression;
 
 /// The contents of an image with these packages, grouped by set of services: a quarter of them each for one service, two,
@@ -28,12 +31,13 @@ fn contents(plan: &LayerPlan) -> ImageContents {
     let services: Vec<String> = (1..=7).map(|number| format!("service-{number}")).collect();
     let units = plan.fragments.iter().enumerate().map(|(number, fragment)| {
         let services: ServiceSet = services.iter().take([1, 2, 4, 7][number % 4]).cloned().collect();
-        (number, Unit { services, bytes: fragment.tree.content_bytes() })
+        ((Portability::Portable, number), Unit { services, bytes: fragment.tree.content_bytes() })
     });
-    let sets = ServiceSets::of(units.collect::<BTreeMap<_, _>>(), 9);
-    let mut packages: BTreeMap<BTreeSet<String>, Vec<_>> = BTreeMap::new();
+    let sets = PackageSets::of(units.collect::<BTreeMap<_, _>>(), 9);
+    let mut packages: BTreeMap<PackageSet, Vec<_>> = BTreeMap::new();
     for (number, fragment) in plan.fragments.iter().enumerate() {
-        packages.entry(sets.of_service(&number, "service-1")).or_default().push(fragment.clone());
+        let set = sets.of_service(&number, Portability::Portable, "service-1");
+        packages.entry(set).or_default().push(fragment.clone());
     }
     ImageContents {
         service: "service-1".into(),

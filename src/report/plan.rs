@@ -6,7 +6,6 @@ use serde::Serialize;
 use super::table::{aligned, megabytes};
 use crate::build::{BuildPlan, ImagePlan};
 use crate::layer::LayerPlan;
-use crate::platform::Platform;
 
 /// What would be built, for people and for programs. Sizes are in bytes, before compression.
 #[derive(Clone, Debug, Serialize)]
@@ -92,7 +91,7 @@ fn planned_layer(plan: &BuildPlan, index: usize, layer: &LayerPlan) -> PlannedLa
     let has_it = |image: &&ImagePlan| image.layers.contains(&index);
     let users = plan.services.iter().filter(|service| service.images.iter().any(|image| has_it(&image)));
     let images = plan.services.iter().flat_map(|service| &service.images).filter(has_it);
-    let platforms: BTreeSet<&Platform> = images.map(|image| &image.platform).collect();
+    let platforms: BTreeSet<_> = images.map(|image| &image.platform).collect();
     PlannedLayer {
         role: layer.role.to_string(),
         services: users.map(|service| service.service.name.clone()).collect(),
