@@ -602,7 +602,7 @@ fn which_images_are_stale() {
     assert_snapshot!(status(&[]), @r"
     exit code: 0
     ----- stdout
-    IMAGE PLATFORM MADE BASE LIES ON MADE LOCK NOW
+    IMAGE PLATFORM MADE BASE LIES ON BASE MADE LOCK NOW
     [HOST]/shop/web:1 linux/amd64 N days ago [HOST]/base/node:20-alpine f933c1fb44be N days ago same same
     [HOST]/shop/web:2 not there
 
@@ -615,7 +615,7 @@ fn which_images_are_stale() {
     assert_snapshot!(status(&["web"]), @r"
     exit code: 0
     ----- stdout
-    IMAGE PLATFORM MADE BASE LIES ON MADE LOCK NOW
+    IMAGE PLATFORM MADE BASE LIES ON BASE MADE LOCK NOW
     [HOST]/shop/web:1 linux/amd64 N days ago [HOST]/base/node:20-alpine f933c1fb44be N days ago same other
     [HOST]/shop/web:2 not there
 
@@ -629,7 +629,7 @@ fn which_images_are_stale() {
     assert_snapshot!(status(&[]), @r"
     exit code: 0
     ----- stdout
-    IMAGE PLATFORM MADE BASE LIES ON MADE LOCK NOW
+    IMAGE PLATFORM MADE BASE LIES ON BASE MADE LOCK NOW
     [HOST]/shop/web:1 linux/amd64 N days ago [HOST]/base/node:20-alpine f933c1fb44be N days ago other other
     [HOST]/shop/web:2 linux/amd64 N days ago [HOST]/base/node:20-alpine 59149c6a034d N days ago same same
 
@@ -649,7 +649,7 @@ fn which_images_are_stale() {
     assert_snapshot!(status(&[]), @r"
     exit code: 0
     ----- stdout
-    IMAGE PLATFORM MADE BASE LIES ON MADE LOCK NOW
+    IMAGE PLATFORM MADE BASE LIES ON BASE MADE LOCK NOW
     [HOST]/shop/web:1 linux/amd64 N days ago [HOST]/base/node:20-alpine f933c1fb44be N days ago other unknown
     [HOST]/shop/web:2 linux/amd64 N days ago [HOST]/base/node:20-alpine 59149c6a034d N days ago same unknown
 
@@ -663,7 +663,7 @@ fn which_images_are_stale() {
     assert_snapshot!(without_ages(&run.to_string()), @r"
     exit code: 0
     ----- stdout
-    IMAGE PLATFORM MADE BASE LIES ON MADE LOCK NOW
+    IMAGE PLATFORM MADE BASE LIES ON BASE MADE LOCK NOW
     [HOST]/shop/web:2 linux/amd64 N days ago [HOST]/base/node:20-alpine 59149c6a034d? unknown unknown unknown
 
     1 found: 0 on the base in the lock, 0 on what its name stands for now.

@@ -134,7 +134,7 @@ fn word(found: Match) -> &'static str {
 
 impl fmt::Display for BaseStatusReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let header = ["IMAGE", "PLATFORM", "MADE", "BASE", "LIES ON", "MADE", "LOCK", "NOW"];
+        let header = ["IMAGE", "PLATFORM", "MADE", "BASE", "LIES ON", "BASE MADE", "LOCK", "NOW"];
         let mut rows = vec![header.map(str::to_owned).to_vec()];
         rows.extend(self.images.iter().map(|image| {
             let absent = || vec![image.reference.clone(), "not there".to_owned()];
