@@ -38,6 +38,7 @@ pub mod image;
 pub mod layer;
 pub mod layout;
 pub mod manifest;
+pub mod native;
 pub mod npm_registry;
 pub mod path;
 pub mod platform;
