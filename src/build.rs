@@ -7,6 +7,7 @@ mod deliver;
 mod destination;
 mod error;
 mod locked;
+mod natives;
 mod pack;
 mod plan;
 mod selection;
@@ -22,6 +23,8 @@ pub use destination::{Destination, DestinationError};
 pub use error::BuildError;
 pub use locked::LockedError;
 use locked::LockedPackages;
+use natives::Natives;
+pub use natives::{ForeignVariants, NativesError};
 pub use pack::PackedLayers;
 use pack::Packer;
 use plan::Platforms;
@@ -62,6 +65,9 @@ pub struct BuildRequest {
     pub compression: Option<Compression>,
     /// Where their packages come from.
     pub packages: Option<PackagesFrom>,
+    /// Whether native code that the base cannot load is taken from the lockfile's packages instead; `None` where all
+    /// packages come from there.
+    pub fix_natives: Option<bool>,
 }
 
 /// What a build works with.
@@ -147,9 +153,9 @@ async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildEr
 }
 
 async fn run_steps(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
-    let Decided { plan, bases, destinations, index, locked } = decide(request, context).await?;
+    let Decided { plan, bases, destinations, index, locked, supply } = decide(request, context).await?;
 
-    let packer = Packer { plan: &plan, locked: locked.as_ref(), context };
+    let packer = Packer { plan: &plan, locked: [locked.as_ref(), supply.as_ref()], context };
     let found = packer.look_up()?;
     // With nothing to pack the registries are asked for the images at once, and most likely have them.
     if !found.are_all_known() {
@@ -173,6 +179,8 @@ struct Decided {
     destinations: Vec<Destination>,
     index: StatIndex,
     locked: Option<LockedPackages>,
+    /// Packages of the lockfile in place of installed ones.
+    supply: Option<LockedPackages>,
 }
 
 async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, BuildError> {
@@ -208,7 +216,7 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
             &placed
         }
     };
-    let (closures, contents) = block_in_place(|| -> Result<_, BuildError> {
+    let (mut closures, mut contents) = block_in_place(|| -> Result<_, BuildError> {
         let closures = plan::close(services, &settings, &destinations, packages, &platforms, context)?;
         if let Some(locked) = &locked {
             locked.refuse_install_scripts(&closures, &platforms, &settings)?;
@@ -218,7 +226,11 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
         Ok((closures, contents))
     })?;
     let bases = resolving.finish().await?;
+    platforms.bases = Some(bases.clone());
+    let fixes = request.fix_natives.unwrap_or(from == PackagesFrom::Lockfile);
+    let natives = Natives { packages, locked: locked.as_ref(), platforms: &platforms, fixes, context };
+    let supply = natives.settle(&mut closures, &mut contents).await?;
     context.progress.step("planning layers");
     let plan = BuildPlan::new(contents, &settings, closures, &bases, request)?;
-    Ok(Decided { plan, bases, destinations, index, locked })
+    Ok(Decided { plan, bases, destinations, index, locked, supply })
 }

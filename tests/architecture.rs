@@ -40,6 +40,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "layer",
             "layout",
             "manifest",
+            "native",
             "npm_registry",
             "path",
             "platform",
@@ -67,11 +68,12 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("store", &["digest", "layer", "manifest", "path"]),
     // The pure core, each naming only what stands below it.
     ("config", &["host", "image", "layer", "manifest", "path"]),
-    ("image", &["layer", "manifest", "path", "platform"]),
-    ("layer", &["cancel", "digest", "host", "manifest", "path", "workspace"]),
+    ("image", &["layer", "manifest", "native", "path", "platform"]),
+    ("layer", &["cancel", "digest", "host", "manifest", "native", "path", "workspace"]),
     ("closure", &["host", "path", "platform", "workspace"]),
     ("workspace", &["host", "path"]),
     ("manifest", &["digest", "platform"]),
+    ("native", &[]),
     // The vocabulary.
     ("host", &["cancel", "digest", "path"]),
     ("http", &[]),
@@ -83,8 +85,20 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 ];
 
 /// The modules that decide: given the same files, they say the same, whatever the hour, the machine and the network.
-const PURE: &[&str] =
-    &["cancel", "closure", "config", "digest", "host", "image", "layer", "manifest", "path", "platform", "workspace"];
+const PURE: &[&str] = &[
+    "cancel",
+    "closure",
+    "config",
+    "digest",
+    "host",
+    "image",
+    "layer",
+    "manifest",
+    "native",
+    "path",
+    "platform",
+    "workspace",
+];
 
 /// What the pure modules never name.
 const IMPURE: &[&str] = &["std::env", "std::net", "std::time::Instant", "std::time::SystemTime", "reqwest", "tokio"];

@@ -22,7 +22,15 @@ use crate::transfer::{Document, Place, PlaceError, Source, TransferError};
 const DEFAULT_BASE: &str = "node:20-alpine";
 
 /// The files of the base whose contents matter, besides what it has where.
-const TEXTS: [&str; 5] = ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/os-release", "/usr/lib/os-release"];
+const TEXTS: [&str; 7] = [
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/shadow",
+    "/etc/os-release",
+    "/usr/lib/os-release",
+    "/usr/local/include/node/node_version.h",
+    "/usr/include/node/node_version.h",
+];
 
 /// Why a base cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -266,7 +274,7 @@ async fn listing(
     source: &Source,
     context: &Context,
 ) -> Result<LayerListing, BuildError> {
-    let fact = format!("layer-listing-1-{}.json", layer.digest.hex());
+    let fact = format!("layer-listing-2-{}.json", layer.digest.hex());
     if let Some(bytes) = context.store.fact(&fact)? {
         // One that cannot be read, of whatever origin, is made again.
         if let Ok(listing) = serde_json::from_slice(&bytes) {

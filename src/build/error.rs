@@ -2,6 +2,7 @@ use std::io;
 
 use super::base::BaseError;
 use super::locked::LockedError;
+use super::natives::NativesError;
 use super::{DestinationError, SelectionError};
 use crate::cancel::Cancelled;
 use crate::closure::{ClosureError, PlacementError};
@@ -52,6 +53,9 @@ pub enum BuildError {
     /// Packages of the lockfile cannot go into an image.
     #[error(transparent)]
     Locked(#[from] LockedError),
+    /// Native code of packages cannot be used.
+    #[error(transparent)]
+    Natives(#[from] NativesError),
     /// A file of the workspace cannot be read.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -134,6 +138,7 @@ impl BuildError {
             Self::Placement(error) => error.hint(),
             Self::NpmRegistry(error) => error.hint(),
             Self::Locked(error) => error.hint(),
+            Self::Natives(error) => error.hint(),
             Self::Base(error) => error.hint(),
             Self::User(error) => error.hint(),
             Self::Collect(error) => error.hint(),

@@ -4,6 +4,7 @@ mod error;
 mod install_script;
 mod installed_copy;
 mod patched;
+mod supply;
 mod tarballs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use futures_util::future::try_join;
 use install_script::{InstallScript, own_script};
 use installed_copy::installed_copy;
 use patched::{is_patched, patched};
+pub(super) use supply::Place;
 use tarballs::{ReadTarball, Tarballs};
 use tokio::task::block_in_place;
 

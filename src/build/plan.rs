@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::base::{ResolvedBase, base_name};
 use super::contents::{Contents, Ingredients};
+use super::natives::ForeignVariants;
 use super::{BuildError, BuildRequest, Context, Destination};
 use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
 use crate::config::{Health, ServiceSettings, Settings};
@@ -39,6 +40,8 @@ pub(super) struct ServiceClosure {
     pub closure: DependencyClosure,
     /// The files of its own that it ships, relative to its directory.
     pub shipped: Vec<PathBuf>,
+    /// What is left out of them all, once native code was looked at.
+    pub foreign: ForeignVariants,
 }
 
 /// The platform of each service's image. Its C library is that of its base.
@@ -76,16 +79,10 @@ pub(super) fn close(
     let mut closures = Vec::new();
     for service in services {
         context.cancellation.check()?;
-        let own = settings.of_service(&service.name);
-        let workspace = packages.workspace();
-        let Some(member) = workspace.member_at(&service.dir) else { continue };
-        let dir = workspace.on_host(&service.dir);
-        let include = own.include.unwrap_or_default();
-        let exclude = own.exclude.unwrap_or_default();
-        let shipped = ShippedFiles::of_service(member, &dir, &service.entry_point.file, &include, &exclude)?;
-        let of_root = own.root_dependencies.unwrap_or(false);
         let platform = platforms.of_service(&service.name);
-        let closure = DependencyClosure::of(&service, &shipped, packages, &production, &platform, of_root)?;
+        let closed = close_service(&service, settings, packages, &production, &platform)?;
+        let Some((closure, shipped)) = closed else { continue };
+        let dir = packages.workspace().on_host(&service.dir);
         for warning in &closure.warnings {
             context.progress.warn(&format!("{}: {warning}", service.name));
         }
@@ -93,7 +90,7 @@ pub(super) fn close(
         // Images that an earlier build left in the workspace are no part of the next.
         let layouts: Vec<PathBuf> = destinations.iter().filter_map(Destination::absolute_path).collect();
         files.retain(|file| !layouts.iter().any(|layout| dir.join(file).as_path().starts_with(layout)));
-        closures.push(ServiceClosure { service, closure, shipped: files });
+        closures.push(ServiceClosure { service, closure, shipped: files, foreign: ForeignVariants::default() });
     }
     let configured = |name: &str| settings.of_service(name).entry_point.is_some();
     let mut fleet = BTreeMap::new();
@@ -103,6 +100,26 @@ pub(super) fn close(
         fleet.insert(name, DependencyClosure::declared(&dir, packages, &production, &platform, of_root)?);
     }
     Ok(Closures { production, services: closures, fleet })
+}
+
+/// Computes the closure of one service, with what it ships of its own; `None` for what is no member.
+pub(super) fn close_service(
+    service: &Service,
+    settings: &Settings,
+    packages: &dyn Packages,
+    production: &ProductionTree,
+    platform: &NodePlatform,
+) -> Result<Option<(DependencyClosure, ShippedFiles)>, BuildError> {
+    let own = settings.of_service(&service.name);
+    let workspace = packages.workspace();
+    let Some(member) = workspace.member_at(&service.dir) else { return Ok(None) };
+    let dir = workspace.on_host(&service.dir);
+    let include = own.include.unwrap_or_default();
+    let exclude = own.exclude.unwrap_or_default();
+    let shipped = ShippedFiles::of_service(member, &dir, &service.entry_point.file, &include, &exclude)?;
+    let of_root = own.root_dependencies.unwrap_or(false);
+    let closure = DependencyClosure::of(service, &shipped, packages, production, platform, of_root)?;
+    Ok(Some((closure, shipped)))
 }
 
 impl Closures {
@@ -153,6 +170,8 @@ pub struct ServicePlan {
     pub closure: DependencyClosure,
     /// What its packages weigh.
     pub packages: Weight,
+    /// What is left out of them, since it is native code for other platforms.
+    pub foreign: ForeignVariants,
     /// Its base, as the user names it.
     pub base: String,
     /// What the container runs.
@@ -243,15 +262,18 @@ impl BuildPlan {
                 settings: &own,
                 closure: &needs.closure,
                 shipped: &needs.shipped,
+                left_out: &needs.foreign.places,
                 working_dir: &run.working_dir,
                 sets: &sets,
                 hard_links: settings.hard_links.unwrap_or(true),
             };
             let layers = contents.layers(contents.of_service(&ingredients, user)?, &resolved.files, owner)?;
             let layers = layers.into_iter().map(|layer| plan.index_of(layer)).collect();
-            let packages = Weight::of(needs.closure.packages.keys(), &weights);
-            let ServiceClosure { service, closure, .. } = needs;
-            plan.services.push(ServicePlan { service, settings: own, closure, packages, base, run, layers });
+            let mut packages = Weight::of(needs.closure.packages.keys(), &weights);
+            let (files, bytes) = needs.foreign.in_packages;
+            (packages.files, packages.bytes) = (packages.files - files, packages.bytes - bytes);
+            let ServiceClosure { service, closure, foreign, .. } = needs;
+            plan.services.push(ServicePlan { service, settings: own, closure, packages, foreign, base, run, layers });
         }
         Ok(plan)
     }

@@ -59,6 +59,7 @@ fn service(table: &Table<'_>) -> Result<ServiceSettings, ConfigError> {
         files: files(table)?,
         include: table.texts("include")?,
         exclude: table.texts("exclude")?,
+        keeps_foreign_variants: one_of(table, "foreign-variants", ["keep", "leave-out"])?,
         root_dependencies: table.boolean("root-dependencies")?,
         writable: table.texts("writable")?,
         repository: table.text("repository")?,
@@ -83,6 +84,7 @@ fn package(table: &Table<'_>) -> Result<BTreeMap<String, PackageSettings>, Confi
         let settings = PackageSettings {
             from_installed: only(&own, "from", "installed")?,
             skips_install_script: only(&own, "install-script", "skip")?,
+            keeps_native: only(&own, "native", "keep")?,
         };
         own.finish()?;
         packages.insert(name, settings);
@@ -96,6 +98,15 @@ fn only(table: &Table<'_>, key: &'static str, value: &str) -> Result<bool, Confi
         None => Ok(false),
         Some(text) if text == value => Ok(true),
         Some(text) => Err(table.problem(key, format!("can only be `{value}`, not `{text}`"))),
+    }
+}
+
+/// Whether a key that can have two values has the first.
+fn one_of(table: &Table<'_>, key: &'static str, values: [&str; 2]) -> Result<Option<bool>, ConfigError> {
+    match table.text(key)? {
+        None => Ok(None),
+        Some(text) if values.contains(&text.as_str()) => Ok(Some(text == values[0])),
+        Some(text) => Err(table.problem(key, format!("can only be `{}` or `{}`, not `{text}`", values[0], values[1]))),
     }
 }
 

@@ -10,4 +10,4 @@ mod variant;
 pub use elf::{Binary, Elf, ForeignFormat, Libc, Library, read_binary, read_library};
 pub use fit::{Fit, Misfit};
 pub use libraries::{BaseLibraries, is_described_library};
-pub use variant::{Variants, Verdict, is_candidate, names_for};
+pub use variant::{Variants, Verdict, is_candidate, names_a_platform, names_for};

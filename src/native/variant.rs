@@ -34,8 +34,8 @@ fn words_of(token: &str) -> &'static [Word] {
         "sunos" => &[System("sunos")],
         "aix" => &[System("aix")],
         "ios" => &[System("ios")],
-        "x64" | "amd64" => &[Cpu("x64")],
-        "ia32" | "x86" | "i386" | "i686" => &[Cpu("ia32")],
+        "x64" | "amd64" | "64" => &[Cpu("x64")],
+        "ia32" | "x86" | "32" | "i386" | "i686" => &[Cpu("ia32")],
         "arm64" | "aarch64" | "armv8" => &[Cpu("arm64")],
         "arm" | "armhf" | "armel" | "armv6" | "armv7" | "armv6l" | "armv7l" => &[Cpu("arm")],
         "ppc64" | "ppc64le" => &[Cpu("ppc64")],
@@ -167,14 +167,20 @@ impl Variants {
     }
 }
 
+fn says(name: &str, word: fn(&Word) -> bool) -> bool {
+    tokens(name).iter().flat_map(|token| words_of(token)).any(word)
+}
+
+/// Whether the name of a package says that it is a variant for a system and a processor.
+pub fn names_a_platform(name: &str) -> bool {
+    says(name, |word| matches!(word, Word::System(_))) && says(name, |word| matches!(word, Word::Cpu(_)))
+}
+
 /// Of names of packages, such as the optional dependencies of one, those that say they are for this platform, the one for
 /// its C library first.
 pub fn names_for<'n>(names: impl Iterator<Item = &'n str>, cpu: &str, libc: Option<Libc>) -> Vec<&'n str> {
-    let says = |name: &str, word: fn(&Word) -> bool| tokens(name).iter().flat_map(|token| words_of(token)).any(word);
-    let is_variant = |name: &str| {
-        says(name, |word| matches!(word, Word::System(_))) && says(name, |word| matches!(word, Word::Cpu(_)))
-    };
-    let mut fitting: Vec<&str> = names.filter(|name| is_variant(name) && !is_for_another(name, cpu, libc)).collect();
+    let mut fitting: Vec<&str> =
+        names.filter(|name| names_a_platform(name) && !is_for_another(name, cpu, libc)).collect();
     fitting.sort_by_key(|name| !says(name, |word| matches!(word, Word::Libc(_))));
     fitting
 }
