@@ -1,6 +1,7 @@
 use std::io;
 
 use super::base::BaseError;
+use super::engines::EnginesError;
 use super::locked::LockedError;
 use super::natives::NativesError;
 use super::{DestinationError, SelectionError};
@@ -56,6 +57,9 @@ pub enum BuildError {
     /// Native code of packages cannot be used.
     #[error(transparent)]
     Natives(#[from] NativesError),
+    /// The base has another Node than is asked for.
+    #[error(transparent)]
+    Engines(#[from] EnginesError),
     /// A file of the workspace cannot be read.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -139,6 +143,7 @@ impl BuildError {
             Self::NpmRegistry(error) => error.hint(),
             Self::Locked(error) => error.hint(),
             Self::Natives(error) => error.hint(),
+            Self::Engines(error) => error.hint(),
             Self::Base(error) => error.hint(),
             Self::User(error) => error.hint(),
             Self::Collect(error) => error.hint(),

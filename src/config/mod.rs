@@ -37,6 +37,8 @@ pub struct Settings {
     pub packages: Option<PackagesFrom>,
     /// What is asked for tarballs instead of the npm registries: an address, or a directory relative to the workspace.
     pub npm_mirror: Option<String>,
+    /// What comes of packages that ask for another Node; `None` as the package manager has it.
+    pub engines: Option<Engines>,
     /// What holds for single packages, by their names.
     pub package: BTreeMap<String, PackageSettings>,
     /// What holds for every service.
@@ -52,6 +54,17 @@ pub enum PackagesFrom {
     Installed,
     /// The lockfile and the tarballs it names, with nothing installed.
     Lockfile,
+}
+
+/// What comes of `engines` that ask for another Node than the base has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engines {
+    /// An error.
+    Error,
+    /// A warning.
+    Warn,
+    /// Nothing.
+    Ignore,
 }
 
 /// A text that names no place where packages come from.

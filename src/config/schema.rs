@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::document::{Source, Table};
 use super::{
-    ConfigError, ExtraFile, FILE_NAME, Health, PackageSettings, PackagesFrom, ServiceSettings, Settings,
+    ConfigError, Engines, ExtraFile, FILE_NAME, Health, PackageSettings, PackagesFrom, ServiceSettings, Settings,
     UnknownPackages,
 };
 use crate::image::{HealthCheck, ImageUser, NewUser};
@@ -26,6 +26,7 @@ pub(super) fn settings(text: &str) -> Result<Settings, ConfigError> {
         hard_links: table.boolean("hard-links")?,
         packages: packages(&table)?,
         npm_mirror: table.text("npm-mirror")?,
+        engines: engines(&table)?,
         package: package(&table)?,
         all: service(&table)?,
         ..Settings::default()
@@ -75,6 +76,16 @@ fn compression(table: &Table<'_>) -> Result<Option<Compression>, ConfigError> {
 fn packages(table: &Table<'_>) -> Result<Option<PackagesFrom>, ConfigError> {
     let Some(text) = table.text("packages")? else { return Ok(None) };
     text.parse().map(Some).map_err(|error: UnknownPackages| table.problem("packages", error.to_string()))
+}
+
+fn engines(table: &Table<'_>) -> Result<Option<Engines>, ConfigError> {
+    let Some(text) = table.text("engines")? else { return Ok(None) };
+    match text.as_str() {
+        "error" => Ok(Some(Engines::Error)),
+        "warn" => Ok(Some(Engines::Warn)),
+        "ignore" => Ok(Some(Engines::Ignore)),
+        other => Err(table.problem("engines", format!("can only be `error`, `warn` or `ignore`, not `{other}`"))),
+    }
 }
 
 /// `[package.NAME]`

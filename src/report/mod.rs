@@ -76,10 +76,23 @@ pub struct ServiceReport {
     pub undeclared: BTreeMap<String, String>,
     /// What was left out: one line each.
     pub excluded: Vec<String>,
+    /// What was left out since it is native code for other platforms.
+    pub foreign_variants: ForeignVariantsReport,
     /// What the user should know.
     pub warnings: Vec<String>,
     /// Where the image is now.
     pub delivered: Vec<DeliveryReport>,
+}
+
+/// What was left out since it is native code for other platforms.
+#[derive(Clone, Debug, Serialize)]
+pub struct ForeignVariantsReport {
+    /// Packages of which nothing is there, as `name@version`.
+    pub packages: Vec<String>,
+    /// How many files, with those of packages that are there.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// One layer.
@@ -183,6 +196,11 @@ impl ServiceReport {
             package_bytes: service.packages.bytes,
             undeclared: undeclared.collect(),
             excluded: exclusions(&service.closure),
+            foreign_variants: ForeignVariantsReport {
+                packages: service.foreign.packages.iter().cloned().collect(),
+                files: service.foreign.files,
+                bytes: service.foreign.bytes,
+            },
             warnings: service.closure.warnings.iter().cloned().collect(),
             delivered: deliveries
                 .iter()

@@ -34,6 +34,10 @@ pub fn table(report: &BuildReport) -> String {
             saved * 100 / comparison.whole_tree_in_each_bytes,
         );
     }
+    let foreign = report.services.iter().map(|service| service.foreign_variants.bytes).sum();
+    if foreign > 0 {
+        let _ = writeln!(text, "Left out of them: {} of native code for other platforms.", megabytes(foreign));
+    }
     text.push('\n');
     for service in &report.services {
         for delivery in &service.delivered {
