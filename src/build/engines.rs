@@ -37,13 +37,15 @@ pub enum EnginesError {
         file: String,
     },
     /// Packages do.
-    #[error("`{base}` has Node {version}, and {packages}")]
+    #[error("{asking} another Node than the {version} of the base ({packages}): `{base}`")]
     Packages {
         /// The base.
         base: String,
         /// Its Node.
         version: String,
-        /// How many ask for another, and some of them.
+        /// Such as `5 packages ask for`.
+        asking: String,
+        /// Some of them.
         packages: String,
     },
 }
@@ -134,7 +136,8 @@ impl Asked {
         others.sort_by_key(|(_, wanted)| {
             std::cmp::Reverse(Range::parse(wanted).ok().and_then(|range| range.min_version()))
         });
-        let error = EnginesError::Packages { base, version: version.to_string(), packages: list(&others) };
+        let (asking, packages) = (asking(others.len()), list(&others));
+        let error = EnginesError::Packages { base, version: version.to_string(), asking, packages };
         told(error, rules.refuses_packages, context)
     }
 }
@@ -147,13 +150,15 @@ fn told(error: EnginesError, refuses: bool, context: &Context) -> Result<(), Eng
     Ok(())
 }
 
+fn asking(count: usize) -> String {
+    if count == 1 { "one package asks for".to_owned() } else { format!("{count} packages ask for") }
+}
+
 fn list(packages: &[(String, String)]) -> String {
-    let named = packages.iter().take(NAMED).map(|(label, wanted)| format!("`{label}` (`{wanted}`)"));
+    let named = packages.iter().take(NAMED).map(|(label, wanted)| format!("`{label}`: `{wanted}`"));
     let more = packages.len().saturating_sub(NAMED);
-    let count =
-        if packages.len() == 1 { "one package asks".to_owned() } else { format!("{} packages ask", packages.len()) };
-    let and_more = if more > 0 { format!(" and {more} more") } else { String::new() };
-    format!("{count} for another: {}{and_more}", named.collect::<Vec<_>>().join(", "))
+    let and_more = if more > 0 { format!(", and {more} more") } else { String::new() };
+    format!("{}{and_more}", named.collect::<Vec<_>>().join(", "))
 }
 
 /// Whether a version is in a range, as npm has it: a version before a release counts too. A text that is no range says
@@ -206,10 +211,9 @@ mod tests {
     #[test]
     fn lists_name_a_few() {
         let package = |name: &str| (name.to_owned(), ">=22".to_owned());
-        assert_eq!(list(&[package("a@1")]), "one package asks for another: `a@1` (`>=22`)");
+        assert_eq!(list(&[package("a@1")]), "`a@1`: `>=22`");
         let many: Vec<_> = ["a@1", "b@1", "c@1", "d@1", "e@1"].map(package).into();
-        assert!(list(&many).starts_with("5 packages ask for another: `a@1`"), "{}", list(&many));
-        assert!(list(&many).ends_with("`c@1` (`>=22`) and 2 more"), "{}", list(&many));
+        assert_eq!(list(&many), "`a@1`: `>=22`, `b@1`: `>=22`, `c@1`: `>=22`, and 2 more");
     }
 
     #[test]

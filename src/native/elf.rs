@@ -367,3 +367,88 @@ impl<R: Read + Seek> Seek for Bounded<R> {
         self.noted(result)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The head of an ELF file for a machine, with no table.
+    fn head(class: u8, machine: u16) -> Vec<u8> {
+        let mut bytes = vec![0; 64];
+        bytes[..7].copy_from_slice(&[0x7f, b'E', b'L', b'F', class, 1, 1]);
+        bytes[16..18].copy_from_slice(&3_u16.to_le_bytes());
+        bytes[18..20].copy_from_slice(&machine.to_le_bytes());
+        bytes[20] = 1;
+        bytes
+    }
+
+    #[test]
+    fn what_a_file_is_its_first_bytes_say() {
+        let elf = |cpu: &str| Binary::Elf(Elf { cpu: cpu.into(), ..Elf::default() });
+        let (mac, windows) = (Binary::Foreign(ForeignFormat::MacOs), Binary::Foreign(ForeignFormat::Windows));
+        let table: Vec<(&str, Vec<u8>, Binary)> = vec![
+            ("64 bits", head(2, 62), elf("x64")),
+            ("another machine", head(2, 183), elf("arm64")),
+            ("32 bits", head(1, 40), elf("arm")),
+            ("a machine without Node", head(2, 2), elf("machine 2")),
+            ("the wrong class of a machine", head(1, 62), elf("machine 62")),
+            ("no class", head(9, 62), Binary::Damaged),
+            ("cut off", head(2, 62)[..40].to_vec(), Binary::Damaged),
+            ("macOS", b"\xcf\xfa\xed\xfe\x07\0\0\x01".to_vec(), mac.clone()),
+            ("macOS, several processors", b"\xca\xfe\xba\xbe\0\0\0\x02".to_vec(), mac),
+            ("Java", b"\xca\xfe\xba\xbe\0\0\0\x34".to_vec(), Binary::None),
+            ("Windows", b"MZ\x90\0\x03\0\0\0".to_vec(), windows),
+            ("a script", b"#!/usr/bin/env node\n".to_vec(), Binary::None),
+            ("nothing", Vec::new(), Binary::None),
+        ];
+        for (comment, bytes, expected) in table {
+            assert_eq!(read_binary(Cursor::new(bytes)).unwrap(), expected, "{comment}");
+        }
+    }
+
+    /// This very test is a program with all tables.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    #[test]
+    fn a_real_program() {
+        let path = std::env::current_exe().unwrap();
+        let Binary::Elf(elf) = read_binary(std::fs::File::open(&path).unwrap()).unwrap() else { panic!() };
+        assert_eq!(elf.libc(), Some(Libc::Glibc));
+        assert!(elf.interpreter.unwrap().contains("/ld-linux"));
+        assert!(elf.needed.contains(&"libc.so.6".to_owned()), "{:?}", elf.needed);
+        assert!(elf.versions["libc.so.6"].iter().any(|version| version.starts_with("GLIBC_2.")));
+        assert!(elf.glibc_symbols.contains("malloc"), "{:?}", elf.glibc_symbols);
+        assert!(elf.cpu == if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" }, "{}", elf.cpu);
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_are_an_error() {
+        struct Failing;
+        impl Read for Failing {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::PermissionDenied.into())
+            }
+        }
+        impl Seek for Failing {
+            fn seek(&mut self, _: SeekFrom) -> io::Result<u64> {
+                Ok(0)
+            }
+        }
+        assert_eq!(read_binary(Failing).unwrap_err().kind(), io::ErrorKind::PermissionDenied);
+    }
+
+    proptest! {
+        /// Whatever stands behind the head, something is said of it.
+        #[test]
+        fn any_bytes_are_read(class in 1_u8..3, tables in prop::collection::vec(any::<u8>(), 0..600), at in 20..64_usize) {
+            let mut bytes = head(class, 62);
+            bytes.extend(tables);
+            bytes[at] = 64;
+            prop_assert!(read_binary(Cursor::new(&bytes)).is_ok());
+            prop_assert!(read_library(Cursor::new(&bytes)).is_ok());
+        }
+    }
+}

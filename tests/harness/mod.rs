@@ -12,6 +12,7 @@ pub mod layout;
 pub mod locked;
 pub mod locked_shop;
 pub mod misbehaving;
+pub mod native_code;
 pub mod package_manager;
 pub mod package_tarball;
 pub mod placed;

@@ -19,7 +19,12 @@ const FILES: [(&str, &str); 4] = [
 /// Writes an image layout with one image for linux, in which no program can run. `loader` is the path of the C library's
 /// loader.
 pub fn write(layout: &Path, architecture: &str, loader: &str) {
-    let layer = put(layout, &tar(loader), "application/vnd.oci.image.layer.v1.tar");
+    write_with(layout, architecture, &[(loader, b"no program\n")]);
+}
+
+/// The same with further files, such as libraries.
+pub fn write_with(layout: &Path, architecture: &str, files: &[(&str, &[u8])]) {
+    let layer = put(layout, &tar(files), "application/vnd.oci.image.layer.v1.tar");
     write_upon(layout, architecture, &layer);
 }
 
@@ -52,10 +57,10 @@ fn put(layout: &Path, bytes: &[u8], media_type: &str) -> Value {
     json!({"mediaType": media_type, "digest": digest, "size": bytes.len()})
 }
 
-fn tar(loader: &str) -> Vec<u8> {
+fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut tar = Builder::new(Vec::new());
-    let directories = DIRECTORIES.map(|path| (path, EntryType::Directory, 0o755, ""));
-    let files = FILES.into_iter().chain([(loader, "no program\n")]);
+    let directories = DIRECTORIES.map(|path| (path, EntryType::Directory, 0o755, &b""[..]));
+    let files = FILES.into_iter().map(|(path, text)| (path, text.as_bytes())).chain(files.iter().copied());
     let files = files.map(|(path, content)| (path, EntryType::Regular, 0o644, content));
     for (path, kind, mode, content) in directories.into_iter().chain(files) {
         let mut header = Header::new_ustar();
@@ -67,7 +72,7 @@ fn tar(loader: &str) -> Vec<u8> {
         header.set_mtime(0);
         header.set_size(content.len() as u64);
         header.set_cksum();
-        tar.append(&header, content.as_bytes()).expect("memory can be written");
+        tar.append(&header, content).expect("memory can be written");
     }
     tar.into_inner().expect("memory can be written")
 }
