@@ -14,7 +14,7 @@ use tokio::task::block_in_place;
 
 use binaries::Binaries;
 pub use error::{NativesError, Refusal, Remedy};
-use missing::missing_variants;
+use missing::{MissingVariant, missing_variants};
 use unit::{Host, Judged, NativeFile, Unit, shipped_libraries};
 
 use super::base::{ResolvedBase, base_name};
@@ -222,16 +222,11 @@ impl Settling<'_, '_> {
         block_in_place(|| self.binaries.read(&files.iter().collect::<Vec<_>>()))?;
         let host = self.service.host();
         let shipped = shipped_libraries(files.iter(), self.binaries, &host);
-        let settings = self.natives.platforms.settings;
-        let judged = units.iter().map(|unit| {
-            let name = unit.label.rsplit_once('@').map_or(unit.label.as_str(), |(name, _)| name);
-            match settings.package.get(name).is_some_and(|own| own.keeps_native) {
-                true => Judged::unlooked(),
-                false => unit.judge(self.binaries, &host, &shipped),
-            }
+        let judged = units.iter().map(|unit| match self.is_kept(&unit.label) {
+            true => Judged::unlooked(),
+            false => unit.judge(self.binaries, &host, &shipped),
         });
         let judged = judged.collect();
-        drop(files);
         Ok((units, judged))
     }
 
@@ -304,7 +299,7 @@ impl Settling<'_, '_> {
             return Ok(false);
         }
         let mut places: Vec<Place> = Vec::new();
-        for missing in missing_variants(&needs.closure, &self.service.platform) {
+        for missing in self.missing(needs) {
             let (packages, platform) = (self.natives.packages, &self.service.platform);
             let supply = self.supply().await?;
             places.extend(supply.variants_of(&missing.label, &missing.names, &missing.folder, platform, packages)?);
@@ -328,6 +323,19 @@ impl Settling<'_, '_> {
         }
         changes.added.extend(brought);
         Ok(true)
+    }
+
+    /// The packages without their variants, but for those of which nobody is to look at native code.
+    fn missing(&self, needs: &ServiceClosure) -> Vec<MissingVariant> {
+        let mut missing = missing_variants(&needs.closure, &self.service.platform);
+        missing.retain(|missing| !self.is_kept(&missing.label));
+        missing
+    }
+
+    /// Whether the native code of the package `name@version` is taken as it is.
+    fn is_kept(&self, label: &str) -> bool {
+        let name = label.rsplit_once('@').map_or(label, |(name, _)| name);
+        self.natives.platforms.settings.package.get(name).is_some_and(|own| own.keeps_native)
     }
 
     async fn supply(&mut self) -> Result<&mut LockedPackages, BuildError> {
@@ -404,7 +412,7 @@ impl Settling<'_, '_> {
                 refused.add(self.service, name, unit.label.clone(), refusal);
             }
         }
-        for missing in missing_variants(&needs.closure, &self.service.platform) {
+        for missing in self.missing(needs) {
             let fitting = missing.names.into_iter().next().unwrap_or_default();
             refused.add(self.service, name, missing.label, Refusal::NoVariant { fitting });
         }

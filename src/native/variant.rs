@@ -181,7 +181,8 @@ pub fn names_a_platform(name: &str) -> bool {
 pub fn names_for<'n>(names: impl Iterator<Item = &'n str>, cpu: &str, libc: Option<Libc>) -> Vec<&'n str> {
     let mut fitting: Vec<&str> =
         names.filter(|name| names_a_platform(name) && !is_for_another(name, cpu, libc)).collect();
-    fitting.sort_by_key(|name| !says(name, |word| matches!(word, Word::Libc(_))));
+    // What a variant needs itself often bears a longer name, such as `sharp-libvips-linux-x64`.
+    fitting.sort_by_key(|name| (!says(name, |word| matches!(word, Word::Libc(_))), name.len()));
     fitting
 }
 
