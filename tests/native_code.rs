@@ -206,3 +206,17 @@ fn variants_as_packages() {
     let case = Case { workspace: case.workspace.without("node_modules/addon-linux-x64-musl"), ..case };
     assert_snapshot!(case.refused("musl", &[]), @"");
 }
+
+/// It names no C library, and there is no other.
+#[test]
+fn the_only_variant() {
+    let Some(case) = Case::new() else { return };
+    let glibc = case.glibc[0].clone();
+    let optional = r#"{"name": "addon", "version": "1.0.0", "optionalDependencies": {"addon-linux-x64": "1"}}"#;
+    let case = case.and(&[
+        ("node_modules/addon/package.json", optional),
+        ("node_modules/addon-linux-x64/package.json", r#"{"name": "addon-linux-x64", "version": "1.0.0"}"#),
+    ]);
+    let case = case.with("node_modules/addon-linux-x64/addon.node", &glibc);
+    assert_snapshot!(case.refused("musl", &[]), @"");
+}

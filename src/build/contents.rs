@@ -41,6 +41,8 @@ pub(super) struct Ingredients<'a> {
     pub closure: &'a DependencyClosure,
     /// The service's own files, relative to its directory.
     pub shipped: &'a [PathBuf],
+    /// What packages have in place of what lies in their directories.
+    pub supplied: &'a BTreeMap<WorkspacePath, Arc<FileTree>>,
     /// What is left out of everything.
     pub left_out: &'a BTreeSet<ImagePath>,
     pub working_dir: &'a ImagePath,
@@ -100,14 +102,17 @@ impl<'a> Contents<'a> {
         Ok(())
     }
 
-    /// What a package that was looked at puts into an image, without what `exclude` matches.
+    /// What a package puts into an image, without what `exclude` matches: what is `supplied` in its place, else what was
+    /// looked at.
     pub fn package(
         &self,
         dir: &WorkspacePath,
         owner: Owner,
         exclude: &[String],
+        supplied: &BTreeMap<WorkspacePath, Arc<FileTree>>,
     ) -> Result<Option<Arc<FileTree>>, BuildError> {
-        let Some(tree) = self.packages.get(&(dir.clone(), (owner.uid, owner.gid))) else { return Ok(None) };
+        let looked_at = || self.packages.get(&(dir.clone(), (owner.uid, owner.gid)));
+        let Some(tree) = supplied.get(dir).or_else(looked_at) else { return Ok(None) };
         self.without(tree, dir, &excluded(exclude)?, &BTreeSet::new()).map(Some)
     }
 
@@ -123,18 +128,6 @@ impl<'a> Contents<'a> {
         make: impl FnOnce(&Collector<'_>) -> Result<FileTree, BuildError>,
     ) -> Result<FileTree, BuildError> {
         make(&self.collector(owner))
-    }
-
-    /// Gives a package other files than those that lie in its directory.
-    pub fn put(
-        &mut self,
-        dir: &WorkspacePath,
-        owner: Owner,
-        make: impl FnOnce(&Collector<'_>) -> Result<FileTree, BuildError>,
-    ) -> Result<(), BuildError> {
-        let tree = self.tree_of(owner, make)?;
-        self.packages.insert((dir.clone(), (owner.uid, owner.gid)), Arc::new(tree));
-        Ok(())
     }
 
     /// What each of these packages weighs: known of those that were looked at, found out for the others without opening a
@@ -218,7 +211,8 @@ impl<'a> Contents<'a> {
             if lies_in_another(dir, image.closure) {
                 continue;
             }
-            let Some(tree) = self.packages.get(&(dir.clone(), (owner.uid, owner.gid))) else { continue };
+            let looked_at = || self.packages.get(&(dir.clone(), (owner.uid, owner.gid)));
+            let Some(tree) = image.supplied.get(dir).or_else(looked_at) else { continue };
             let fragment = Fragment {
                 name: package.package_json.name.clone().unwrap_or_else(|| dir.to_string()),
                 label: package.package_json.label(),

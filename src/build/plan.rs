@@ -12,7 +12,7 @@ use super::{BuildError, BuildRequest, Context, Destination};
 use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
 use crate::config::{Health, ServiceSettings, Settings};
 use crate::image::{HealthCheck, RunSettings, UserEntries};
-use crate::layer::{LayerPlan, Owner, ServiceSets, Unit};
+use crate::layer::{FileTree, LayerPlan, Owner, ServiceSets, Unit};
 use crate::manifest::ContainerConfig;
 use crate::manifest::media_type::Compression;
 use crate::path::ImagePath;
@@ -42,6 +42,23 @@ pub(super) struct ServiceClosure {
     pub shipped: Vec<PathBuf>,
     /// What is left out of them all, once native code was looked at.
     pub foreign: ForeignVariants,
+    /// What packages have in place of what lies in their directories, if anything does.
+    pub supplied: BTreeMap<WorkspacePath, Arc<FileTree>>,
+}
+
+impl ServiceClosure {
+    /// The directories of its packages, but for those that are supplied.
+    pub fn installed(&self) -> impl Iterator<Item = &WorkspacePath> {
+        self.closure.packages.keys().filter(|dir| !self.supplied.contains_key(*dir))
+    }
+
+    /// What its packages weigh.
+    fn weight(&self, weights: &BTreeMap<WorkspacePath, Weight>) -> Weight {
+        let supplied = self.supplied.values().map(|tree| Weight::of_tree(tree));
+        let sum = supplied.fold(Weight::of(self.installed(), weights), Weight::plus);
+        let (files, bytes) = self.foreign.in_packages;
+        Weight { files: sum.files.saturating_sub(files), bytes: sum.bytes.saturating_sub(bytes), ..sum }
+    }
 }
 
 /// The platform of each service's image. Its C library is that of its base.
@@ -90,7 +107,13 @@ pub(super) fn close(
         // Images that an earlier build left in the workspace are no part of the next.
         let layouts: Vec<PathBuf> = destinations.iter().filter_map(Destination::absolute_path).collect();
         files.retain(|file| !layouts.iter().any(|layout| dir.join(file).as_path().starts_with(layout)));
-        closures.push(ServiceClosure { service, closure, shipped: files, foreign: ForeignVariants::default() });
+        closures.push(ServiceClosure {
+            service,
+            closure,
+            shipped: files,
+            foreign: ForeignVariants::default(),
+            supplied: BTreeMap::new(),
+        });
     }
     let configured = |name: &str| settings.of_service(name).entry_point.is_some();
     let mut fleet = BTreeMap::new();
@@ -127,7 +150,7 @@ impl Closures {
     fn directories(&self) -> impl Iterator<Item = &WorkspacePath> {
         let fleet = self.fleet.values().flat_map(|closure| closure.packages.keys());
         let production = self.production.packages().map(|(dir, _)| dir);
-        let built = self.services.iter().flat_map(|needs| needs.closure.packages.keys());
+        let built = self.services.iter().flat_map(ServiceClosure::installed);
         fleet.chain(production).chain(built)
     }
 
@@ -197,6 +220,10 @@ impl Weight {
         dirs.filter_map(|dir| weights.get(dir)).copied().fold(Self::default(), Self::plus)
     }
 
+    fn of_tree(tree: &FileTree) -> Self {
+        Self { packages: 1, files: tree.files(), bytes: tree.content_bytes() }
+    }
+
     fn plus(self, other: Self) -> Self {
         Self {
             packages: self.packages + other.packages,
@@ -256,12 +283,13 @@ impl BuildPlan {
             let Some(draft) = Draft::new(needs, contents.root(), settings, bases, request)? else { continue };
             let Draft { needs, settings: own, base, resolved, user, run } = draft;
             let owner = user.owner;
-            contents.collect(needs.closure.packages.keys(), owner)?;
+            contents.collect(needs.installed(), owner)?;
             let ingredients = Ingredients {
                 service: &needs.service,
                 settings: &own,
                 closure: &needs.closure,
                 shipped: &needs.shipped,
+                supplied: &needs.supplied,
                 left_out: &needs.foreign.places,
                 working_dir: &run.working_dir,
                 sets: &sets,
@@ -269,9 +297,7 @@ impl BuildPlan {
             };
             let layers = contents.layers(contents.of_service(&ingredients, user)?, &resolved.files, owner)?;
             let layers = layers.into_iter().map(|layer| plan.index_of(layer)).collect();
-            let mut packages = Weight::of(needs.closure.packages.keys(), &weights);
-            let (files, bytes) = needs.foreign.in_packages;
-            (packages.files, packages.bytes) = (packages.files - files, packages.bytes - bytes);
+            let packages = needs.weight(&weights);
             let ServiceClosure { service, closure, foreign, .. } = needs;
             plan.services.push(ServicePlan { service, settings: own, closure, packages, foreign, base, run, layers });
         }

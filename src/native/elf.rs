@@ -101,7 +101,8 @@ impl Elf {
     /// The C library it was linked against; `None` for what needs none.
     pub fn libc(&self) -> Option<Libc> {
         let interpreter = self.interpreter.as_deref().unwrap_or_default();
-        let versions = || self.versions.values().flatten();
+        let of_libc = |(library, _): &(&String, _)| is_of_libc(library);
+        let versions = || self.versions.iter().filter(of_libc).flat_map(|(_, versions)| versions);
         let needs = |is: fn(&str) -> bool| self.needed.iter().any(|name| is(name));
         if interpreter.starts_with("/system/") || versions().any(|version| version == "LIBC") {
             Some(Libc::Bionic)
@@ -119,6 +120,12 @@ impl Elf {
             None
         }
     }
+}
+
+/// Whether versions named after glibc are glibc's own in this library. GCC's support library has one for 64-bit ARM
+/// whatever the C library is.
+fn is_of_libc(library: &str) -> bool {
+    !library.starts_with("libgcc_s")
 }
 
 /// Reads what a file is. An error is one of reading; whatever the bytes are is no error.
@@ -235,10 +242,12 @@ impl<'d, H: FileHeader<Endian = Endianness>, R: ReadRef<'d>> Tables<'d, H, R> {
         let strings = self.sections.strings(self.endian, self.file, strings)?;
         let mut steps = 0..MOST_VERSIONS;
         while let Some((library, mut versions)) = needed.next()? {
-            let of_library = facts.versions.entry(name(library.file(self.endian, strings)?)).or_default();
+            let library = name(library.file(self.endian, strings)?);
+            let is_of_libc = is_of_libc(&library);
+            let of_library = facts.versions.entry(library).or_default();
             while let (Some(version), Some(_)) = (versions.next()?, steps.next()) {
                 let text = name(version.name(self.endian, strings)?);
-                if text.starts_with("GLIBC_") {
+                if is_of_libc && text.starts_with("GLIBC_") {
                     of_glibc.insert(version.vna_other(self.endian).index().0);
                 }
                 of_library.insert(text);
@@ -422,6 +431,27 @@ mod tests {
         assert!(elf.versions["libc.so.6"].iter().any(|version| version.starts_with("GLIBC_2.")));
         assert!(elf.glibc_symbols.contains("malloc"), "{:?}", elf.glibc_symbols);
         assert!(elf.cpu == if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" }, "{}", elf.cpu);
+    }
+
+    #[test]
+    fn c_libraries() {
+        let elf = |needed: &[&str], library: &str, version: &str| Elf {
+            needed: needed.iter().map(|name| (*name).to_owned()).collect(),
+            versions: BTreeMap::from([(library.to_owned(), BTreeSet::from([version.to_owned()]))]),
+            ..Elf::default()
+        };
+        let table = [
+            ("glibc", elf(&["libc.so.6"], "libc.so.6", "GLIBC_2.17"), Some(Libc::Glibc)),
+            ("glibc by a version alone", elf(&[], "libm.so.6", "GLIBC_2.17"), Some(Libc::Glibc)),
+            ("musl", elf(&["libc.musl-x86_64.so.1"], "libstdc++.so.6", "GLIBCXX_3.4"), Some(Libc::Musl)),
+            ("musl as cross compilers name it", elf(&["libc.so"], "libstdc++.so.6", "CXXABI_1.3"), Some(Libc::Musl)),
+            ("musl with GCC's support library", elf(&["libc.so"], "libgcc_s.so.1", "GLIBC_2.0"), Some(Libc::Musl)),
+            ("Android", elf(&["libc.so"], "libc.so", "LIBC"), Some(Libc::Bionic)),
+            ("none", elf(&[], "libx.so", "X_1"), None),
+        ];
+        for (comment, elf, expected) in table {
+            assert_eq!(elf.libc(), expected, "{comment}");
+        }
     }
 
     #[test]

@@ -10,7 +10,6 @@ use super::{LockedPackages, Origin};
 use crate::build::{BuildError, Context};
 use crate::closure::{NodePlatform, Packages};
 use crate::config::Settings;
-use crate::layer::{Collector, FileTree};
 use crate::workspace::lockfiles::{DependencyKind, LockedPackage, Lockfile, PackageId, Target};
 use crate::workspace::{PackageJson, Workspace, WorkspacePath};
 
@@ -85,11 +84,6 @@ impl LockedPackages {
             Origin::Tarball(tarball) => Some(tarball.package_json.clone()),
             Origin::Directory(_) | Origin::Bundled => None,
         }
-    }
-
-    /// The files of a package at one of its places.
-    pub fn brought_tree(&self, dir: &WorkspacePath, collector: &Collector<'_>) -> Result<FileTree, BuildError> {
-        self.tree(dir, collector)
     }
 
     /// Has the tarballs in the store of the packages in these directories, so that their files can be read.

@@ -6,7 +6,7 @@ use std::io::{self, Cursor, Read, Seek, SeekFrom};
 use rayon::prelude::*;
 
 use super::NativesError;
-use super::unit::NativeFile;
+use super::unit::{NativeFile, Unit};
 use crate::build::{BuildError, Context};
 use crate::digest::Digest;
 use crate::layer::{Content, PackageArchive};
@@ -40,14 +40,15 @@ impl Binaries {
         self.fresh.get(content).or_else(|| self.known.get(content))
     }
 
-    /// Reads those of these files that are not known, on all cores.
-    pub fn read(&mut self, files: &[&NativeFile<'_>]) -> Result<(), BuildError> {
-        let unknown: BTreeMap<Digest, &NativeFile<'_>> =
-            files.iter().filter(|file| self.get(&file.digest).is_none()).map(|file| (file.digest, *file)).collect();
-        let read = unknown.into_par_iter().map(|(digest, file)| {
+    /// Reads what may be native code of these and is not known, on all cores.
+    pub fn read(&mut self, units: &[&Unit]) -> Result<(), BuildError> {
+        let files = units.iter().flat_map(|unit| unit.candidates.iter().map(|file| (unit.label.as_str(), file)));
+        let unknown: BTreeMap<Digest, (&str, &NativeFile)> =
+            files.filter(|(_, file)| self.get(&file.digest).is_none()).map(|it| (it.1.digest, it)).collect();
+        let read = unknown.into_par_iter().map(|(digest, (package, file))| {
             let failed =
-                |source| NativesError::Read { package: file.package.to_owned(), path: file.place.to_string(), source };
-            Ok((digest, binary(file.content).map_err(failed)?))
+                |source| NativesError::Read { package: package.to_owned(), path: file.place.to_string(), source };
+            Ok((digest, binary(&file.content).map_err(failed)?))
         });
         self.fresh.extend(read.collect::<Result<Vec<_>, NativesError>>()?);
         Ok(())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::binaries::Binaries;
 use crate::digest::Digest;
-use crate::layer::{Content, FileTree, Kind};
+use crate::layer::{Content, Entry, FileTree, Kind};
 use crate::native::{BaseLibraries, Binary, Fit, Variants, Verdict, is_candidate};
 use crate::path::ImagePath;
 use crate::workspace::WorkspacePath;
@@ -24,14 +24,43 @@ pub(super) struct Unit {
     pub top: ImagePath,
     /// Its files.
     pub tree: Arc<FileTree>,
+    /// Those that may be native code.
+    pub candidates: Arc<[NativeFile]>,
 }
 
 /// A file that may be native code.
-pub(super) struct NativeFile<'a> {
-    pub package: &'a str,
-    pub place: &'a ImagePath,
-    pub content: &'a Content,
+pub(super) struct NativeFile {
+    pub place: ImagePath,
+    pub content: Content,
     pub digest: Digest,
+}
+
+/// The files of trees that may be native code. Most services share most trees, and each is gone through once.
+#[derive(Default)]
+pub(super) struct Candidates(BTreeMap<*const FileTree, (Arc<FileTree>, Arc<[NativeFile]>)>);
+
+impl Candidates {
+    /// Those of a tree.
+    pub fn of(&mut self, tree: &Arc<FileTree>) -> Arc<[NativeFile]> {
+        // The tree is kept, so that no other comes to lie where it lies.
+        let (_, known) = self.0.entry(Arc::as_ptr(tree)).or_insert_with(|| (tree.clone(), candidates(tree)));
+        known.clone()
+    }
+}
+
+fn candidates(tree: &FileTree) -> Arc<[NativeFile]> {
+    let file = |(place, entry): (&ImagePath, &Entry)| match &entry.kind {
+        Kind::File(content) if content.size() >= SMALLEST => {
+            let is_candidate = is_candidate(place.as_path().to_str()?, entry.mode & 0o100 != 0);
+            is_candidate.then(|| NativeFile {
+                place: place.clone(),
+                content: content.clone(),
+                digest: content.digest(),
+            })
+        }
+        _ => None,
+    };
+    tree.iter().filter_map(file).collect()
 }
 
 /// The platform that native code is loaded on.
@@ -48,20 +77,6 @@ pub(super) struct Judged {
 }
 
 impl Unit {
-    /// The files that may be native code.
-    pub fn candidates(&self) -> Vec<NativeFile<'_>> {
-        self.tree
-            .iter()
-            .filter_map(|(place, entry)| match &entry.kind {
-                Kind::File(content) if content.size() >= SMALLEST => {
-                    let is_candidate = is_candidate(place.as_path().to_str()?, entry.mode & 0o100 != 0);
-                    is_candidate.then(|| NativeFile { package: &self.label, place, content, digest: content.digest() })
-                }
-                _ => None,
-            })
-            .collect()
-    }
-
     /// The path of a file inside the package it belongs to, which is another if this one brings it along, and where that one
     /// lies.
     fn inside<'p>(&self, place: &'p ImagePath) -> (&'p str, &'p str) {
@@ -103,10 +118,9 @@ impl Unit {
     /// Judges its native code.
     pub fn judge(&self, binaries: &Binaries, host: &Host<'_>, shipped: &BTreeSet<String>) -> Judged {
         let mut by_package: BTreeMap<&str, Vec<(String, Fit)>> = BTreeMap::new();
-        let candidates = self.candidates();
-        for file in &candidates {
+        for file in self.candidates.iter() {
             let fit = binaries.get(&file.digest).and_then(|binary| Fit::of(binary, host.cpu, host.base, shipped));
-            let (package, path) = self.inside(file.place);
+            let (package, path) = self.inside(&file.place);
             by_package.entry(package).or_default().extend(fit.map(|fit| (path.to_owned(), fit)));
         }
         let mut judged = Judged { variants: Variants::default(), left_out: BTreeSet::new() };
@@ -136,11 +150,11 @@ impl Judged {
 
 /// The names of the libraries among files, as far as they are for this platform.
 pub(super) fn shipped_libraries<'f>(
-    files: impl Iterator<Item = &'f NativeFile<'f>>,
+    files: impl Iterator<Item = &'f NativeFile>,
     binaries: &Binaries,
     host: &Host<'_>,
 ) -> BTreeSet<String> {
-    let is_for_host = |file: &&NativeFile<'_>| match binaries.get(&file.digest) {
+    let is_for_host = |file: &&NativeFile| match binaries.get(&file.digest) {
         Some(Binary::Elf(elf)) => elf.cpu == host.cpu && elf.libc().is_none_or(|libc| Some(libc) == host.base.libc),
         _ => false,
     };
