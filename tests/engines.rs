@@ -46,31 +46,68 @@ fn warnings(workspace: &TestWorkspace) -> String {
 
 #[test]
 fn npm_warns() {
-    assert_snapshot!(warnings(&workspace(">=22", &PACKAGES)), @"");
-    assert_snapshot!(warnings(&workspace(">=18", &[("e", ">=14")])), @"");
+    assert_snapshot!(warnings(&workspace(">=22", &PACKAGES)), @r"
+    warning: `oci:[BASE]` has Node 20.18.0, and `engines` asks for `>=22`: `apps/web/package.json`
+    warning: 4 packages ask for another Node than the 20.18.0 of the base (`c@1.0.0`: `>=24`, `d@1.0.0`: `>=23.1`, `a@1.0.0`: `>=22`, and 1 more): `oci:[BASE]`
+    ");
+    assert_snapshot!(warnings(&workspace(">=18", &[("e", ">=14")])), @r"
+
+    ");
 }
 
 #[test]
 fn npm_is_strict_where_it_is_told_so() {
     let strict = (".npmrc", "engine-strict=true\n");
-    assert_snapshot!(refused(&workspace(">=22", &[]).and(&[strict])), @"");
-    assert_snapshot!(refused(&workspace("20", &PACKAGES).and(&[strict])), @"");
+    assert_snapshot!(refused(&workspace(">=22", &[]).and(&[strict])), @r#"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[BASE]
+    error: `oci:[BASE]` has Node 20.18.0, and `engines` asks for `>=22`: `apps/web/package.json`
+    hint: name a base with such a Node, such as `--base node:22-alpine`; or set `engines = "warn"` in pirogue.toml
+    "#);
+    assert_snapshot!(refused(&workspace("20", &PACKAGES).and(&[strict])), @r#"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[BASE]
+    error: 4 packages ask for another Node than the 20.18.0 of the base (`c@1.0.0`: `>=24`, `d@1.0.0`: `>=23.1`, `a@1.0.0`: `>=22`, and 1 more): `oci:[BASE]`
+    hint: name a base with such a Node, such as `--base node:22-alpine`; or set `engines = "warn"` in pirogue.toml
+    "#);
 }
 
 #[test]
 fn pnpm_refuses_members() {
     let pnpm = ("pnpm-workspace.yaml", "packages: ['apps/*']\n");
     let lockfile = ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n");
-    assert_snapshot!(warnings(&workspace("20", &PACKAGES).and(&[pnpm, lockfile])), @"");
-    assert_snapshot!(refused(&workspace("22", &[]).and(&[pnpm, lockfile])), @"");
+    assert_snapshot!(warnings(&workspace("20", &PACKAGES).and(&[pnpm, lockfile])), @r"
+    warning: 4 packages ask for another Node than the 20.18.0 of the base (`c@1.0.0`: `>=24`, `d@1.0.0`: `>=23.1`, `a@1.0.0`: `>=22`, and 1 more): `oci:[BASE]`
+    ");
+    assert_snapshot!(refused(&workspace("22", &[]).and(&[pnpm, lockfile])), @r#"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[BASE]
+    error: `oci:[BASE]` has Node 20.18.0, and `engines` asks for `22`: `apps/web/package.json`
+    hint: name a base with such a Node, such as `--base node:22-alpine`; or set `engines = "warn"` in pirogue.toml
+    "#);
 }
 
 #[test]
 fn yarn_1_refuses_unless_told_otherwise() {
     let lockfile = ("yarn.lock", "# yarn lockfile v1\n");
-    assert_snapshot!(refused(&workspace("20", &PACKAGES).and(&[lockfile])), @"");
+    assert_snapshot!(refused(&workspace("20", &PACKAGES).and(&[lockfile])), @r#"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[BASE]
+    error: 4 packages ask for another Node than the 20.18.0 of the base (`c@1.0.0`: `>=24`, `d@1.0.0`: `>=23.1`, `a@1.0.0`: `>=22`, and 1 more): `oci:[BASE]`
+    hint: name a base with such a Node, such as `--base node:22-alpine`; or set `engines = "warn"` in pirogue.toml
+    "#);
     let lenient = (".yarnrc", "--ignore-engines true\n");
-    assert_snapshot!(warnings(&workspace("22", &[]).and(&[lockfile, lenient])), @"");
+    assert_snapshot!(warnings(&workspace("22", &[]).and(&[lockfile, lenient])), @r"
+    warning: `oci:[BASE]` has Node 20.18.0, and `engines` asks for `22`: `apps/web/package.json`
+    ");
 }
 
 #[test]
@@ -79,7 +116,16 @@ fn pirogue_toml_has_the_last_word() {
     let lockfile = ("yarn.lock", "# yarn lockfile v1\n");
     let of = |engines| workspace("22", &[]).and(&[lockfile, said(engines)]);
     assert_eq!(warnings(&of("engines = \"ignore\"\n")), "");
-    assert_snapshot!(warnings(&of("engines = \"warn\"\n")), @"");
+    assert_snapshot!(warnings(&of("engines = \"warn\"\n")), @r"
+    warning: `oci:[BASE]` has Node 20.18.0, and `engines` asks for `22`: `apps/web/package.json`
+    ");
     let npm = workspace("22", &[]).and(&[said("engines = \"error\"\n")]);
-    assert_snapshot!(refused(&npm), @"");
+    assert_snapshot!(refused(&npm), @r#"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[BASE]
+    error: `oci:[BASE]` has Node 20.18.0, and `engines` asks for `22`: `apps/web/package.json`
+    hint: name a base with such a Node, such as `--base node:22-alpine`; or set `engines = "warn"` in pirogue.toml
+    "#);
 }

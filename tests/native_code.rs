@@ -105,7 +105,15 @@ fn another_c_library() {
     let Some(case) = Case::new() else { return };
     let glibc = case.glibc[0].clone();
     let case = case.with(RELEASE, &glibc);
-    assert_snapshot!(case.refused("musl", &[]), @"");
+    assert_snapshot!(case.refused("musl", &[]), @r#"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[DIR]/musl
+    error: native code in packages cannot be loaded on `oci:[DIR]/musl` (linux-x64 with musl)
+      addon@1.0.0 (in web): it is made for glibc, and the base has musl, without `of_libc`: `build/Release/addon.node`
+    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with musl, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    "#);
 }
 
 #[test]
@@ -113,7 +121,15 @@ fn musl_on_glibc() {
     let Some(case) = Case::new() else { return };
     let musl = case.musl.clone();
     let case = case.with(RELEASE, &musl);
-    assert_snapshot!(case.refused("glibc", &[]), @"");
+    assert_snapshot!(case.refused("glibc", &[]), @r#"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[DIR]/glibc
+    error: native code in packages cannot be loaded on `oci:[DIR]/glibc` (linux-x64 with glibc)
+      addon@1.0.0 (in web): it is made for musl, and the base has glibc, without `libc.musl-x86_64.so.1`: `build/Release/addon.node`
+    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with glibc, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    "#);
 }
 
 #[test]
@@ -121,7 +137,15 @@ fn too_new_a_c_library() {
     let Some(case) = Case::new() else { return };
     let newer = case.glibc[1].clone();
     let case = case.with(RELEASE, &newer);
-    assert_snapshot!(case.refused("glibc", &[]), @"");
+    assert_snapshot!(case.refused("glibc", &[]), @r#"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[DIR]/glibc
+    error: native code in packages cannot be loaded on `oci:[DIR]/glibc` (linux-x64 with glibc)
+      addon@1.0.0 (in web): it needs GLIBC_2.34 of `libc.so.6`, and the base's ends with GLIBC_2.31: `build/Release/addon.node`
+    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with glibc, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    "#);
 }
 
 #[test]
@@ -130,7 +154,15 @@ fn a_library_that_nobody_has() {
     let shapes = library("int draw(void) { return 0; }", &["-Wl,-soname,libshapes.so.3"]);
     let addon = linked_library("int draw(void); int addon(void) { return draw(); }", &[("libshapes.so.3", &shapes)]);
     let case = case.with(RELEASE, &addon);
-    assert_snapshot!(case.refused("glibc", &[]), @"");
+    assert_snapshot!(case.refused("glibc", &[]), @r#"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[DIR]/glibc
+    error: native code in packages cannot be loaded on `oci:[DIR]/glibc` (linux-x64 with glibc)
+      addon@1.0.0 (in web): it needs `libshapes.so.3`, which neither the base nor a package of the image has: `build/Release/addon.node`
+    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with glibc, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    "#);
     // Next to it, it is found.
     let case = case.with("node_modules/addon/build/Release/libshapes.so.3", &shapes);
     assert_eq!(case.built("glibc").0.len(), 4);
@@ -141,10 +173,26 @@ fn another_processor_and_another_system() {
     let Some(case) = Case::new() else { return };
     let arm = for_machine(case.glibc[0].clone(), AARCH64);
     let case = case.with(RELEASE, &arm);
-    assert_snapshot!(case.refused("glibc", &[]), @"");
+    assert_snapshot!(case.refused("glibc", &[]), @r#"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[DIR]/glibc
+    error: native code in packages cannot be loaded on `oci:[DIR]/glibc` (linux-x64 with glibc)
+      addon@1.0.0 (in web): it is made for arm64, and the image is for x64: `build/Release/addon.node`
+    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with glibc, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    "#);
     let mac = [&b"\xcf\xfa\xed\xfe"[..], &[0; 100]].concat();
     let case = case.with(RELEASE, &mac);
-    assert_snapshot!(case.refused("glibc", &[]), @"");
+    assert_snapshot!(case.refused("glibc", &[]), @r#"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[DIR]/glibc
+    error: native code in packages cannot be loaded on `oci:[DIR]/glibc` (linux-x64 with glibc)
+      addon@1.0.0 (in web): it is made for macOS: `build/Release/addon.node`
+    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with glibc, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    "#);
 }
 
 #[test]
@@ -204,7 +252,15 @@ fn variants_as_packages() {
     }
     // The one that is there does not fit, and the other is not there.
     let case = Case { workspace: case.workspace.without("node_modules/addon-linux-x64-musl"), ..case };
-    assert_snapshot!(case.refused("musl", &[]), @"");
+    assert_snapshot!(case.refused("musl", &[]), @r#"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[DIR]/musl
+    error: native code in packages cannot be loaded on `oci:[DIR]/musl` (linux-x64 with musl)
+      addon@1.0.0 (in web): the variant that fits is not installed: `addon-linux-x64-musl`
+    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with musl, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    "#);
 }
 
 /// It names no C library, and there is no other.
@@ -218,5 +274,13 @@ fn the_only_variant() {
         ("node_modules/addon-linux-x64/package.json", r#"{"name": "addon-linux-x64", "version": "1.0.0"}"#),
     ]);
     let case = case.with("node_modules/addon-linux-x64/addon.node", &glibc);
-    assert_snapshot!(case.refused("musl", &[]), @"");
+    assert_snapshot!(case.refused("musl", &[]), @r#"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[DIR]/musl
+    error: native code in packages cannot be loaded on `oci:[DIR]/musl` (linux-x64 with musl)
+      addon-linux-x64@1.0.0 (in web): it is made for glibc, and the base has musl, without `of_libc`: `addon.node`
+    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with musl, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."addon-linux-x64"]` in pirogue.toml
+    "#);
 }

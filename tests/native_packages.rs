@@ -72,7 +72,16 @@ fn variants_for_this_machine_only() {
                 require('sharp')({ create: { width: 2, height: 2, channels: 3, background: 'red' } }).png().toBuffer()\n\
                 .then(png => console.log(hash.slice(0, 9), png.toString('latin1', 1, 4)));\n";
     let Some(workspace) = installed(r#"{"@node-rs/argon2": "2.0.2", "sharp": "0.33.5"}"#, code) else { return };
-    assert_snapshot!(refused(&workspace, &base, &[]), @"");
+    assert_snapshot!(refused(&workspace, &base, &[]), @r#"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base [BASE]
+    error: native code in packages cannot be loaded on `[BASE]` (linux-x64 with musl)
+      @node-rs/argon2@2.0.2 (in web): the variant that fits is not installed: `@node-rs/argon2-linux-x64-musl`
+      sharp@0.33.5 (in web): the variant that fits is not installed: `@img/sharp-linuxmusl-x64`
+    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with musl, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."@node-rs/argon2"]` in pirogue.toml
+    "#);
 
     let fixed = build(&workspace, &base).option("--fix-natives");
     let Some(said) = said(&workspace, fixed) else { return };
@@ -92,8 +101,25 @@ fn variants_for_this_machine_only() {
 fn a_variant_that_is_asked_for_by_name() {
     let Some(base) = sample::runnable_base() else { return };
     let Some(workspace) = installed(r#"{"@node-rs/argon2-linux-x64-gnu": "2.0.2"}"#, "\n") else { return };
-    assert_snapshot!(refused(&workspace, &base, &[]), @"");
-    assert_snapshot!(refused(&workspace, &base, &["--fix-natives"]), @"");
+    assert_snapshot!(refused(&workspace, &base, &[]), @r#"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base [BASE]
+    error: native code in packages cannot be loaded on `[BASE]` (linux-x64 with musl)
+      @node-rs/argon2-linux-x64-gnu@2.0.2 (in web): it is made for glibc, and the base has musl, without `ld-linux-x86-64.so.2`: `argon2.linux-x64-gnu.node`
+    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with musl, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."@node-rs/argon2-linux-x64-gnu"]` in pirogue.toml
+    "#);
+    assert_snapshot!(refused(&workspace, &base, &["--fix-natives"]), @r#"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base [BASE]
+    fetching 1 of 1 packages
+    error: native code in packages cannot be loaded on `[BASE]` (linux-x64 with musl)
+      @node-rs/argon2-linux-x64-gnu@2.0.2 (in web): it is made for glibc, and the base has musl, without `ld-linux-x86-64.so.2`: `argon2.linux-x64-gnu.node`
+    hint: the lockfile has nothing that fits: install the packages on linux-x64 with musl, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."@node-rs/argon2-linux-x64-gnu"]` in pirogue.toml
+    "#);
 }
 
 /// A package that was compiled here, and comes prebuilt too.
@@ -106,7 +132,15 @@ fn what_was_compiled_here_gives_way_to_what_is_prebuilt() {
     let compiled = std::fs::read(package.join("prebuilds/linux-arm64/bcrypt.glibc.node")).unwrap();
     let workspace = workspace.without("node_modules/bcrypt/prebuilds");
     let workspace = workspace.with_bytes("node_modules/bcrypt/build/Release/bcrypt.node", &compiled);
-    assert_snapshot!(refused(&workspace, &base, &[]), @"");
+    assert_snapshot!(refused(&workspace, &base, &[]), @r#"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base [BASE]
+    error: native code in packages cannot be loaded on `[BASE]` (linux-x64 with musl)
+      bcrypt@6.0.0 (in web): it is made for arm64, and the image is for x64: `build/Release/bcrypt.node`
+    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with musl, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."bcrypt"]` in pirogue.toml
+    "#);
     let fixed = build(&workspace, &base).option("--fix-natives");
     let Some(said) = said(&workspace, fixed) else { return };
     assert_eq!(said, "$2b$04$");
