@@ -350,13 +350,11 @@ impl<R: Read + Seek> Bounded<R> {
     }
 
     fn noted<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
-        result.map_err(|error| {
-            let again = io::Error::new(error.kind(), error.to_string());
+        result.inspect_err(|error| {
             // An end that comes too early is the file's own fault.
             if error.kind() != io::ErrorKind::UnexpectedEof {
-                self.failed = Some(again);
+                self.failed = Some(io::Error::new(error.kind(), error.to_string()));
             }
-            error
         })
     }
 }
