@@ -5,10 +5,12 @@ mod base;
 mod contents;
 mod deliver;
 mod destination;
+mod engines;
 mod error;
 mod extension;
 mod format;
 mod locked;
+mod natives;
 mod pack;
 mod plan;
 mod platforms;
@@ -25,10 +27,13 @@ pub use base::{
 };
 pub use deliver::Delivery;
 pub use destination::{Destination, DestinationError};
+pub use engines::EnginesError;
 pub use error::BuildError;
 pub use format::FormatError;
 pub use locked::LockedError;
-use locked::LockedPackages;
+use locked::{LockedPackages, Supply};
+use natives::Natives;
+pub use natives::{ForeignVariants, NativesError};
 pub use pack::PackedLayers;
 use pack::Packer;
 use plan::Needs;
@@ -75,6 +80,9 @@ pub struct BuildRequest {
     pub packages: Option<PackagesFrom>,
     /// Whether `pirogue.lock` has to have every base, and may not change.
     pub locked: bool,
+    /// Whether native code that the base cannot load is taken from the lockfile's packages instead; `None` where all
+    /// packages come from there.
+    pub fix_natives: Option<bool>,
 }
 
 /// What a build works with.
@@ -160,10 +168,11 @@ async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildEr
 }
 
 async fn run_steps(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
-    let Decided { plan, bases, lock, destinations, index, locked } = decide(request, context).await?;
+    let Decided { plan, bases, lock, destinations, index, locked, supplies } = decide(request, context).await?;
     lock.record(&bases, context)?;
 
-    let packer = Packer { plan: &plan, locked: locked.as_ref(), context };
+    let fetched: Vec<&LockedPackages> = locked.iter().chain(supplies.iter().map(Supply::packages)).collect();
+    let packer = Packer { plan: &plan, locked: &fetched, context };
     let found = packer.look_up()?;
     // With nothing to pack the registries are asked for the images at once, and most likely have them.
     if !found.are_all_known() {
@@ -188,6 +197,8 @@ struct Decided {
     destinations: Vec<Destination>,
     index: StatIndex,
     locked: Option<LockedPackages>,
+    /// Packages of the lockfile in place of installed ones.
+    supplies: Vec<Supply>,
 }
 
 async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, BuildError> {
@@ -225,8 +236,16 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
         needs.push(block_in_place(found)?);
     }
     let bases = resolving.finish().await?;
+    let platforms = Platforms { wanted: &wanted, settings: &settings, request, bases: Some(bases.clone()) };
+    engines::compare(&needs, &bases, context)?;
+    let fixes = request.fix_natives.unwrap_or(from == PackagesFrom::Lockfile);
+    let mut supplies = Vec::new();
+    for (needs, target) in needs.iter_mut().zip(platforms.each()) {
+        let natives = Natives { packages: needs.packages, locked: needs.locked, target, fixes, context };
+        supplies.extend(natives.settle(&mut needs.closures, &mut needs.contents).await?);
+    }
     context.progress.step("planning layers");
     let plan = BuildPlan::new(needs, &settings, &bases, request)?;
     format::note_lost_health(request, &settings, &plan.services, context.progress.as_ref());
-    Ok(Decided { plan, bases, lock, destinations, index, locked })
+    Ok(Decided { plan, bases, lock, destinations, index, locked, supplies })
 }

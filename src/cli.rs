@@ -295,6 +295,15 @@ pub struct Build {
     #[arg(long, value_name = "FROM", value_parser = packages)]
     pub packages: Option<PackagesFrom>,
 
+    /// Take native code that the base cannot load from the lockfile's packages, where they have what fits [default: only
+    /// with --packages lockfile]
+    #[arg(long, overrides_with = "no_fix_natives")]
+    pub fix_natives: bool,
+
+    /// Take no native code from elsewhere
+    #[arg(long)]
+    pub no_fix_natives: bool,
+
     /// Where the lockfile's packages are fetched instead of their registries: a directory of tarballs, or a registry's URL
     #[arg(long, value_name = "DIR|URL")]
     pub npm_mirror: Option<String>,
@@ -336,6 +345,7 @@ impl Build {
             format: self.format,
             packages: self.packages,
             locked: self.locked,
+            fix_natives: (self.fix_natives || self.no_fix_natives).then_some(self.fix_natives),
         }
     }
 }

@@ -22,7 +22,7 @@
 //!
 //! From the top: [`cli`] and [`commands`] (what is typed and shown), [`build`] (the pipeline), [`transfer`] (images between
 //! places), the edges [`registry`], [`npm_registry`], [`layout`], [`store`], the pure [`closure`], [`layer`], [`image`], [`workspace`], [`lock`],
-//! [`config`], [`manifest`], and the vocabulary [`digest`], [`path`], [`platform`], [`http`]. A test holds who may import whom.
+//! [`config`], [`manifest`], [`native`], and the vocabulary [`digest`], [`path`], [`platform`], [`http`]. A test holds who may import whom.
 
 pub mod build;
 pub mod cancel;
@@ -39,6 +39,7 @@ pub mod layer;
 pub mod layout;
 pub mod lock;
 pub mod manifest;
+pub mod native;
 pub mod npm_registry;
 pub mod path;
 pub mod platform;

@@ -36,7 +36,7 @@ use crate::transfer::{Document, Place, Source};
 const DEFAULT_BASE: &str = "node:20-alpine";
 
 /// The files of the base whose contents matter, besides what it has where.
-const TEXTS: [&str; 12] = [
+const TEXTS: [&str; 13] = [
     "/etc/passwd",
     "/etc/group",
     "/etc/shadow",
@@ -49,6 +49,7 @@ const TEXTS: [&str; 12] = [
     "/var/lib/dpkg/status",
     "/var/lib/dpkg/status.d/libc6",
     "/usr/local/include/node/node_version.h",
+    "/usr/include/node/node_version.h",
 ];
 
 /// A base, what it holds, and where its blobs are.
@@ -84,6 +85,11 @@ impl Bases {
     /// What the names of bases stand for.
     pub fn locked(&self) -> impl Iterator<Item = (&String, &LockedBase)> {
         self.0.iter().filter_map(|(name, bases)| Some((name, &bases.first()?.locked)))
+    }
+
+    /// The bases for a platform, by the names the user gave them.
+    pub fn of_platform<'a>(&'a self, platform: &'a Platform) -> impl Iterator<Item = (&'a str, &'a ResolvedBase)> {
+        self.0.keys().filter_map(|name| Some((name.as_str(), self.get(name, platform)?)))
     }
 
     /// The base that the user calls `name`, for a platform.

@@ -41,6 +41,10 @@ pub(super) struct Ingredients<'a> {
     pub closure: &'a DependencyClosure,
     /// The service's own files, relative to its directory.
     pub shipped: &'a [PathBuf],
+    /// What packages have in place of what lies in their directories.
+    pub supplied: &'a BTreeMap<WorkspacePath, Arc<FileTree>>,
+    /// What is left out of everything.
+    pub left_out: &'a BTreeSet<ImagePath>,
     pub working_dir: &'a ImagePath,
     /// Which packages share a layer.
     pub sets: &'a PackageSets<WorkspacePath>,
@@ -114,6 +118,34 @@ impl<'a> Contents<'a> {
         Ok(())
     }
 
+    /// What a package puts into an image, without what `exclude` matches: what is `supplied` in its place, else what was
+    /// looked at.
+    pub fn package(
+        &self,
+        dir: &WorkspacePath,
+        owner: Owner,
+        exclude: &[String],
+        supplied: &BTreeMap<WorkspacePath, Arc<FileTree>>,
+    ) -> Result<Option<Arc<FileTree>>, BuildError> {
+        let looked_at = || self.packages.get(&(dir.clone(), (owner.uid, owner.gid)));
+        let Some(tree) = supplied.get(dir).or_else(looked_at) else { return Ok(None) };
+        self.without(tree, dir, &excluded(exclude)?, &BTreeSet::new()).map(Some)
+    }
+
+    /// Files of a member, at their places.
+    pub fn files(&self, dir: &WorkspacePath, files: &[PathBuf], owner: Owner) -> Result<FileTree, BuildError> {
+        Ok(self.collector(owner).files(dir, files)?)
+    }
+
+    /// A tree that is made as those of packages are.
+    pub fn tree_of(
+        &self,
+        owner: Owner,
+        make: impl FnOnce(&Collector<'_>) -> Result<FileTree, BuildError>,
+    ) -> Result<FileTree, BuildError> {
+        make(&self.collector(owner))
+    }
+
     /// What each of these packages weighs: known of those that were looked at, found out for the others without opening a
     /// file.
     pub fn weigh<'p>(
@@ -140,6 +172,7 @@ impl<'a> Contents<'a> {
         let owner = image.owner;
         let closure = image.closure;
         let mut application = self.collector(owner).files(&image.service.dir, image.shipped)?;
+        application.retain(|path, _| !image.left_out.contains(path));
         application.extend(self.extra_files(image, owner)?)?;
         application.extend(writable_directories(image.settings, owner, image.working_dir)?)?;
         application.extend(self.bin_links(closure, owner)?)?;
@@ -198,11 +231,12 @@ impl<'a> Contents<'a> {
             if lies_in_another(dir, image.closure) {
                 continue;
             }
-            let Some(tree) = self.packages.get(&(dir.clone(), (owner.uid, owner.gid))) else { continue };
+            let looked_at = || self.packages.get(&(dir.clone(), (owner.uid, owner.gid)));
+            let Some(tree) = image.supplied.get(dir).or_else(looked_at) else { continue };
             let fragment = Fragment {
                 name: package.package_json.name.clone().unwrap_or_else(|| dir.to_string()),
                 label: package.package_json.label(),
-                tree: self.without(tree, dir, &excluded)?,
+                tree: self.without(tree, dir, &excluded, image.left_out)?,
             };
             by_set.entry(set_of(dir)).or_default().push(fragment);
         }
@@ -222,15 +256,16 @@ impl<'a> Contents<'a> {
         tree: &Arc<FileTree>,
         dir: &WorkspacePath,
         excluded: &Gitignore,
+        left_out: &BTreeSet<ImagePath>,
     ) -> Result<Arc<FileTree>, BuildError> {
-        if excluded.is_empty() {
+        if excluded.is_empty() && !left_out.iter().any(|place| tree.get(place).is_some()) {
             return Ok(tree.clone());
         }
         let top = self.root.join(dir.as_path())?;
         let mut kept = tree.as_ref().clone();
         kept.retain(|path, _| {
             let inside = path.as_path().strip_prefix(top.as_path()).unwrap_or(path.as_path());
-            !excluded.matched_path_or_any_parents(inside, false).is_ignore()
+            !left_out.contains(path) && !excluded.matched_path_or_any_parents(inside, false).is_ignore()
         });
         Ok(Arc::new(kept))
     }
@@ -242,7 +277,9 @@ impl<'a> Contents<'a> {
             let Some(member) = self.workspace.member_at(dir) else { continue };
             let on_host = self.workspace.on_host(dir);
             let files = ShippedFiles::of_package(member, &on_host, exclude)?.list(&on_host)?;
-            fragments.push(Fragment::new(dir.to_string(), self.collector(owner).files(dir, &files)?));
+            let mut tree = self.collector(owner).files(dir, &files)?;
+            tree.retain(|path, _| !image.left_out.contains(path));
+            fragments.push(Fragment::new(dir.to_string(), tree));
         }
         Ok(fragments)
     }

@@ -1,7 +1,9 @@
 use std::io;
 
 use super::base::{BaseError, BaseLockError};
+use super::engines::EnginesError;
 use super::locked::LockedError;
+use super::natives::NativesError;
 use super::{DestinationError, FormatError, SelectionError};
 use crate::cancel::Cancelled;
 use crate::closure::{ClosureError, PlacementError};
@@ -55,6 +57,12 @@ pub enum BuildError {
     /// Packages of the lockfile cannot go into an image.
     #[error(transparent)]
     Locked(#[from] LockedError),
+    /// Native code of packages cannot be used.
+    #[error(transparent)]
+    Natives(#[from] NativesError),
+    /// The base has another Node than is asked for.
+    #[error(transparent)]
+    Engines(#[from] EnginesError),
     /// A file of the workspace cannot be read.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -146,6 +154,8 @@ impl BuildError {
             Self::Placement(error) => error.hint(),
             Self::NpmRegistry(error) => error.hint(),
             Self::Locked(error) => error.hint(),
+            Self::Natives(error) => error.hint(),
+            Self::Engines(error) => error.hint(),
             Self::Base(error) => error.hint(),
             Self::BaseLock(error) => error.hint(),
             Self::User(error) => error.hint(),

@@ -4,6 +4,7 @@ mod error;
 mod install_script;
 mod installed_copy;
 mod patched;
+mod supply;
 mod tarballs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use futures_util::future::try_join;
 use install_script::{InstallScript, own_script};
 use installed_copy::installed_copy;
 use patched::{is_patched, patched};
+pub(super) use supply::{Place, Supply};
 use tarballs::{ReadTarball, Tarballs};
 use tokio::task::block_in_place;
 
@@ -249,6 +251,15 @@ impl LockedPackages {
         self.package_jsons.insert(id.clone(), package_json);
     }
 
+    /// Has the tarballs of packages in the store, so that their files can be read.
+    async fn have(&self, ids: impl Iterator<Item = &PackageId>, context: &Context) -> Result<(), BuildError> {
+        let tarballs = ids.filter_map(|id| match self.origins.get(id)? {
+            Origin::Tarball(tarball) => Some((self.lockfile.packages.get(id)?, tarball.as_ref())),
+            Origin::Directory(_) | Origin::Bundled => None,
+        });
+        self.tarballs.have(tarballs, context).await
+    }
+
     /// Makes sure that the tarballs are there whole from which these layers would be packed.
     pub async fn ensure(&self, layers: impl Iterator<Item = &LayerPlan>, context: &Context) -> Result<(), BuildError> {
         let tarballs = self.origins.iter().filter_map(|(id, origin)| match origin {
@@ -257,6 +268,16 @@ impl LockedPackages {
         });
         self.tarballs.ensure(layers, tarballs, context).await
     }
+}
+
+/// The place of the package in the `node_modules` of the one in `dir` that `file`, relative to that, belongs to.
+fn nested_place(dir: &WorkspacePath, file: &str) -> Option<WorkspacePath> {
+    let mut names = file.strip_prefix("node_modules/")?.splitn(3, '/');
+    let name = match (names.next()?, names.next()) {
+        (scope, Some(name)) if scope.starts_with('@') => format!("{scope}/{name}"),
+        (name, _) => name.to_owned(),
+    };
+    dir.join("node_modules")?.join(name)
 }
 
 impl<'a> LockedNodeModules<'a> {
@@ -312,18 +333,15 @@ impl<'a> LockedNodeModules<'a> {
         }
     }
 
+    /// Has the tarballs in the store of the packages in these directories.
+    pub async fn have(&self, dirs: impl Iterator<Item = &WorkspacePath>, context: &Context) -> Result<(), BuildError> {
+        self.locked.have(dirs.filter_map(|dir| self.node_modules.id_at(dir)), context).await
+    }
+
     /// Whether a file that a package brings along in its own `node_modules` belongs to a package that the lockfile puts
     /// there itself.
     fn is_replaced(&self, dir: &WorkspacePath, file: &str) -> bool {
-        let Some(inside) = file.strip_prefix("node_modules/") else { return false };
-        let mut names = inside.splitn(3, '/');
-        let name = match (names.next(), names.next()) {
-            (Some(scope), Some(name)) if scope.starts_with('@') => format!("{scope}/{name}"),
-            (Some(name), _) => name.to_owned(),
-            (None, _) => return false,
-        };
-        let place = dir.join("node_modules").and_then(|below| below.join(name));
-        let origin = place.as_ref().and_then(|place| self.origin_at(place));
+        let origin = nested_place(dir, file).and_then(|place| self.origin_at(&place));
         origin.is_some_and(|origin| !matches!(origin, Origin::Bundled))
     }
 

@@ -60,7 +60,7 @@ fn index_name(root: &HostPath) -> String {
 pub(super) struct Packer<'a> {
     pub plan: &'a BuildPlan,
     /// Where contents come from that are not installed.
-    pub locked: Option<&'a LockedPackages>,
+    pub locked: &'a [&'a LockedPackages],
     pub context: &'a Context,
 }
 
@@ -157,10 +157,10 @@ impl<'a> Packer<'a> {
 
     /// Has all tarballs in the store whose contents these layers hold.
     async fn have_contents(&self, layers: &[&LayerPlan]) -> Result<(), BuildError> {
-        match self.locked {
-            Some(locked) => locked.ensure(layers.iter().copied(), self.context).await,
-            None => Ok(()),
+        for locked in self.locked {
+            locked.ensure(layers.iter().copied(), self.context).await?;
         }
+        Ok(())
     }
 
     fn packing<'p>(&'p self, cache: &'p dyn PieceCache, on_bytes: &'p (dyn Fn(u64) + Sync)) -> Packing<'p> {

@@ -3,17 +3,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::base::{Bases, ResolvedBase, base_name};
 use super::contents::{Contents, Ingredients};
 use super::extension::Extension;
 use super::locked::LockedNodeModules;
+use super::natives::ForeignVariants;
 use super::platforms::TargetPlatform;
 use super::{BuildError, BuildRequest, Context, Destination, format};
-use crate::closure::{DependencyClosure, Packages, ProductionTree};
+use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
 use crate::config::{Health, ServiceSettings, Settings};
 use crate::image::{HealthCheck, RunSettings, RunUser, UserEntries};
-use crate::layer::{LayerPlan, Owner, PackageSets, Portability, Unit};
+use crate::layer::{FileTree, LayerPlan, Owner, PackageSets, Portability, Unit};
 use crate::manifest::media_type::Compression;
 use crate::manifest::{ContainerConfig, Format};
 use crate::path::ImagePath;
@@ -41,6 +43,25 @@ pub(super) struct ServiceClosure {
     pub closure: DependencyClosure,
     /// The files of its own that it ships, relative to its directory.
     pub shipped: Vec<PathBuf>,
+    /// What is left out of them all, once native code was looked at.
+    pub foreign: ForeignVariants,
+    /// What packages have in place of what lies in their directories, if anything does.
+    pub supplied: BTreeMap<WorkspacePath, Arc<FileTree>>,
+}
+
+impl ServiceClosure {
+    /// The directories of its packages, but for those that are supplied.
+    pub fn installed(&self) -> impl Iterator<Item = &WorkspacePath> {
+        self.closure.packages.keys().filter(|dir| !self.supplied.contains_key(*dir))
+    }
+
+    /// What its packages weigh.
+    fn weight(&self, weights: &BTreeMap<WorkspacePath, Weight>) -> Weight {
+        let supplied = self.supplied.values().map(|tree| Weight::of_tree(tree));
+        let sum = supplied.fold(Weight::of(self.installed(), weights), Weight::plus);
+        let (files, bytes) = self.foreign.in_packages;
+        Weight { files: sum.files.saturating_sub(files), bytes: sum.bytes.saturating_sub(bytes), ..sum }
+    }
 }
 
 /// Computes the closure of each service on one platform.
@@ -56,21 +77,21 @@ fn close(
     let mut closures = Vec::new();
     for service in services {
         context.cancellation.check()?;
-        let own = settings.of_service(&service.name);
-        let workspace = packages.workspace();
-        let Some(member) = workspace.member_at(&service.dir) else { continue };
-        let dir = workspace.on_host(&service.dir);
-        let include = own.include.unwrap_or_default();
-        let exclude = own.exclude.unwrap_or_default();
-        let shipped = ShippedFiles::of_service(member, &dir, &service.entry_point.file, &include, &exclude)?;
-        let of_root = own.root_dependencies.unwrap_or(false);
         let of_service = platform.of_service(&service.name);
-        let closure = DependencyClosure::of(service, &shipped, packages, &production, &of_service, of_root)?;
+        let closed = close_service(service, settings, packages, &production, &of_service)?;
+        let Some((closure, shipped)) = closed else { continue };
+        let dir = packages.workspace().on_host(&service.dir);
         let mut files = shipped.list(&dir)?;
         // Images that an earlier build left in the workspace are no part of the next.
         let layouts: Vec<PathBuf> = destinations.iter().filter_map(Destination::absolute_path).collect();
         files.retain(|file| !layouts.iter().any(|layout| dir.join(file).as_path().starts_with(layout)));
-        closures.push(ServiceClosure { service: service.clone(), closure, shipped: files });
+        closures.push(ServiceClosure {
+            service: service.clone(),
+            closure,
+            shipped: files,
+            foreign: ForeignVariants::default(),
+            supplied: BTreeMap::new(),
+        });
     }
     let configured = |name: &str| settings.of_service(name).entry_point.is_some();
     let mut fleet = BTreeMap::new();
@@ -80,6 +101,26 @@ fn close(
         fleet.insert(name, DependencyClosure::declared(&dir, packages, &production, &of_service, of_root)?);
     }
     Ok(Closures { production, services: closures, fleet })
+}
+
+/// Computes the closure of one service, with what it ships of its own; `None` for what is no member.
+pub(super) fn close_service(
+    service: &Service,
+    settings: &Settings,
+    packages: &dyn Packages,
+    production: &ProductionTree,
+    platform: &NodePlatform,
+) -> Result<Option<(DependencyClosure, ShippedFiles)>, BuildError> {
+    let own = settings.of_service(&service.name);
+    let workspace = packages.workspace();
+    let Some(member) = workspace.member_at(&service.dir) else { return Ok(None) };
+    let dir = workspace.on_host(&service.dir);
+    let include = own.include.unwrap_or_default();
+    let exclude = own.exclude.unwrap_or_default();
+    let shipped = ShippedFiles::of_service(member, &dir, &service.entry_point.file, &include, &exclude)?;
+    let of_root = own.root_dependencies.unwrap_or(false);
+    let closure = DependencyClosure::of(service, &shipped, packages, production, platform, of_root)?;
+    Ok(Some((closure, shipped)))
 }
 
 impl Closures {
@@ -96,20 +137,25 @@ impl Closures {
     fn directories(&self) -> impl Iterator<Item = &WorkspacePath> {
         let fleet = self.fleet.values().flat_map(|closure| closure.packages.keys());
         let production = self.production.packages().map(|(dir, _)| dir);
-        let built = self.services.iter().flat_map(|needs| needs.closure.packages.keys());
+        let built = self.services.iter().flat_map(ServiceClosure::installed);
         fleet.chain(production).chain(built)
     }
 
     /// Everything that layers of packages are made of, with the services of the whole workspace that need it.
     fn units(&self, weights: &BTreeMap<WorkspacePath, Weight>) -> BTreeMap<(Portability, WorkspacePath), Unit> {
+        // What is fitted to the platform for one service most likely is for others, whose native code nobody looked at.
+        let fitted: BTreeSet<&WorkspacePath> = self.services.iter().flat_map(|needs| &needs.closure.bound).collect();
         let mut units = BTreeMap::new();
         for (service, closure) in &self.fleet {
             let links = closure.links.iter().filter(|(_, to)| closure.packages.contains_key(*to)).map(|(from, _)| from);
             for place in closure.packages.keys().chain(links) {
                 let bytes = weights.get(place).map_or(0, |weight| weight.bytes);
-                let key = (portability(closure, place), place.clone());
-                let unit = units.entry(key).or_insert(Unit { services: BTreeSet::new(), bytes });
-                unit.services.insert(service.clone());
+                let fitted = fitted.contains(place).then_some(Portability::Bound);
+                for portability in BTreeSet::from_iter(fitted.into_iter().chain([portability(closure, place)])) {
+                    let key = (portability, place.clone());
+                    let unit = units.entry(key).or_insert(Unit { services: BTreeSet::new(), bytes });
+                    unit.services.insert(service.clone());
+                }
             }
         }
         units
@@ -151,6 +197,8 @@ pub struct ImagePlan {
     pub closure: DependencyClosure,
     /// What its packages weigh.
     pub packages: Weight,
+    /// What is left out of them, since it is native code for other platforms.
+    pub foreign: ForeignVariants,
     /// What a production install of the whole workspace weighs.
     pub whole_tree: Weight,
     /// What the container runs.
@@ -176,6 +224,10 @@ impl Weight {
         dirs.filter_map(|dir| weights.get(dir)).copied().fold(Self::default(), Self::plus)
     }
 
+    fn of_tree(tree: &FileTree) -> Self {
+        Self { packages: 1, files: tree.files(), bytes: tree.content_bytes() }
+    }
+
     fn plus(self, other: Self) -> Self {
         Self {
             packages: self.packages + other.packages,
@@ -187,7 +239,10 @@ impl Weight {
 
 /// What the images for one platform are made of.
 pub(super) struct Needs<'a> {
-    pub platform: &'a Platform,
+    pub target: TargetPlatform<'a>,
+    pub packages: &'a dyn Packages,
+    /// Where they lie, if they are the lockfile's.
+    pub locked: Option<&'a LockedNodeModules<'a>>,
     pub closures: Closures,
     pub contents: Contents<'a>,
 }
@@ -214,7 +269,7 @@ impl<'a> Needs<'a> {
         let mut contents = Contents::new(packages, locked, settings)?;
         others.last().into_iter().for_each(|other| contents.take_over(&other.contents));
         contents.look_ahead(settings, &closures)?;
-        Ok(Self { platform: target.platform, closures, contents })
+        Ok(Self { target, packages, locked, closures, contents })
     }
 }
 
@@ -282,19 +337,23 @@ impl BuildPlan {
         bases: &Bases,
         request: &BuildRequest,
     ) -> Result<(), BuildError> {
-        let Needs { platform, closures, mut contents } = needs;
+        let Needs { target, closures, mut contents, .. } = needs;
         let weights = contents.weigh(closures.directories())?;
         let sets = PackageSets::of(closures.units(&weights), settings.layers.unwrap_or(DEFAULT_LAYERS) - OTHER_LAYERS);
         let whole_tree = Weight::of(closures.production.packages().map(|(dir, _)| dir), &weights);
         for needs in closures.services {
-            let Some(draft) = Draft::new(needs, &contents, platform, settings, bases, request)? else { continue };
+            let Some(draft) = Draft::new(needs, &contents, target.platform, settings, bases, request)? else {
+                continue;
+            };
             let Draft { needs, settings: own, base, resolved, owner, extension, run } = draft;
-            contents.collect(needs.closure.packages.keys(), owner)?;
+            contents.collect(needs.installed(), owner)?;
             let ingredients = Ingredients {
                 service: &needs.service,
                 settings: &own,
                 closure: &needs.closure,
                 shipped: &needs.shipped,
+                supplied: &needs.supplied,
+                left_out: &needs.foreign.places,
                 working_dir: &run.working_dir,
                 sets: &sets,
                 hard_links: settings.hard_links.unwrap_or(true),
@@ -304,10 +363,10 @@ impl BuildPlan {
             let layers =
                 contents.layers(contents.of_service(&ingredients, extension.fragments)?, &resolved.files, owner)?;
             let layers = layers.into_iter().map(|layer| self.index_of(layer)).collect();
-            let packages = Weight::of(needs.closure.packages.keys(), &weights);
-            let ServiceClosure { service, closure, .. } = needs;
+            let packages = needs.weight(&weights);
+            let ServiceClosure { service, closure, foreign, .. } = needs;
             let platform = resolved.image.platform.clone();
-            let image = ImagePlan { platform, closure, packages, whole_tree, run, layers };
+            let image = ImagePlan { platform, closure, packages, foreign, whole_tree, run, layers };
             match self.services.iter_mut().find(|known| known.service.dir == service.dir) {
                 Some(known) => known.images.push(image),
                 None => self.services.push(ServicePlan { service, settings: own, base, images: vec![image] }),

@@ -2,6 +2,7 @@
 //! with the reason why, and what was left out with the reason why not.
 
 mod builtin_modules;
+mod fitted;
 mod imports;
 mod installed;
 mod locked;
@@ -17,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+pub use fitted::FittedPackages;
 pub use imports::{Import, ScanError, Scanned, scan};
 pub use installed::InstalledPackages;
 pub use locked::LockedProduction;

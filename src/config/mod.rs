@@ -40,6 +40,8 @@ pub struct Settings {
     pub packages: Option<PackagesFrom>,
     /// What is asked for tarballs instead of the npm registries: an address, or a directory relative to the workspace.
     pub npm_mirror: Option<String>,
+    /// What comes of packages that ask for another Node; `None` as the package manager has it.
+    pub engines: Option<Engines>,
     /// What holds for single packages, by their names.
     pub package: BTreeMap<String, PackageSettings>,
     /// What holds for every service.
@@ -55,6 +57,17 @@ pub enum PackagesFrom {
     Installed,
     /// The lockfile and the tarballs it names, with nothing installed.
     Lockfile,
+}
+
+/// What comes of `engines` that ask for another Node than the base has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engines {
+    /// An error.
+    Error,
+    /// A warning.
+    Warn,
+    /// Nothing.
+    Ignore,
 }
 
 /// A text that names no place where packages come from.
@@ -74,13 +87,15 @@ impl FromStr for PackagesFrom {
     }
 }
 
-/// The settings of a package, where packages come from the lockfile.
+/// The settings of a package.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PackageSettings {
-    /// Whether it is taken as it is installed all the same.
+    /// Whether it is taken as it is installed, where packages come from the lockfile.
     pub from_installed: bool,
     /// Whether it works without the script that its installation would run.
     pub skips_install_script: bool,
+    /// Whether its native code is neither looked at nor left out.
+    pub keeps_native: bool,
 }
 
 /// The settings of a service.
@@ -118,6 +133,8 @@ pub struct ServiceSettings {
     pub include: Option<Vec<String>>,
     /// Files that are left out; patterns in gitignore's syntax, for the member's files and for packages.
     pub exclude: Option<Vec<String>>,
+    /// Whether native code for other platforms stays where a variant for this one is there.
+    pub keeps_foreign_variants: Option<bool>,
     /// Whether what the workspace's root depends on comes along.
     pub root_dependencies: Option<bool>,
     /// Directories that the service may write, relative to the working directory or absolute.
@@ -282,6 +299,7 @@ impl ServiceSettings {
             files: self.files.or(all.files),
             include: self.include.or(all.include),
             exclude: self.exclude.or(all.exclude),
+            keeps_foreign_variants: self.keeps_foreign_variants.or(all.keeps_foreign_variants),
             root_dependencies: self.root_dependencies.or(all.root_dependencies),
             writable: self.writable.or(all.writable),
             repository: self.repository.or(all.repository),

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::document::{Source, Table};
 use super::{
-    ConfigError, ExtraFile, FILE_NAME, Health, PackageSettings, PackagesFrom, ServiceSettings, Settings,
+    ConfigError, Engines, ExtraFile, FILE_NAME, Health, PackageSettings, PackagesFrom, ServiceSettings, Settings,
     UnknownPackages,
 };
 use crate::image::{HealthCheck, ImageUser, NewUser, TimeZone};
@@ -28,6 +28,7 @@ pub(super) fn settings(text: &str) -> Result<Settings, ConfigError> {
         hard_links: table.boolean("hard-links")?,
         packages: packages(&table)?,
         npm_mirror: table.text("npm-mirror")?,
+        engines: engines(&table)?,
         package: package(&table)?,
         all: service(&table)?,
         ..Settings::default()
@@ -63,6 +64,7 @@ fn service(table: &Table<'_>) -> Result<ServiceSettings, ConfigError> {
         files: files(table)?,
         include: table.texts("include")?,
         exclude: table.texts("exclude")?,
+        keeps_foreign_variants: one_of(table, "foreign-variants", ["keep", "leave-out"])?,
         root_dependencies: table.boolean("root-dependencies")?,
         writable: table.texts("writable")?,
         repository: table.text("repository")?,
@@ -94,6 +96,16 @@ fn packages(table: &Table<'_>) -> Result<Option<PackagesFrom>, ConfigError> {
     text.parse().map(Some).map_err(|error: UnknownPackages| table.problem("packages", error.to_string()))
 }
 
+fn engines(table: &Table<'_>) -> Result<Option<Engines>, ConfigError> {
+    let Some(text) = table.text("engines")? else { return Ok(None) };
+    match text.as_str() {
+        "error" => Ok(Some(Engines::Error)),
+        "warn" => Ok(Some(Engines::Warn)),
+        "ignore" => Ok(Some(Engines::Ignore)),
+        other => Err(table.problem("engines", format!("can only be `error`, `warn` or `ignore`, not `{other}`"))),
+    }
+}
+
 /// `[package.NAME]`
 fn package(table: &Table<'_>) -> Result<BTreeMap<String, PackageSettings>, ConfigError> {
     let mut packages = BTreeMap::new();
@@ -101,6 +113,7 @@ fn package(table: &Table<'_>) -> Result<BTreeMap<String, PackageSettings>, Confi
         let settings = PackageSettings {
             from_installed: only(&own, "from", "installed")?,
             skips_install_script: only(&own, "install-script", "skip")?,
+            keeps_native: only(&own, "native", "keep")?,
         };
         own.finish()?;
         packages.insert(name, settings);
@@ -114,6 +127,15 @@ fn only(table: &Table<'_>, key: &'static str, value: &str) -> Result<bool, Confi
         None => Ok(false),
         Some(text) if text == value => Ok(true),
         Some(text) => Err(table.problem(key, format!("can only be `{value}`, not `{text}`"))),
+    }
+}
+
+/// Whether a key that can have two values has the first.
+fn one_of(table: &Table<'_>, key: &'static str, values: [&str; 2]) -> Result<Option<bool>, ConfigError> {
+    match table.text(key)? {
+        None => Ok(None),
+        Some(text) if values.contains(&text.as_str()) => Ok(Some(text == values[0])),
+        Some(text) => Err(table.problem(key, format!("can only be `{}` or `{}`, not `{text}`", values[0], values[1]))),
     }
 }
 

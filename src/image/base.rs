@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use super::BaseFilesError;
 use crate::layer::{Content, Entry, ForeignEntry, ForeignKind, Kind, LayerListing, Owner};
 use crate::manifest::{Descriptor, ImageConfig, Manifest, Raw};
+use crate::native::{BaseLibraries, Libc};
 use crate::path::ImagePath;
 use crate::platform::Platform;
 
@@ -120,6 +121,16 @@ impl BaseFiles {
         }
         let glibc = holds(&["/lib", "/lib64", "/usr/lib", "/usr/lib64"], &["ld-linux", "libc.so.6", "ld64.so"]);
         glibc.then_some("glibc")
+    }
+
+    /// The libraries that native code is loaded with.
+    pub fn libraries(&self) -> BaseLibraries {
+        let paths = self.entries.keys().filter_map(|path| path.as_path().to_str());
+        let described = |path: &str| match &self.entries.get(&ImagePath::new(path).ok()?)?.kind {
+            ForeignKind::Library(library) => Some(library),
+            _ => None,
+        };
+        BaseLibraries::of(self.libc().and_then(Libc::named), paths, described)
     }
 
     fn white_out(&mut self, entry: &ForeignEntry) {

@@ -28,7 +28,8 @@ fn text<'f>(files: &'f BaseFiles, path: &str) -> Option<&'f str> {
 
 /// Where nobody set `NODE_VERSION`: what Node's own header says, else a package of the distribution.
 fn node(files: &BaseFiles) -> Option<String> {
-    let header = text(files, "/usr/local/include/node/node_version.h");
+    let headers = ["/usr/local/include/node/node_version.h", "/usr/include/node/node_version.h"];
+    let header = headers.iter().find_map(|path| text(files, path));
     let number = |name: &str| {
         let mut definitions = header?.lines().filter_map(|line| line.strip_prefix("#define ")?.strip_prefix(name));
         definitions.find_map(|rest| rest.trim().parse::<u32>().ok())

@@ -1,10 +1,11 @@
 //! What a foreign layer holds: its listing, and the contents of a few small files.
 
-use std::io::{self, Read};
+use std::io::{self, Cursor, Read};
 
 use serde::{Deserialize, Serialize};
 
 use crate::manifest::media_type::Compression;
+use crate::native::{Library, is_described_library, read_library};
 use crate::path::ImagePath;
 
 /// What a layer of the base holds, in the order of its tar.
@@ -39,6 +40,8 @@ pub enum ForeignKind {
     Symlink(String),
     /// A file whose content was asked for, as text.
     Text(String),
+    /// A library that native code is loaded with, and what it offers.
+    Library(Library),
     /// Any other file.
     File,
 }
@@ -57,7 +60,11 @@ pub enum ListingError {
 /// The largest file that is kept as text. Real passwd files have a few kilobytes, bundles of certificates some hundred.
 const TEXT_LIMIT: u64 = 1 << 20;
 
-/// Lists the layer that `blob` yields. The contents of the files named `texts` (absolute paths) are kept.
+/// The largest library that is looked at. The largest that are known have three megabytes.
+const LIBRARY_LIMIT: u64 = 64 << 20;
+
+/// Lists the layer that `blob` yields. The contents of the files named `texts` (absolute paths) are kept, and what the
+/// libraries offer that native code is loaded with.
 pub fn list(blob: impl Read, compression: Compression, texts: &[&str]) -> Result<LayerListing, ListingError> {
     let tar: Box<dyn Read + '_> = match compression {
         Compression::None => Box::new(blob),
@@ -85,6 +92,11 @@ pub fn list(blob: impl Read, compression: Compression, texts: &[&str]) -> Result
                 let mut text = Vec::new();
                 entry.read_to_end(&mut text)?;
                 ForeignKind::Text(String::from_utf8_lossy(&text).into_owned())
+            }
+            kind if kind.is_file() && is_described_library(&path) && entry.size() <= LIBRARY_LIMIT => {
+                let mut bytes = Vec::new();
+                entry.read_to_end(&mut bytes)?;
+                read_library(Cursor::new(bytes))?.map_or(ForeignKind::File, ForeignKind::Library)
             }
             _ => ForeignKind::File,
         };

@@ -91,8 +91,21 @@ pub struct ImageReport {
     pub undeclared: BTreeMap<String, String>,
     /// What was left out: one line each.
     pub excluded: Vec<String>,
+    /// What was left out since it is native code for other platforms.
+    pub foreign_variants: ForeignVariantsReport,
     /// What the user should know.
     pub warnings: Vec<String>,
+}
+
+/// What was left out since it is native code for other platforms.
+#[derive(Clone, Debug, Serialize)]
+pub struct ForeignVariantsReport {
+    /// Packages of which nothing is there, as `name@version`.
+    pub packages: Vec<String>,
+    /// How many files, with those of packages that are there.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// One layer.
@@ -189,7 +202,7 @@ impl ServiceReport {
 
 impl ImageReport {
     fn new(of_platform: &ImagePlan, plan: &BuildPlan, layers: &[Layer], image: &Image) -> Self {
-        let ImagePlan { closure, packages, run, .. } = of_platform;
+        let ImagePlan { closure, packages, foreign, run, .. } = of_platform;
         let planned =
             || of_platform.layers.iter().filter_map(|&index| Some((plan.layers.get(index)?, layers.get(index)?)));
         let undeclared = closure.packages.values().filter_map(|package| match &package.reason {
@@ -220,6 +233,11 @@ impl ImageReport {
             package_bytes: packages.bytes,
             undeclared: undeclared.collect(),
             excluded: exclusions(closure),
+            foreign_variants: ForeignVariantsReport {
+                packages: foreign.packages.iter().cloned().collect(),
+                files: foreign.files,
+                bytes: foreign.bytes,
+            },
             warnings: closure.warnings.iter().cloned().collect(),
         }
     }

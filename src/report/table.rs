@@ -36,6 +36,11 @@ pub fn table(report: &BuildReport) -> String {
             saved * 100 / comparison.whole_tree_in_each_bytes,
         );
     }
+    let foreign =
+        report.services.iter().flat_map(|service| &service.images).map(|image| image.foreign_variants.bytes).sum();
+    if foreign > 0 {
+        let _ = writeln!(text, "Left out of them: {} of native code for other platforms.", megabytes(foreign));
+    }
     text.push('\n');
     for service in &report.services {
         for delivery in &service.delivered {

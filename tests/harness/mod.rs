@@ -13,6 +13,7 @@ pub mod layout;
 pub mod locked;
 pub mod locked_shop;
 pub mod misbehaving;
+pub mod native_code;
 pub mod one_service;
 pub mod package_manager;
 pub mod package_tarball;

@@ -21,7 +21,12 @@ const FILES: [(&str, &str); 4] = [
 /// Writes an image layout with one image for linux, in which no program can run. `loader` is the path of the C library's
 /// loader.
 pub fn write(layout: &Path, architecture: &str, loader: &str) {
-    let layer = put(layout, &tar(loader), "application/vnd.oci.image.layer.v1.tar");
+    write_with(layout, architecture, &[(loader, b"no program\n")]);
+}
+
+/// The same with further files, such as libraries.
+pub fn write_with(layout: &Path, architecture: &str, files: &[(&str, &[u8])]) {
+    let layer = put(layout, &tar(files), "application/vnd.oci.image.layer.v1.tar");
     write_upon(layout, architecture, &layer);
 }
 
@@ -92,7 +97,7 @@ pub fn write_linked(layout: &Path, from: &Path, architecture: &str, links: &[(&s
 pub fn write_index(layout: &Path, platforms: &[(Value, &str)]) {
     let mut manifests = Vec::new();
     for (platform, loader) in platforms {
-        let layer = put(layout, &tar(loader), "application/vnd.oci.image.layer.v1.tar");
+        let layer = put(layout, &tar(&[(loader, b"no program\n")]), "application/vnd.oci.image.layer.v1.tar");
         let architecture = platform["architecture"].as_str().expect("a platform has an architecture");
         let mut manifest = image(layout, architecture, &layer);
         let mut attestation = image(layout, "unknown", &put(layout, b"{}", "application/vnd.in-toto+json"));
@@ -156,7 +161,8 @@ pub fn write_renewed(from: &Path, layout: &Path, node: &str, files: &[(&str, &st
     let mut root = json(fs::read(from.join("index.json")).expect("there is an index"));
     let mut index = json(read(&root["manifests"][0]));
     let directories: Vec<&str> = ["etc/", "lib/", "lib/apk/", "lib/apk/db/"].into();
-    let tar = tar_of(&directories, files);
+    let files: Vec<(&str, &[u8])> = files.iter().map(|(path, text)| (*path, text.as_bytes())).collect();
+    let tar = tar_of(&directories, &files);
     let layer = put(layout, &tar, "application/vnd.oci.image.layer.v1.tar");
     let images = index["manifests"].as_array_mut().expect("a list");
     for image in images.iter_mut() {
@@ -189,21 +195,22 @@ pub fn write_renewed(from: &Path, layout: &Path, node: &str, files: &[(&str, &st
     fs::write(layout.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).expect("a file can be written");
 }
 
-fn tar(loader: &str) -> Vec<u8> {
-    let files: Vec<(&str, &str)> = FILES.into_iter().chain([(loader, "no program\n")]).collect();
+fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
+    let files: Vec<(&str, &[u8])> =
+        FILES.into_iter().map(|(path, text)| (path, text.as_bytes())).chain(files.iter().copied()).collect();
     tar_of(&DIRECTORIES, &files)
 }
 
-fn tar_of(directories: &[&str], files: &[(&str, &str)]) -> Vec<u8> {
+fn tar_of(directories: &[&str], files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut tar = Builder::new(Vec::new());
-    let directories = directories.iter().map(|path| (*path, EntryType::Directory, 0o755, ""));
+    let directories = directories.iter().map(|path| (*path, EntryType::Directory, 0o755, &b""[..]));
     let files = files.iter().map(|(path, content)| (*path, EntryType::Regular, 0o644, *content));
     for (path, kind, mode, content) in directories.chain(files) {
         let mut header = header(kind, mode);
         header.set_path(path).expect("the name is short");
         header.set_size(content.len() as u64);
         header.set_cksum();
-        tar.append(&header, content.as_bytes()).expect("memory can be written");
+        tar.append(&header, content).expect("memory can be written");
     }
     tar.into_inner().expect("memory can be written")
 }
