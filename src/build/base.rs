@@ -8,9 +8,10 @@ use futures_util::future::try_join_all;
 use tokio::task::JoinHandle;
 
 use super::{BuildError, BuildRequest, Context};
+use crate::apk;
 use crate::config::Settings;
 use crate::image::{BaseFiles, BaseImage};
-use crate::layer::{LayerListing, ListingError, list};
+use crate::layer::{KeptFiles, LayerListing, ListingError, list};
 use crate::layout::LayoutError;
 use crate::manifest::{Descriptor, DocumentError, ImageConfig, Index, Manifest, Raw, media_type};
 use crate::path::HostPath;
@@ -22,7 +23,10 @@ use crate::transfer::{Document, Place, PlaceError, Source, TransferError};
 const DEFAULT_BASE: &str = "node:20-alpine";
 
 /// The files of the base whose contents matter, besides what it has where.
-const TEXTS: [&str; 5] = ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/os-release", "/usr/lib/os-release"];
+const KEPT: KeptFiles<'static> = KeptFiles {
+    texts: &["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/os-release", "/usr/lib/os-release"],
+    whole: &apk::RECORDS,
+};
 
 /// Why a base cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -266,7 +270,7 @@ async fn listing(
     source: &Source,
     context: &Context,
 ) -> Result<LayerListing, BuildError> {
-    let fact = format!("layer-listing-1-{}.json", layer.digest.hex());
+    let fact = format!("layer-listing-2-{}.json", layer.digest.hex());
     if let Some(bytes) = context.store.fact(&fact)? {
         // One that cannot be read, of whatever origin, is made again.
         if let Ok(listing) = serde_json::from_slice(&bytes) {
@@ -275,7 +279,7 @@ async fn listing(
     }
     // Only layers get here.
     let compression = media_type::compression(&layer.media_type).unwrap_or(media_type::Compression::None);
-    let read = move |blob: Box<dyn Read + Send>| list(BufReader::with_capacity(1 << 16, blob), compression, &TEXTS);
+    let read = move |blob: Box<dyn Read + Send>| list(BufReader::with_capacity(1 << 16, blob), compression, KEPT);
     let listing = source.read(layer, &context.transfer(), read).await.map_err(|error| unread(name, error))?;
     let listing = listing.map_err(|source| BaseError::Listing { base: name.to_owned(), source })?;
     let bytes = serde_json::to_vec(&listing).unwrap_or_default();

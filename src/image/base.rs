@@ -1,4 +1,6 @@
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::{Component, Path};
 
 use crate::layer::{Entry, ForeignEntry, ForeignKind, Kind, LayerListing, Owner};
 use crate::manifest::{Descriptor, ImageConfig, Manifest, Raw};
@@ -37,6 +39,8 @@ pub struct BaseEntry {
     pub owner: Owner,
 }
 
+/// So many links are followed on the way to a file, as Linux does. Source: path_resolution(7).
+const LINKS_LIMIT: usize = 40;
 /// Marks a path of a lower layer as deleted. Source: OCI image-spec, `layer.md`, "Whiteouts".
 const WHITEOUT: &str = ".wh.";
 /// Marks everything of lower layers in its directory as deleted. Source: the same, "Opaque Whiteout".
@@ -65,6 +69,58 @@ impl BaseFiles {
             ForeignKind::Text(text) => Some(text),
             _ => None,
         }
+    }
+
+    /// The content of a file that was kept, as bytes.
+    pub fn bytes(&self, path: &ImagePath) -> Option<&[u8]> {
+        match &self.get(path)?.kind {
+            ForeignKind::Text(text) => Some(text.as_bytes()),
+            ForeignKind::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// What lies below a directory.
+    pub fn below(&self, directory: &ImagePath) -> impl Iterator<Item = (&ImagePath, &BaseEntry)> {
+        self.entries.range(directory.below())
+    }
+
+    /// The path without symbolic links in it, the last name's own included: where a file of this path really lies. A link
+    /// that leads in circles stays as it is.
+    pub fn real_path(&self, path: &ImagePath) -> ImagePath {
+        let names = |path: &Path| -> Vec<OsString> {
+            let names = path.components().rev().filter_map(|component| match component {
+                Component::Normal(name) => Some(name.to_owned()),
+                Component::ParentDir => Some("..".into()),
+                _ => None,
+            });
+            names.collect()
+        };
+        let mut left = names(path.as_path());
+        let mut real = ImagePath::root();
+        let mut links = 0;
+        while let Some(name) = left.pop() {
+            if name == ".." {
+                real = real.parent().unwrap_or(real);
+                continue;
+            }
+            let next = real.child(&name);
+            match self.get(&next).map(|entry| &entry.kind) {
+                Some(ForeignKind::Symlink(target)) => {
+                    links += 1;
+                    if links > LINKS_LIMIT {
+                        return path.clone();
+                    }
+                    let target = Path::new(target);
+                    left.extend(names(target));
+                    if target.is_absolute() {
+                        real = ImagePath::root();
+                    }
+                }
+                _ => real = next,
+            }
+        }
+        real
     }
 
     /// The directory at a path as a layer above would repeat it, so that nothing about it changes.
@@ -152,6 +208,36 @@ mod tests {
         for (comment, files, expected) in table {
             let entries: Vec<_> = files.iter().map(|file| (*file, ForeignKind::File)).collect();
             assert_eq!(BaseFiles::merge([&listing(&entries)]).libc(), expected, "{comment}");
+        }
+    }
+
+    #[test]
+    fn paths_without_links() {
+        let link = |target: &str| ForeignKind::Symlink(target.to_owned());
+        let base = BaseFiles::merge([&listing(&[
+            ("/usr", ForeignKind::Directory),
+            ("/usr/lib", ForeignKind::Directory),
+            ("/lib", link("usr/lib")),
+            ("/lib64", link("/lib")),
+            ("/usr/lib64", link("../lib")),
+            ("/var/run", link("../run")),
+            ("/circle", link("circle")),
+            ("/above", link("../../usr")),
+        ])]);
+        let table = [
+            ("no link", "/usr/lib/a", "/usr/lib/a"),
+            ("one", "/lib/a/b", "/usr/lib/a/b"),
+            ("two", "/lib64/a", "/usr/lib/a"),
+            ("up, and another", "/usr/lib64/a", "/usr/lib/a"),
+            ("to what is not there", "/var/run/a", "/run/a"),
+            ("the link itself", "/lib", "/usr/lib"),
+            ("a circle", "/circle/a", "/circle/a"),
+            ("above the root", "/above/lib", "/usr/lib"),
+            ("the root", "/", "/"),
+        ];
+        for (comment, path, expected) in table {
+            let real = base.real_path(&ImagePath::new(path).unwrap());
+            assert_eq!(real.to_string(), expected, "{comment}");
         }
     }
 
