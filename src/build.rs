@@ -10,6 +10,7 @@ mod locked;
 mod pack;
 mod plan;
 mod selection;
+mod system;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use pack::Packer;
 use plan::Platforms;
 pub use plan::{BuildPlan, ServicePlan, Weight};
 pub use selection::SelectionError;
+pub use system::SystemError;
 
 use crate::cancel::Cancellation;
 use crate::closure::{InstalledPackages, Packages};
@@ -218,7 +220,8 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
         Ok((closures, contents))
     })?;
     let bases = resolving.finish().await?;
+    let systems = system::provide(&closures, &settings, &bases, request, &BTreeMap::new(), context).await?;
     context.progress.step("planning layers");
-    let plan = BuildPlan::new(contents, &settings, closures, &bases, request)?;
+    let plan = BuildPlan::new(contents, &settings, closures, &bases, &systems, request)?;
     Ok(Decided { plan, bases, destinations, index, locked })
 }

@@ -116,13 +116,13 @@ mod tests {
     use super::*;
 
     /// Of 1024 bits, made with openssl for this test alone.
-    const KEY: &str = include_str!("../../tests/apk/test.rsa.pub");
+    const KEY: &str = include_str!("../../tests/fixtures/apk-signature/test.rsa.pub");
     const SIGNED: &[u8] = b"pirogue";
 
     fn signature(name: &str) -> Signature {
         let base64 = match name {
-            ".SIGN.RSA.test.rsa.pub" => include_str!("../../tests/apk/pirogue.sha1"),
-            _ => include_str!("../../tests/apk/pirogue.sha256"),
+            ".SIGN.RSA.test.rsa.pub" => include_str!("../../tests/fixtures/apk-signature/pirogue.sha1"),
+            _ => include_str!("../../tests/fixtures/apk-signature/pirogue.sha256"),
         };
         let base64: String = base64.split_ascii_whitespace().collect();
         Signature::of_file(name, STANDARD.decode(base64).unwrap()).unwrap()

@@ -42,6 +42,8 @@ pub(super) struct Ingredients<'a> {
     /// The service's own files, relative to its directory.
     pub shipped: &'a [PathBuf],
     pub working_dir: &'a ImagePath,
+    /// What is added to the base.
+    pub system: &'a FileTree,
     /// Which packages share a layer.
     pub sets: &'a ServiceSets<WorkspacePath>,
     pub hard_links: bool,
@@ -134,6 +136,7 @@ impl<'a> Contents<'a> {
         workspace.push(Fragment::new("workspace links", self.links(&to_members, owner)?));
         Ok(ImageContents {
             service: image.service.name.clone(),
+            system: image.system.clone(),
             user: user.tree,
             packages: self.package_fragments(image, owner)?,
             workspace,
@@ -150,9 +153,13 @@ impl<'a> Contents<'a> {
         base: &BaseFiles,
         owner: Owner,
     ) -> Result<Vec<LayerPlan>, BuildError> {
+        let system = contents.system.clone();
         let directory = |path: &ImagePath| match path.starts_with(&self.root) {
             true => Entry::directory(owner),
-            false => base.directory(path).unwrap_or_else(|| Entry::directory(Owner { uid: 0, gid: 0 })),
+            false => match system.get(path) {
+                Some(added) if added.kind == Kind::Directory => added.clone(),
+                _ => base.directory(path).unwrap_or_else(|| Entry::directory(Owner { uid: 0, gid: 0 })),
+            },
         };
         let layers = group(contents, directory)?;
         let entries = layers.iter().flat_map(|layer| &layer.fragments).flat_map(|fragment| fragment.tree.iter());

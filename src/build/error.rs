@@ -2,7 +2,7 @@ use std::io;
 
 use super::base::BaseError;
 use super::locked::LockedError;
-use super::{DestinationError, SelectionError};
+use super::{DestinationError, SelectionError, SystemError};
 use crate::cancel::Cancelled;
 use crate::closure::{ClosureError, PlacementError};
 use crate::config::ConfigError;
@@ -58,6 +58,9 @@ pub enum BuildError {
     /// The base cannot be had.
     #[error(transparent)]
     Base(#[from] BaseError),
+    /// What is to be added to the base cannot be had.
+    #[error(transparent)]
+    System(#[from] SystemError),
     /// The image's user cannot be had.
     #[error(transparent)]
     User(#[from] UserError),
@@ -135,6 +138,7 @@ impl BuildError {
             Self::NpmRegistry(error) => error.hint(),
             Self::Locked(error) => error.hint(),
             Self::Base(error) => error.hint(),
+            Self::System(error) => error.hint(),
             Self::User(error) => error.hint(),
             Self::Collect(error) => error.hint(),
             Self::Pack(error) => error.hint(),

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use super::base::{ResolvedBase, base_name};
 use super::contents::{Contents, Ingredients};
+use super::system::{ServiceSystem, Systems};
 use super::{BuildError, BuildRequest, Context, Destination};
+use crate::apk::PinnedPackage;
 use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
 use crate::config::{Health, ServiceSettings, Settings};
 use crate::image::{HealthCheck, RunSettings, UserEntries};
@@ -20,7 +22,7 @@ use crate::workspace::{Service, ShippedFiles, WorkspacePath};
 
 /// How many layers an image has above its base at most, where nobody says.
 const DEFAULT_LAYERS: usize = 12;
-/// Layers that hold no packages: the user, workspace packages, the application.
+/// Layers that hold no packages: the user, workspace packages, the application; and packages of the system, if there are.
 const OTHER_LAYERS: usize = 3;
 
 /// What the services of a workspace need.
@@ -157,6 +159,8 @@ pub struct ServicePlan {
     pub base: String,
     /// What the container runs.
     pub run: RunSettings,
+    /// The packages that are added to the base's own, each behind what it needs.
+    pub system_packages: Vec<PinnedPackage>,
     /// Its layers above the base, by their place in [`BuildPlan::layers`].
     pub layers: Vec<usize>,
 }
@@ -194,6 +198,7 @@ struct Draft<'a> {
     base: String,
     resolved: &'a ResolvedBase,
     user: UserEntries,
+    system: Arc<ServiceSystem>,
     run: RunSettings,
 }
 
@@ -203,6 +208,7 @@ impl<'a> Draft<'a> {
         root: &ImagePath,
         settings: &Settings,
         bases: &'a BTreeMap<String, ResolvedBase>,
+        systems: &Systems,
         request: &BuildRequest,
     ) -> Result<Option<Self>, BuildError> {
         let service = &needs.service;
@@ -211,8 +217,10 @@ impl<'a> Draft<'a> {
         let settings = settings.of_service(&service.name);
         let user = settings.user.clone().unwrap_or_default().entries(&resolved.files)?;
         let base_config = &resolved.image.config.parsed().config;
-        let run = run_settings(service, &settings, &needs.closure, root, user.owner, base_config)?;
-        Ok(Some(Self { needs, settings, base, resolved, user, run }))
+        let system = systems.of_service(&service.name);
+        let entrypoint = system.entrypoint(settings.entrypoint.as_deref(), &base_config.entrypoint);
+        let run = run_settings(service, &settings, &needs.closure, root, user.owner, entrypoint, base_config)?;
+        Ok(Some(Self { needs, settings, base, resolved, user, system, run }))
     }
 }
 
@@ -223,10 +231,13 @@ impl BuildPlan {
         settings: &Settings,
         closures: Closures,
         bases: &BTreeMap<String, ResolvedBase>,
+        systems: &Systems,
         request: &BuildRequest,
     ) -> Result<Self, BuildError> {
         let weights = contents.weigh(closures.directories())?;
-        let sets = ServiceSets::of(closures.units(&weights), settings.layers.unwrap_or(DEFAULT_LAYERS) - OTHER_LAYERS);
+        let others = OTHER_LAYERS + usize::from(systems.are_any());
+        let package_layers = settings.layers.unwrap_or(DEFAULT_LAYERS).saturating_sub(others).max(1);
+        let sets = ServiceSets::of(closures.units(&weights), package_layers);
         let mut plan = Self {
             services: Vec::new(),
             layers: Vec::new(),
@@ -234,8 +245,8 @@ impl BuildPlan {
             whole_tree: Weight::of(closures.production.packages().map(|(dir, _)| dir), &weights),
         };
         for needs in closures.services {
-            let Some(draft) = Draft::new(needs, contents.root(), settings, bases, request)? else { continue };
-            let Draft { needs, settings: own, base, resolved, user, run } = draft;
+            let draft = Draft::new(needs, contents.root(), settings, bases, systems, request)?;
+            let Some(Draft { needs, settings: own, base, resolved, user, system, run }) = draft else { continue };
             let owner = user.owner;
             contents.collect(needs.closure.packages.keys(), owner)?;
             let ingredients = Ingredients {
@@ -244,6 +255,7 @@ impl BuildPlan {
                 closure: &needs.closure,
                 shipped: &needs.shipped,
                 working_dir: &run.working_dir,
+                system: &system.tree,
                 sets: &sets,
                 hard_links: settings.hard_links.unwrap_or(true),
             };
@@ -251,7 +263,17 @@ impl BuildPlan {
             let layers = layers.into_iter().map(|layer| plan.index_of(layer)).collect();
             let packages = Weight::of(needs.closure.packages.keys(), &weights);
             let ServiceClosure { service, closure, .. } = needs;
-            plan.services.push(ServicePlan { service, settings: own, closure, packages, base, run, layers });
+            let system_packages = system.packages.clone();
+            plan.services.push(ServicePlan {
+                service,
+                settings: own,
+                closure,
+                packages,
+                base,
+                run,
+                system_packages,
+                layers,
+            });
         }
         Ok(plan)
     }
@@ -271,6 +293,7 @@ fn run_settings(
     closure: &DependencyClosure,
     root: &ImagePath,
     user: Owner,
+    entrypoint: Option<Vec<String>>,
     base: &ContainerConfig,
 ) -> Result<RunSettings, BuildError> {
     let port = settings.port.or(closure.default_port);
@@ -288,15 +311,16 @@ fn run_settings(
             Some(HealthCheck { command: http.command, ..times.clone() })
         }
     };
-    let entrypoint = settings.entrypoint.as_ref().unwrap_or(&base.entrypoint);
+    let starts = entrypoint.as_ref().unwrap_or(&base.entrypoint);
+    let command = settings.command.clone().unwrap_or_else(|| command(service, starts));
     Ok(RunSettings {
         user,
         working_dir: match &settings.workdir {
             Some(workdir) => ImagePath::new(workdir)?,
             None => root.join(service.dir.as_path())?,
         },
-        entrypoint: settings.entrypoint.clone(),
-        command: settings.command.clone().unwrap_or_else(|| command(service, entrypoint)),
+        entrypoint,
+        command,
         env,
         expose,
         labels: settings.labels.clone(),
@@ -307,9 +331,13 @@ fn run_settings(
 /// `node`, the options of the start script, and the entry point; without `node` where the entrypoint is node itself, as in
 /// distroless bases.
 fn command(service: &Service, entrypoint: &[String]) -> Vec<String> {
-    let starts_node = entrypoint.last().is_some_and(|last| matches!(last.rsplit('/').next(), Some("node" | "nodejs")));
-    let mut command = if starts_node { Vec::new() } else { vec!["node".to_owned()] };
+    let mut command = if starts_node(entrypoint) { Vec::new() } else { vec!["node".to_owned()] };
     command.extend(service.entry_point.node_options.iter().cloned());
     command.push(service.entry_point.file.display().to_string());
     command
+}
+
+/// Whether an entrypoint is node itself.
+pub(super) fn starts_node(entrypoint: &[String]) -> bool {
+    entrypoint.last().is_some_and(|last| matches!(last.rsplit('/').next(), Some("node" | "nodejs")))
 }

@@ -3,9 +3,11 @@
 mod assemble;
 mod base;
 mod run_settings;
+mod static_program;
 mod user;
 
 pub use assemble::{AssembleError, Image, assemble};
 pub use base::{BaseEntry, BaseFiles, BaseImage};
 pub use run_settings::{HealthCheck, RunSettings};
+pub use static_program::{StaticProgramError, check_static_program};
 pub use user::{ImageUser, NewUser, UserEntries, UserError};

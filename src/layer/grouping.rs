@@ -84,6 +84,8 @@ fn cheapest_to_dissolve(sizes: &BTreeMap<ServiceSet, u64>, budget: usize) -> Opt
 pub struct ImageContents {
     /// The service's name.
     pub service: String,
+    /// Packages of the system, and an init.
+    pub system: FileTree,
     /// The image's user: passwd, group and shadow, and the home.
     pub user: FileTree,
     /// The fragments of installed packages and of links to them, by the set of services that share them.
@@ -96,20 +98,23 @@ pub struct ImageContents {
     pub hard_links: bool,
 }
 
-/// Groups the contents of an image into layers, what changes least first: the user, packages (those that most services
+/// Groups the contents of an image into layers, what changes least first: packages of the system, the user, packages (those that most services
 /// share first), workspace packages, the application. Empty layers are left out.
 ///
 /// Each layer starts with the directories above its entries, so that it can be unpacked alone; `directory` says what the
 /// entry of such a directory is.
 pub fn group(contents: ImageContents, directory: impl Fn(&ImagePath) -> Entry) -> Result<Vec<LayerPlan>, TreeError> {
     let alone = BTreeSet::from([contents.service]);
-    let user = match contents.user.is_empty() {
+    let whole = |name: &str, tree: FileTree| match tree.is_empty() {
         true => Vec::new(),
-        false => vec![Fragment::new("user", contents.user)],
+        false => vec![Fragment::new(name, tree)],
     };
     let mut packages: Vec<_> = contents.packages.into_iter().collect();
     packages.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-    let groups = std::iter::once((LayerRole::User, BTreeSet::new(), user))
+    let system = (LayerRole::System, BTreeSet::new(), whole("system packages", contents.system));
+    let user = (LayerRole::User, BTreeSet::new(), whole("user", contents.user));
+    let groups = [system, user]
+        .into_iter()
         .chain(packages.into_iter().map(|(services, fragments)| (LayerRole::Packages, services, fragments)))
         .chain([
             (LayerRole::Workspace, BTreeSet::new(), contents.workspace),
