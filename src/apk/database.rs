@@ -126,7 +126,7 @@ impl InstalledPackage {
             let directory = installed.directories.last_mut().ok_or_else(malformed)?;
             match (key, directory.files.last_mut()) {
                 ("R", _) => directory.files.push(InstalledFile { name: value, ..InstalledFile::default() }),
-                ("M", None) => directory.access = Some(value),
+                ("M", _) => directory.access = Some(value),
                 ("a", Some(file)) => file.access = Some(value),
                 ("Z", Some(file)) => file.checksum = Some(value),
                 _ => return Err(malformed()),

@@ -104,7 +104,10 @@ impl FromStr for Dependency {
             _ => {
                 let version = comparison.trim_start_matches(['<', '>', '=', '~']);
                 let operator = Operator::parse(&comparison[..comparison.len() - version.len()]);
-                let version = version.parse().map_err(|_| malformed())?;
+                let version: Version = version.parse().map_err(|_| malformed())?;
+                if !version.is_regular() {
+                    return Err(malformed());
+                }
                 Some(Versions { operator: operator.ok_or_else(malformed)?, version })
             }
         };

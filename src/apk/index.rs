@@ -31,7 +31,7 @@ pub struct Package {
     pub provider_priority: u64,
     /// Its lines, as they came.
     pub lines: String,
-    /// A field that a reader has to know and this one does not. Source: upper case letters are such in apk-tools.
+    /// A field that a reader has to know and this one does not understand. Source: upper case letters are such in apk-tools.
     pub unknown_field: Option<char>,
 }
 
@@ -87,9 +87,12 @@ impl Package {
                 'S' => package.size = number()?,
                 'o' => package.origin = Some(value.to_owned()).filter(|origin| !origin.is_empty()),
                 't' => package.build_time = number()?,
-                'D' => package.depends = Dependency::parse_list(value)?,
-                'p' => package.provides = value.split_ascii_whitespace().map(str::parse).collect::<Result<_, _>>()?,
-                'i' => package.install_if = Dependency::parse_list(value)?,
+                // A package that is not understood spoils no repository: it is only not to be had.
+                'D' | 'p' | 'i' => {
+                    if package.read_names(key, value).is_err() {
+                        package.unknown_field = Some(key);
+                    }
+                }
                 'k' => package.provider_priority = number()?,
                 'I' | 'T' | 'U' | 'L' | 'F' | 'M' | 'R' | 'Z' => {}
                 other if other.is_ascii_uppercase() => package.unknown_field = Some(other),
@@ -99,6 +102,15 @@ impl Package {
         package.name = name.filter(|name| is_file_name(name)).ok_or_else(|| ApkError::Nameless(first_line(block)))?;
         package.version = version.ok_or_else(|| ApkError::Nameless(first_line(block)))?;
         Ok(package)
+    }
+
+    fn read_names(&mut self, key: char, value: &str) -> Result<(), ApkError> {
+        match key {
+            'D' => self.depends = Dependency::parse_list(value)?,
+            'i' => self.install_if = Dependency::parse_list(value)?,
+            _ => self.provides = value.split_ascii_whitespace().map(str::parse).collect::<Result<_, _>>()?,
+        }
+        Ok(())
     }
 
     /// `NAME-VERSION`, as apk writes it.
@@ -168,13 +180,14 @@ mod tests {
             ("a name that leads elsewhere", "P:../a\nV:1", "without a name"),
             ("a line without a key", "P:a\nV:1\nhello", "hello"),
             ("a size that is none", "P:a\nV:1\nS:x", "S:x"),
-            ("a version that is none", "P:a\nV:x", "`x`"),
+            ("a version that leads elsewhere", "P:a\nV:1/2", "`1/2`"),
         ];
         for (comment, text, expected) in table {
             let error = parse_index(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{comment}: {error}");
         }
         assert_eq!(parse_index("P:a\nV:1\nX:new").unwrap()[0].unknown_field, Some('X'));
+        assert_eq!(parse_index("P:a\nV:1\nD:b>=x").unwrap()[0].unknown_field, Some('D'));
         assert_eq!(parse_index("P:a\nV:1\nx:new").unwrap()[0].unknown_field, None);
     }
 }

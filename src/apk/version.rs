@@ -10,7 +10,8 @@ const SUFFIXES: [(&str, i8); 9] =
 
 /// A version of a package: `DIGITS[.DIGITS…][LETTER][_SUFFIX[NUMBER]…][~HASH][-rNUMBER]`.
 ///
-/// Kept as it was written; the order is apk's. Two texts can be equal as versions (`1.0-r0`, `01.0-r0`).
+/// Kept as it was written; the order is apk's. Two texts can be equal as versions (`1.0-r0`, `01.0-r0`). Real repositories
+/// hold versions that are not of this form (`0.99f7-r0`): they are ordered as far as they are, then as texts.
 #[derive(Clone, Debug)]
 pub struct Version(String);
 
@@ -26,6 +27,8 @@ enum Part<'t> {
     Hash(&'t str),
     Revision(&'t str),
     End,
+    /// What cannot stand there, to the end.
+    Other(&'t str),
 }
 
 impl Part<'_> {
@@ -39,6 +42,7 @@ impl Part<'_> {
             Self::Hash(_) => 5,
             Self::Revision(_) => 6,
             Self::End => 7,
+            Self::Other(_) => 8,
         }
     }
 
@@ -53,7 +57,7 @@ impl Part<'_> {
             | (Self::Revision(a), Self::Revision(b)) => number(a).cmp(&number(b)),
             (Self::Letter(a), Self::Letter(b)) => a.cmp(&b),
             (Self::Suffix(a), Self::Suffix(b)) => a.cmp(&b),
-            (Self::Hash(a), Self::Hash(b)) => a.cmp(b),
+            (Self::Hash(a), Self::Hash(b)) | (Self::Other(a), Self::Other(b)) => a.cmp(b),
             _ => Ordering::Equal,
         }
     }
@@ -65,7 +69,7 @@ fn number(digits: &str) -> (usize, &str) {
     (digits.len(), digits)
 }
 
-/// Reads a version part by part; `None` where it is none.
+/// Reads a version part by part.
 struct Parts<'t> {
     rest: &'t str,
     last: Option<u8>,
@@ -87,10 +91,11 @@ impl<'t> Parts<'t> {
         self.take_while(|c| c.is_ascii_digit())
     }
 
-    fn next(&mut self) -> Option<Part<'t>> {
-        let part = self.read()?;
+    fn next(&mut self) -> Part<'t> {
+        let rest = self.rest;
+        let part = self.read().unwrap_or(Part::Other(rest));
         self.last = Some(part.rank());
-        Some(part)
+        part
     }
 
     fn read(&mut self) -> Option<Part<'t>> {
@@ -131,6 +136,18 @@ impl Version {
         Self("0".to_owned())
     }
 
+    /// Whether it is of the form that versions have.
+    pub fn is_regular(&self) -> bool {
+        let mut parts = Parts::new(&self.0);
+        loop {
+            match parts.next() {
+                Part::End => return true,
+                Part::Other(_) => return false,
+                _ => {}
+            }
+        }
+    }
+
     /// As it was written.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -149,10 +166,10 @@ impl Version {
     fn compare_up_to(&self, other: &Self, is_prefix: bool) -> Ordering {
         let (mut these, mut those) = (Parts::new(&self.0), Parts::new(&other.0));
         loop {
-            // Only what has all its parts becomes a version.
-            let (a, b) = (these.next().unwrap_or(Part::End), those.next().unwrap_or(Part::End));
+            let (a, b) = (these.next(), those.next());
             match (a, b) {
                 (Part::End, Part::End) => return Ordering::Equal,
+                (Part::Other(a), Part::Other(b)) => return a.cmp(b),
                 (_, Part::End) if is_prefix => return Ordering::Equal,
                 (a, b) if a.rank() == b.rank() => match a.compare(b) {
                     Ordering::Equal => {}
@@ -170,14 +187,9 @@ impl FromStr for Version {
     type Err = ApkError;
 
     fn from_str(text: &str) -> Result<Self, ApkError> {
-        let mut parts = Parts::new(text);
-        loop {
-            match parts.next() {
-                Some(Part::End) => return Ok(Self(text.to_owned())),
-                Some(_) => {}
-                None => return Err(ApkError::Version(text.to_owned())),
-            }
-        }
+        // It is part of a file's name.
+        let is_fit = !text.is_empty() && !text.contains(|c: char| c == '/' || c.is_whitespace() || c.is_control());
+        if is_fit { Ok(Self(text.to_owned())) } else { Err(ApkError::Version(text.to_owned())) }
     }
 }
 
@@ -232,6 +244,8 @@ mod tests {
             ("equal with zeros at the front", "01.0", "1.0", Equal),
             ("a hash", "1.0~ab12", "1.0~ab13", Less),
             ("the same", "0.2.0-r1", "0.2.0-r1", Equal),
+            ("another form", "0.99f7-r0", "0.99f7-r1", Less),
+            ("another form, as far as it goes", "0.99f7-r0", "0.99e-r0", Greater),
         ];
         for (comment, a, b, expected) in table {
             assert_eq!(version(a).compare(&version(b)), expected, "{comment}");
@@ -257,8 +271,8 @@ mod tests {
 
     #[test]
     fn what_is_no_version() {
-        for text in ["", "a", ".1", "1.", "1.0bc", "1.0_foo", "1.0-", "1.0-1", "1.0-rx", "1.0 ", "1.0-r1-r2", "1..2", "1a.2"] {
-            assert!(text.parse::<Version>().is_err(), "{text}");
+        for text in ["", "a", ".1", "1.", "1.0bc", "1.0_foo", "1.0-", "1.0-1", "1.0-rx", "1.0 ", "1.0-r1-r2", "1..2", "1a.2", "0.99f7-r0"] {
+            assert!(text.parse::<Version>().map_or(true, |version| !version.is_regular()), "{text}");
         }
     }
 }

@@ -45,7 +45,7 @@ pub fn write_upon(layout: &Path, architecture: &str, layer: &Value) {
 }
 
 /// Puts a blob into a layout. Gives its descriptor.
-fn put(layout: &Path, bytes: &[u8], media_type: &str) -> Value {
+pub fn put(layout: &Path, bytes: &[u8], media_type: &str) -> Value {
     let (blobs, digest) = (layout.join("blobs/sha256"), sha256(bytes));
     fs::create_dir_all(&blobs).expect("a directory can be made");
     fs::write(blobs.join(digest.trim_start_matches("sha256:")), bytes).expect("a file can be written");
