@@ -87,8 +87,20 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 ];
 
 /// The modules that decide: given the same files, they say the same, whatever the hour, the machine and the network.
-const PURE: &[&str] =
-    &["apk", "cancel", "closure", "config", "digest", "host", "image", "layer", "manifest", "path", "platform", "workspace"];
+const PURE: &[&str] = &[
+    "apk",
+    "cancel",
+    "closure",
+    "config",
+    "digest",
+    "host",
+    "image",
+    "layer",
+    "manifest",
+    "path",
+    "platform",
+    "workspace",
+];
 
 /// What the pure modules never name.
 const IMPURE: &[&str] = &["std::env", "std::net", "std::time::Instant", "std::time::SystemTime", "reqwest", "tokio"];

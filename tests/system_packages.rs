@@ -5,10 +5,10 @@ mod harness;
 use std::fs;
 
 use harness::alpine_base::AlpineBase;
-use harness::apk::{Apk, Entry, Key, write_repository};
+use harness::apk::{self, Apk, Entry, Key, write_repository};
 use harness::failure::failed_to;
-use harness::image_files::FileKind;
 use harness::layout::{self, Image};
+use harness::misbehaving::{Answer, Misbehaving};
 use harness::workspace::{Run, TestWorkspace};
 use insta::assert_snapshot;
 
@@ -39,15 +39,9 @@ impl Shop {
         Some(Self { workspace, key })
     }
 
-    /// The same with this in `pirogue.toml`, above what says where packages are.
+    /// The same with these packages, and with this at the end of `pirogue.toml`.
     fn wants(self, packages: &str, more: &str) -> Self {
-        let toml = format!("{more}\nbase.packages = [{packages}]\nbase.repositories = [\"apks\"]\n");
-        let toml = match more.split_once("\n[") {
-            Some((top, tables)) => {
-                format!("{top}\nbase.packages = [{packages}]\nbase.repositories = [\"apks\"]\n[{tables}")
-            }
-            None => toml,
-        };
+        let toml = format!("base.packages = [{packages}]\nbase.repositories = [\"apks\"]\n{more}");
         Self { workspace: self.workspace.and(&[("pirogue.toml", &toml)]), ..self }
     }
 
@@ -108,7 +102,9 @@ fn packages_lie_in_the_image_and_apk_knows_them() {
     let installed = text(&image, "lib/apk/db/installed");
     let base = AlpineBase::default().installed();
     let added: String = installed.split_inclusive("\n\n").filter(|block| !base.contains(block)).collect();
-    let checksum = |line: &str| if line.starts_with("C:Q1") || line.starts_with("S:") { format!("{}…", &line[..2]) } else { line.to_owned() };
+    let checksum = |line: &str| {
+        if line.starts_with("C:Q1") || line.starts_with("S:") { format!("{}…", &line[..2]) } else { line.to_owned() }
+    };
     let added: Vec<String> = added.lines().map(checksum).collect();
     assert_snapshot!(added.join("\n"));
     let names: Vec<&str> = installed.lines().filter_map(|line| line.strip_prefix("P:")).collect();
@@ -116,4 +112,316 @@ fn packages_lie_in_the_image_and_apk_knows_them() {
     let run = shop.run();
     assert!(run.stderr.contains("runs with its owner's rights: `/usr/libexec/curl-helper`"), "{run}");
     assert!(!run.stderr.contains("trigger"), "that of busybox would do nothing: {run}");
+}
+
+#[test]
+fn what_is_unchanged_is_not_made_again() {
+    let Some(shop) = Shop::new(&curl()) else { return };
+    let shop = shop.wants(r#""curl""#, "");
+    let first = shop.image();
+    let blobs = shop.workspace.root().join("images/blobs/sha256");
+    let before: Vec<_> = fs::read_dir(&blobs).unwrap().flatten().map(|blob| blob.file_name()).collect();
+    fs::remove_dir_all(shop.workspace.root().join("apks/x86_64")).unwrap();
+    let run = shop.run();
+    assert_eq!(run.code, Some(1), "the folder is asked for its index: {run}");
+    write_repository(&shop.workspace.root().join("apks"), &curl(), &shop.key);
+    for package in ["curl", "libcurl"] {
+        fs::remove_file(shop.workspace.root().join(format!("apks/x86_64/{package}-8.9.1-r1.apk"))).unwrap();
+    }
+    assert_eq!(shop.image().digest, first.digest, "packages are not asked for again");
+    assert_eq!(fs::read_dir(&blobs).unwrap().count(), before.len());
+}
+
+#[test]
+fn directories_that_are_links_stay_links() {
+    let base = AlpineBase { merged: vec!["bin", "lib", "sbin"], ..AlpineBase::default() };
+    let tool = Apk::new("tool", "1-r0")
+        .with(Entry::program("bin/tool", "a tool\n"))
+        .with(Entry::file("lib/tool/data", "data\n"))
+        .with(Entry::hard_link("sbin/tool", "bin/tool"));
+    let Some(shop) = Shop::on(&base, &[tool]) else { return };
+    let image = shop.wants(r#""tool""#, "").image();
+    assert_eq!(image.files.link("bin"), Some("usr/bin"));
+    assert_eq!(text(&image, "usr/bin/tool"), "a tool\n");
+    assert_eq!(text(&image, "usr/lib/tool/data"), "data\n");
+    assert_eq!(text(&image, "usr/sbin/tool"), "a tool\n");
+    let installed = text(&image, "usr/lib/apk/db/installed");
+    assert!(installed.contains("F:bin\nR:tool\n"), "named as the package names it: {installed}");
+    assert!(text(&image, "usr/lib/apk/db/scripts.tar").contains("busybox"));
+}
+
+#[test]
+fn a_file_of_the_base_is_only_taken_over_by_whoever_may() {
+    let other = |info: &[(&str, &str)]| {
+        let package = Apk::new("othermusl", "2-r0").with(Entry::program("lib/ld-musl-x86_64.so.1", "another\n"));
+        info.iter().fold(package, |package, (key, value)| package.info(key, value))
+    };
+    let Some(shop) = Shop::new(&[other(&[])]) else { return };
+    assert_snapshot!(shop.wants(r#""othermusl""#, "").refused());
+    let Some(shop) = Shop::new(&[other(&[("replaces", "musl<2"), ("replaces_priority", "5")])]) else { return };
+    let image = shop.wants(r#""othermusl""#, "").image();
+    assert_eq!(text(&image, "lib/ld-musl-x86_64.so.1"), "another\n");
+    let installed = text(&image, "lib/apk/db/installed");
+    assert_eq!(installed.matches("R:ld-musl-x86_64.so.1\n").count(), 1, "one owner: {installed}");
+    assert!(installed.contains("r:musl<2\nq:5\n"), "{installed}");
+    // One that the base's package takes back.
+    let base = AlpineBase { musl: "r:othermusl\nq:9\n".into(), ..AlpineBase::default() };
+    let Some(shop) = Shop::on(&base, &[other(&[("replaces", "musl"), ("replaces_priority", "5")])]) else { return };
+    let image = shop.wants(r#""othermusl""#, "").image();
+    assert_eq!(text(&image, "lib/ld-musl-x86_64.so.1"), "no program\n");
+}
+
+#[test]
+fn settings_of_the_base_are_not_lost() {
+    let package = Apk::new("issue", "1-r0")
+        .with(Entry::file("etc/apk/world", "mine\n"))
+        .with(Entry::file("etc/issue", "hello\n"));
+    let Some(shop) = Shop::new(&[package]) else { return };
+    let image = shop.wants(r#""issue""#, "").image();
+    assert_eq!(text(&image, "etc/issue"), "hello\n");
+    assert_eq!(text(&image, "etc/apk/world.apk-new"), "mine\n");
+    assert!(text(&image, "etc/apk/world").contains("issue"));
+}
+
+#[test]
+fn scripts_are_refused_or_kept_for_apk() {
+    let tool = Apk::new("tool", "1-r0")
+        .info("triggers", "/usr/share/tool/*")
+        .with(Entry::program("usr/bin/tool", "a tool\n"))
+        .script("post-install", "#!/bin/sh\nexit 1\n")
+        .script("post-upgrade", "#!/bin/sh\nexit 1\n")
+        .script("trigger", "#!/bin/sh\nexit 1\n");
+    let Some(shop) = Shop::new(&[tool]) else { return };
+    let shop = shop.wants(r#""tool""#, "");
+    assert_snapshot!(shop.refused());
+    let image = shop.wants(r#""tool""#, "\n[apk.tool]\ninstall-script = \"skip\"\n").image();
+    let scripts = text(&image, "lib/apk/db/scripts.tar");
+    let mut tar = tar::Archive::new(scripts.as_bytes());
+    let names: Vec<String> = tar
+        .entries()
+        .unwrap()
+        .map(|entry| entry.unwrap().path().unwrap().display().to_string().replace(|c: char| c == '=', ""))
+        .map(|name| name.rsplit_once('.').unwrap().1.to_owned())
+        .collect();
+    assert_eq!(names, ["trigger", "post-install", "post-upgrade", "trigger"]);
+    assert!(text(&image, "lib/apk/db/triggers").ends_with("= /usr/share/tool/*\n"));
+}
+
+#[test]
+fn triggers_of_the_base_are_told() {
+    let modules = Apk::new("modules", "1-r0").with(Entry::file("lib/modules/6.1/a.ko", "a module\n"));
+    let Some(shop) = Shop::new(&[modules]) else { return };
+    let run = shop.wants(r#""modules""#, "").run();
+    assert!(run.stderr.contains("the trigger of the base's package `busybox` would run"), "{run}");
+}
+
+/// A change to the files of a repository, and what is said then.
+fn tampered(change: impl FnOnce(&Shop, &std::path::Path)) -> String {
+    let Some(shop) = Shop::new(&curl()) else { return String::new() };
+    let shop = shop.wants(r#""curl""#, "");
+    change(&shop, &shop.workspace.root().join("apks/x86_64"));
+    let said = shop.refused().to_string();
+    // What is random is the key, and with it only signatures; checksums are of what is packed here.
+    said
+}
+
+/// The bytes of a file with one of them changed, counted from the end.
+fn damage(path: &std::path::Path, from_end: usize) {
+    let mut bytes = fs::read(path).unwrap();
+    let place = bytes.len() - from_end;
+    bytes[place] ^= 1;
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn an_index_that_somebody_changed() {
+    let said = tampered(|_, folder| damage(&folder.join("APKINDEX.tar.gz"), 9));
+    assert_snapshot!(said);
+}
+
+#[test]
+fn an_index_that_nobody_signed() {
+    let said = tampered(|_, folder| fs::write(folder.join("APKINDEX.tar.gz"), apk::index(&[], None, "sha1")).unwrap());
+    assert_snapshot!(said);
+}
+
+#[test]
+fn an_index_that_a_stranger_signed() {
+    let Some(stranger) = Key::new("stranger@example.com-1.rsa.pub") else { return };
+    let said = tampered(|_, folder| {
+        fs::write(folder.join("APKINDEX.tar.gz"), apk::index(&[], Some(&stranger), "sha1")).unwrap();
+    });
+    assert_snapshot!(said);
+}
+
+#[test]
+fn an_index_that_a_stranger_signed_in_the_name_of_another() {
+    let Some(stranger) = Key::new(KEY) else { return };
+    let said = tampered(|_, folder| {
+        fs::write(folder.join("APKINDEX.tar.gz"), apk::index(&[], Some(&stranger), "sha256")).unwrap();
+    });
+    assert_snapshot!(said);
+}
+
+#[test]
+fn an_index_of_another_version() {
+    let said = tampered(|_, folder| fs::write(folder.join("APKINDEX.tar.gz"), b"ADBd1234").unwrap());
+    assert_snapshot!(said);
+}
+
+#[test]
+fn a_package_of_another_version() {
+    let said = tampered(|_, folder| fs::write(folder.join("libcurl-8.9.1-r1.apk"), b"ADBd1234").unwrap());
+    assert_snapshot!(said);
+}
+
+#[test]
+fn a_package_that_is_another() {
+    let said = tampered(|shop, folder| {
+        let other = Apk::new("libcurl", "8.9.1-r1").build(Some(&shop.key));
+        fs::write(folder.join("libcurl-8.9.1-r1.apk"), other.bytes).unwrap();
+    });
+    assert_snapshot!(said);
+}
+
+#[test]
+fn a_package_with_other_files() {
+    let said = tampered(|shop, folder| {
+        // Its own control segment, and the files of another one of the same size.
+        let [_, library] = curl();
+        let mut other = library.clone();
+        other.entries.last_mut().unwrap().content = b"aaaaaaaaaa".to_vec();
+        let control = library.build(None).bytes;
+        let (control, data) = (segments(&control), segments(&other.build(None).bytes).pop().unwrap());
+        let signature = segments(&library.build(Some(&shop.key)).bytes).remove(0);
+        fs::write(folder.join("libcurl-8.9.1-r1.apk"), [&signature[..], &control[0], &data].concat()).unwrap();
+    });
+    assert_snapshot!(said);
+}
+
+#[test]
+fn a_package_that_somebody_else_signed() {
+    let said = tampered(|shop, folder| {
+        let path = folder.join("libcurl-8.9.1-r1.apk");
+        let rest = segments(&fs::read(&path).unwrap()).split_off(1).concat();
+        let signature = shop.key.signature(b"something else", "sha1");
+        fs::write(path, [signature, rest].concat()).unwrap();
+    });
+    assert_snapshot!(said);
+}
+
+#[test]
+fn a_package_that_is_cut_off() {
+    let said = tampered(|_, folder| {
+        let path = folder.join("libcurl-8.9.1-r1.apk");
+        let bytes = fs::read(&path).unwrap();
+        fs::write(path, &bytes[..bytes.len() - 20]).unwrap();
+    });
+    assert!(said.contains("the package is damaged (") && said.contains("`libcurl-8.9.1-r1`"), "{said}");
+}
+
+/// The gzip members of a file.
+fn segments(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let mut rest = bytes;
+    let mut segments = Vec::new();
+    while !rest.is_empty() {
+        let before = rest;
+        let mut decoder = flate2::bufread::GzDecoder::new(&mut rest);
+        std::io::copy(&mut decoder, &mut std::io::sink()).unwrap();
+        segments.push(before[..before.len() - rest.len()].to_vec());
+    }
+    segments
+}
+
+/// Packages that no image gets.
+fn refused(packages: &[Apk], wanted: &str) -> String {
+    Shop::new(packages).map(|shop| shop.wants(wanted, "").refused().to_string()).unwrap_or_default()
+}
+
+#[test]
+fn packages_that_do_not_go_together() {
+    let [curl, _] = curl();
+    let old = Apk::new("tool", "1-r0").depends("musl<1");
+    let enemy = Apk::new("enemy", "1-r0").depends("!tool");
+    let one = Apk::new("one", "1-r0").provides("service");
+    let two = Apk::new("two", "1-r0").provides("service");
+    let said = [
+        ("nothing provides it", refused(&[curl], r#""curl""#)),
+        ("no such version", refused(&[Apk::new("tool", "1-r0")], r#""tool>=2""#)),
+        ("the base has another version", refused(&[old], r#""tool""#)),
+        ("enemies", refused(&[enemy, Apk::new("tool", "1-r0")], r#""tool", "enemy""#)),
+        ("nobody says which", refused(&[one, two], r#""service""#)),
+    ];
+    let said: String = said.iter().map(|(comment, said)| format!("# {comment}\n{said}\n")).collect();
+    assert_snapshot!(said);
+}
+
+#[test]
+fn packages_that_no_layer_can_hold() {
+    let with = |entry: Entry| [Apk { entries: vec![entry], ..Apk::new("tool", "1-r0") }];
+    let capability = Entry::program("usr/bin/ping", "x").record("SCHILY.xattr.security.capability", "x");
+    let device = Entry { kind: tar::EntryType::Char, ..Entry::file("dev/null", "") };
+    let said = [
+        ("a capability", refused(&with(capability), r#""tool""#)),
+        ("a device", refused(&with(device), r#""tool""#)),
+        ("a path that leads out", refused(&with(Entry::file("../etc/passwd", "x")), r#""tool""#)),
+        ("a hard link to nothing", refused(&with(Entry::hard_link("bin/a", "bin/b")), r#""tool""#)),
+        ("a file in place of a directory", refused(&with(Entry::file("usr", "x")), r#""tool""#)),
+    ];
+    let said: String = said.iter().map(|(comment, said)| format!("# {comment}\n{said}\n")).collect();
+    assert_snapshot!(said);
+}
+
+#[test]
+fn bases_that_are_not_of_alpine() {
+    let shop = |toml: &str| {
+        TestWorkspace::new(&[
+            ("package.json", r#"{"name": "shop", "private": true, "workspaces": ["apps/*"]}"#),
+            ("apps/web/package.json", r#"{"name": "web", "version": "1.0.0", "main": "dist/main.js"}"#),
+            ("apps/web/dist/main.js", "console.log('web');\n"),
+            ("pirogue.toml", toml),
+        ])
+    };
+    for (toml, name) in [(r#"base.packages = ["curl"]"#, "packages"), (r#"init = "dumb-init""#, "init")] {
+        let workspace = shop(toml);
+        harness::tiny_base::write(&workspace.root().join("base"), "amd64", "lib64/ld-linux-x86-64.so.2");
+        assert_snapshot!(name, failed_to(&workspace, &Shop::BUILD));
+    }
+}
+
+#[test]
+fn packages_come_over_http_and_are_kept() {
+    let Some(shop) = Shop::new(&curl()) else { return };
+    let folder = shop.workspace.root().join("apks");
+    let server = Misbehaving::start(move |asked| {
+        let path = asked.line().trim_start_matches("GET /alpine/").to_owned();
+        match fs::read(folder.join(path)) {
+            Ok(_) if asked.header("if-none-match") == "\"1\"" => Answer::new(304),
+            Ok(bytes) => Answer::new(200).header("ETag", "\"1\"").body(bytes),
+            Err(_) => Answer::new(404),
+        }
+    });
+    let toml = format!("base.packages = [\"curl\"]\nbase.repositories = [\"http://{}/alpine\"]\n", server.host());
+    let shop = Shop { workspace: shop.workspace.and(&[("pirogue.toml", &toml)]), ..shop };
+    let first = shop.image();
+    let mut asked = server.lines();
+    asked.sort();
+    assert_eq!(
+        asked,
+        [
+            "GET /alpine/x86_64/APKINDEX.tar.gz",
+            "GET /alpine/x86_64/curl-8.9.1-r1.apk",
+            "GET /alpine/x86_64/libcurl-8.9.1-r1.apk"
+        ]
+    );
+    assert_eq!(shop.image().digest, first.digest);
+    assert_eq!(server.lines().len(), 4, "only whether the index changed: {:?}", server.lines());
+    let offline = [&Shop::BUILD[..], &["--offline"]].concat();
+    let run = shop.workspace.run(&offline);
+    assert_eq!((run.code, server.lines().len()), (Some(0), 4), "{run}");
+    fs::remove_dir_all(shop.workspace.beside("cache")).unwrap();
+    let run = failed_to(&shop.workspace, &offline);
+    assert_snapshot!(run.replaced(&server.host(), "[HOST]"));
+    fs::remove_dir_all(shop.workspace.root().join("apks/x86_64")).unwrap();
+    assert_snapshot!(shop.refused().replaced(&server.host(), "[HOST]"));
 }

@@ -53,8 +53,20 @@ impl Operator {
 
 impl fmt::Display for Operator {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.less { "<" } else if self.greater { ">" } else { "" })?;
-        f.write_str(if self.prefix { "~" } else if self.equal { "=" } else { "" })
+        f.write_str(if self.less {
+            "<"
+        } else if self.greater {
+            ">"
+        } else {
+            ""
+        })?;
+        f.write_str(if self.prefix {
+            "~"
+        } else if self.equal {
+            "="
+        } else {
+            ""
+        })
     }
 }
 
@@ -95,7 +107,9 @@ impl FromStr for Dependency {
         let start = rest.find(['<', '>', '=', '~']).unwrap_or(rest.len());
         let (name, comparison) = rest.split_at(start);
         let (name, tag) = name.split_once('@').map_or((name, None), |(name, tag)| (name, Some(tag)));
-        if name.is_empty() || tag.is_some_and(str::is_empty) || text.contains(|c: char| c.is_whitespace() || c.is_control())
+        if name.is_empty()
+            || tag.is_some_and(str::is_empty)
+            || text.contains(|c: char| c.is_whitespace() || c.is_control())
         {
             return Err(malformed());
         }

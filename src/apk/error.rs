@@ -95,7 +95,9 @@ pub enum ApkError {
         path: String,
     },
     /// Layers here have no extended attributes.
-    #[error("the package `{package}` has a file with the extended attribute `{attribute}`, which a layer cannot hold: `{path}`")]
+    #[error(
+        "the package `{package}` has a file with the extended attribute `{attribute}`, which a layer cannot hold: `{path}`"
+    )]
     ExtendedAttribute {
         /// The package.
         package: String,
@@ -139,13 +141,13 @@ pub enum ApkError {
         scripts: Vec<String>,
     },
     /// Nothing has this name.
-    #[error("no repository of the base has {}", wanted_by(.chain))]
+    #[error("no repository of the base has what is wanted: {}", path(.chain))]
     NotFound {
         /// What is wanted, and who wants it, up to what was asked for.
         chain: Vec<String>,
     },
     /// Something has this name, but not as it is wanted.
-    #[error("no version of {} will do: there is {}", wanted_by(.chain), list(.offered))]
+    #[error("there is only {}, which will not do: {}", list(.offered), path(.chain))]
     NoVersion {
         /// What is wanted, and who wants it, up to what was asked for.
         chain: Vec<String>,
@@ -153,7 +155,7 @@ pub enum ApkError {
         offered: Vec<String>,
     },
     /// Only packages that are not taken by themselves provide it.
-    #[error("nothing says which package is to provide {}: there is {}", wanted_by(.chain), list(.offered))]
+    #[error("nothing says whether {} is to be taken: {}", list(.offered), path(.chain))]
     Ambiguous {
         /// What is wanted, and who wants it, up to what was asked for.
         chain: Vec<String>,
@@ -161,7 +163,7 @@ pub enum ApkError {
         offered: Vec<String>,
     },
     /// The base has it, but not as it is wanted.
-    #[error("the base has `{installed}`, which will not do for {}", wanted_by(.chain))]
+    #[error("the base has `{installed}`, which will not do: {}", path(.chain))]
     BaseConflict {
         /// What the base has.
         installed: String,
@@ -169,7 +171,7 @@ pub enum ApkError {
         chain: Vec<String>,
     },
     /// Two packages that cannot live together.
-    #[error("`{other}` cannot be there with {}", wanted_by(.chain))]
+    #[error("`{other}` cannot be there together with what is wanted: {}", path(.chain))]
     Conflict {
         /// The one that is there.
         other: String,
@@ -212,35 +214,53 @@ pub enum ApkError {
 impl ApkError {
     /// What to type next.
     pub fn hint(&self) -> Option<String> {
-        match self {
+        Some(match self {
             Self::UnknownIndexKey { .. } => {
-                Some("if you trust it, name its key: `keys = [\"KEY.rsa.pub\"]` in `base` of pirogue.toml".into())
+                "if you trust it, name its key: `keys = [\"KEY.rsa.pub\"]` in `base` of pirogue.toml".into()
             }
-            Self::UnsignedIndex(_) => Some("sign it with `abuild-sign`; nothing vouches for its packages otherwise".into()),
-            Self::WrongIndexSignature(_) | Self::WrongControl { .. } | Self::WrongData(_) | Self::WrongPackageSignature(_) => {
-                Some("somebody changed it on its way, or the mirror is half renewed: try again, or another mirror".into())
+            Self::UnsignedIndex(_) => "sign it with `abuild-sign`: nothing vouches for its packages otherwise".into(),
+            Self::WrongIndexSignature(_)
+            | Self::DamagedIndex { .. }
+            | Self::WrongControl { .. }
+            | Self::WrongData(_)
+            | Self::WrongPackageSignature(_)
+            | Self::DamagedPackage { .. } => {
+                "somebody changed it on its way, or the mirror is half renewed: try again, or another mirror".into()
             }
             Self::IndexOfVersion3(_) | Self::PackageOfVersion3(_) => {
-                Some("name a repository with an `APKINDEX.tar.gz` of version 2, as all of Alpine's have".into())
+                "name a repository with packages of version 2, as all of Alpine's are".into()
             }
-            Self::InstallScript { package, .. } => Some(format!(
+            Self::InstallScript { package, .. } => format!(
                 "pirogue runs no scripts; if it works without: `install-script = \"skip\"` under `[apk.{package}]` in pirogue.toml"
-            )),
+            ),
             Self::BaseConflict { .. } => {
-                Some("packages of the base are never changed: take a newer base, or another version".into())
+                "packages of the base are never changed: take a newer base, or another version".into()
             }
-            Self::Ambiguous { .. } => Some("name one of them in `packages` of `base` in pirogue.toml".into()),
+            Self::Conflict { .. } | Self::FileConflict { .. } => "leave one of them out".into(),
+            Self::Ambiguous { .. } => "name one of them in `packages` of `base` in pirogue.toml".into(),
             Self::NotFound { .. } | Self::NoVersion { .. } => {
-                Some("the repositories are those of the base, or `repositories` of `base` in pirogue.toml".into())
+                "the repositories are those of the base, or `repositories` of `base` in pirogue.toml".into()
             }
-            Self::ExtendedAttribute { .. } => Some("put it into a base of your own".into()),
-            Self::LockDiffers { .. } => Some("renew the lock: `pirogue base update`".into()),
-            Self::Record { source, .. } => source.hint(),
+            Self::TooHard(_) => "name versions of the packages that you want, such as `curl=8.9.1-r1`".into(),
+            Self::ExtendedAttribute { .. } => "put it into a base of your own".into(),
+            Self::LockDiffers { .. } => "renew the lock: `pirogue base update`".into(),
             Self::Repository(_) => {
-                Some("name an address or a folder: `repositories = [\"https://…\"]` in `base` of pirogue.toml".into())
+                "name an address or a folder: `repositories = [\"https://…\"]` in `base` of pirogue.toml".into()
             }
-            _ => None,
-        }
+            Self::Record { source, .. } => return source.hint(),
+            Self::Name { .. } | Self::SpecialFile { .. } | Self::InTheWay { .. } | Self::HardLink { .. } => {
+                "take another version of the package, or put it into a base of your own".into()
+            }
+            Self::Key(_) => "keys are those that `abuild-keygen` makes, such as `NAME.rsa.pub`".into(),
+            Self::Version(_)
+            | Self::Dependency(_)
+            | Self::Checksum(_)
+            | Self::Line(_)
+            | Self::Nameless(_)
+            | Self::Damaged(_)
+            | Self::Path(_)
+            | Self::Tree(_) => return None,
+        })
     }
 }
 
@@ -248,9 +268,7 @@ fn list(texts: &[String]) -> String {
     texts.iter().map(|text| format!("`{text}`")).collect::<Vec<_>>().join(", ")
 }
 
-/// ``a`, which `b` needs, which `c` needs``
-fn wanted_by(links: &[String]) -> String {
-    let (wanted, wanters) = links.split_first().map_or(("", links), |(wanted, wanters)| (wanted.as_str(), wanters));
-    let wanters: String = wanters.iter().map(|wanter| format!(", which `{wanter}` needs")).collect();
-    format!("`{wanted}`{wanters}")
+/// `` `c` needs `b` needs `a` ``: from what was asked for to what is wanted.
+fn path(chain: &[String]) -> String {
+    chain.iter().rev().map(|link| format!("`{link}`")).collect::<Vec<_>>().join(" needs ")
 }

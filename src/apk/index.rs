@@ -161,12 +161,16 @@ mod tests {
     fn an_index_is_read() {
         let packages = parse_index(&format!("{CURL}\nP:b\nV:1\n\n")).unwrap();
         let [curl, other] = &packages[..] else { panic!("{packages:?}") };
-        assert_eq!((curl.label(), curl.arch.as_str(), curl.size, curl.build_time), ("curl-8.9.1-r1".into(), "x86_64", 120, 1_722_000_000));
+        assert_eq!(
+            (curl.label(), curl.arch.as_str(), curl.size, curl.build_time),
+            ("curl-8.9.1-r1".into(), "x86_64", 120, 1_722_000_000)
+        );
         assert!(curl.checksum.as_ref().is_some_and(|checksum| checksum.is_of(b"")));
         assert_eq!(curl.depends.iter().map(ToString::to_string).collect::<Vec<_>>(), ["so:libcurl.so.4", "!wget<1"]);
         assert_eq!((curl.provides.len(), curl.install_if.len(), curl.provider_priority), (2, 2, 10));
         assert_eq!(other.label(), "b-1");
-        let table = [("curl>8", true), ("cmd:curl=8.9.1-r1", true), ("fetcher", true), ("fetcher=1", false), ("wget", false)];
+        let table =
+            [("curl>8", true), ("cmd:curl=8.9.1-r1", true), ("fetcher", true), ("fetcher=1", false), ("wget", false)];
         for (dependency, expected) in table {
             assert_eq!(curl.satisfies(&dependency.parse().unwrap()), expected, "{dependency}");
         }

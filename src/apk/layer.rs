@@ -122,10 +122,8 @@ impl<'a> Laying<'a> {
     fn add(&mut self, added: &AddedPackage<'_>) -> Result<(), ApkError> {
         let mut installed = InstalledPackage::new(added.chosen, added.file)?;
         for entry in &added.file.entries {
-            let owner = Owner {
-                uid: self.users.id(&entry.user, entry.uid),
-                gid: self.groups.id(&entry.group, entry.gid),
-            };
+            let owner =
+                Owner { uid: self.users.id(&entry.user, entry.uid), gid: self.groups.id(&entry.group, entry.gid) };
             let named = ImagePath::root().join(&entry.path)?;
             match &entry.kind {
                 DataKind::Directory => self.directory(entry, owner, &named, &mut installed)?,
@@ -171,11 +169,8 @@ impl<'a> Laying<'a> {
         let (directory, name) = entry.path.rsplit_once('/').unwrap_or(("", &entry.path));
         let parent = self.base.real_path(&ImagePath::root().join(directory)?);
         let mut place = parent.join(name)?;
-        let claim = Claim {
-            package: installed.package.name.clone(),
-            directory: directory.to_owned(),
-            name: name.to_owned(),
-        };
+        let claim =
+            Claim { package: installed.package.name.clone(), directory: directory.to_owned(), name: name.to_owned() };
         let owned = self.owners.get(&place).cloned();
         if let Some(owned) = &owned
             && !self.takes_over(owned, installed, &place)?
@@ -188,7 +183,10 @@ impl<'a> Laying<'a> {
         }
         if let Some(owned) = owned {
             let mut known = self.installed.packages.iter_mut();
-            known.find(|known| known.package.name == owned.package).into_iter().for_each(|known| known.forget(&owned.directory, &owned.name));
+            known
+                .find(|known| known.package.name == owned.package)
+                .into_iter()
+                .for_each(|known| known.forget(&owned.directory, &owned.name));
         }
         self.owners.insert(place.clone(), claim);
         // A setting that somebody made is not lost. Source: apk-protected_paths(5): everything below /etc is protected.
@@ -232,17 +230,14 @@ impl<'a> Laying<'a> {
                 self.links.insert(place.clone(), real);
                 Ok((kind, checksum, original.mode))
             }
-            DataKind::File { .. } | DataKind::Directory => Ok(of_file(entry).unwrap_or((Kind::Directory, None, entry.mode))),
+            DataKind::File { .. } | DataKind::Directory => {
+                Ok(of_file(entry).unwrap_or((Kind::Directory, None, entry.mode)))
+            }
         }
     }
 
     /// Whether a package gets a file that another one has; an error if neither may.
-    fn takes_over(
-        &self,
-        owned: &Claim,
-        installed: &InstalledPackage,
-        place: &ImagePath,
-    ) -> Result<bool, ApkError> {
+    fn takes_over(&self, owned: &Claim, installed: &InstalledPackage, place: &ImagePath) -> Result<bool, ApkError> {
         let Some(other) = self.installed.packages.iter().find(|known| known.package.name == owned.package) else {
             return Ok(true);
         };
@@ -255,11 +250,9 @@ impl<'a> Laying<'a> {
             replaces.then_some(one.replaces_priority)
         };
         match (priority(installed, other), priority(other, installed)) {
-            (None, None) => Err(ApkError::FileConflict {
-                package: ours.label(),
-                owner: theirs.label(),
-                path: place.clone(),
-            }),
+            (None, None) => {
+                Err(ApkError::FileConflict { package: ours.label(), owner: theirs.label(), path: place.clone() })
+            }
             (our, their) => Ok(our >= their),
         }
     }
@@ -327,7 +320,9 @@ impl<'a> Laying<'a> {
         for (package, patterns) in records.base_triggers() {
             let matchers: Vec<_> = patterns
                 .iter()
-                .filter_map(|pattern| GlobBuilder::new(pattern.trim_start_matches('+')).literal_separator(true).build().ok())
+                .filter_map(|pattern| {
+                    GlobBuilder::new(pattern.trim_start_matches('+')).literal_separator(true).build().ok()
+                })
                 .map(|glob| glob.compile_matcher())
                 .collect();
             let changed = self.changed.iter().find(|path| matchers.iter().any(|glob| glob.is_match(path.as_path())));

@@ -192,7 +192,10 @@ fn entries(data: &mut impl Read, before: u64, label: &str) -> Result<Vec<DataEnt
     for entry in archive.entries().map_err(damaged)? {
         let mut entry = entry.map_err(damaged)?;
         let Ok(path) = String::from_utf8(entry.path_bytes().into_owned()) else {
-            return Err(ApkError::Name { package: label.to_owned(), path: entry.path().map_or_else(|_| String::new(), |path| path.display().to_string()) });
+            return Err(ApkError::Name {
+                package: label.to_owned(),
+                path: entry.path().map_or_else(|_| String::new(), |path| path.display().to_string()),
+            });
         };
         let path = path.trim_end_matches('/').to_owned();
         let is_bad = path.starts_with('/') || path.split('/').any(|name| matches!(name, ".." | "."));

@@ -93,7 +93,9 @@ impl BaseRecords {
         let mut repositories = Vec::new();
         let mut keys = Vec::new();
         for (path, name, content) in files(base)? {
-            if path == "/etc/apk/repositories" || path.starts_with("/etc/apk/repositories.d/") && name.ends_with(".list") {
+            if path == "/etc/apk/repositories"
+                || path.starts_with("/etc/apk/repositories.d/") && name.ends_with(".list")
+            {
                 repositories.extend(RepositoryLine::parse_list(content)?);
             } else if name.ends_with(".pub") {
                 // One of another kind, such as Ed25519, vouches for nothing here.
@@ -184,10 +186,15 @@ mod tests {
 
     #[test]
     fn lists_of_repositories() {
-        let line = |tag: Option<&str>, place: &str| RepositoryLine { tag: tag.map(str::to_owned), place: place.to_owned() };
+        let line =
+            |tag: Option<&str>, place: &str| RepositoryLine { tag: tag.map(str::to_owned), place: place.to_owned() };
         let table = [
             ("none", "\n# https://a\n", Some(vec![])),
-            ("two", "https://a/main\n  https://a/community \n", Some(vec![line(None, "https://a/main"), line(None, "https://a/community")])),
+            (
+                "two",
+                "https://a/main\n  https://a/community \n",
+                Some(vec![line(None, "https://a/main"), line(None, "https://a/community")]),
+            ),
             ("a tag", "@edge https://a", Some(vec![line(Some("edge"), "https://a")])),
             ("a path", "/media/cdrom/apks", Some(vec![line(None, "/media/cdrom/apks")])),
             ("a tag without a place", "@edge", None),

@@ -103,6 +103,8 @@ struct World<'a> {
     installed: &'a [&'a Package],
     candidates: Vec<Candidate<'a>>,
     by_name: HashMap<&'a str, Vec<usize>>,
+    /// Other versions of what the base has, which is never changed.
+    withheld: Vec<&'a Package>,
     /// Those that may come along by themselves.
     conditional: Vec<usize>,
 }
@@ -149,12 +151,18 @@ impl<'a> World<'a> {
         let mut candidates: Vec<Candidate<'a>> = Vec::new();
         let mut differing: BTreeMap<&str, &Package> = BTreeMap::new();
         let mut found = BTreeSet::new();
+        let mut withheld = Vec::new();
+        let in_base: BTreeSet<&str> = installed.iter().map(|package| package.name.as_str()).collect();
         for (position, repository) in repositories.iter().enumerate() {
             for package in &repository.packages {
                 // What a reader does not understand, or nobody can check, cannot be taken.
                 let Some(checksum) = package.checksum.as_ref().filter(|_| package.unknown_field.is_none()) else {
                     continue;
                 };
+                if in_base.contains(package.name.as_str()) {
+                    withheld.push(package);
+                    continue;
+                }
                 if let Some(pin) = pins.get(package.name.as_str()) {
                     if package.version != pin.version || *checksum != pin.checksum {
                         differing.insert(&package.name, package);
@@ -180,9 +188,8 @@ impl<'a> World<'a> {
                 }
             }
         }
-        let conditional =
-            (0..candidates.len()).filter(|at| !candidates[*at].package.install_if.is_empty()).collect();
-        Ok(Self { installed, candidates, by_name, conditional })
+        let conditional = (0..candidates.len()).filter(|at| !candidates[*at].package.install_if.is_empty()).collect();
+        Ok(Self { installed, candidates, by_name, withheld, conditional })
     }
 
     /// What is there: the base's packages and the chosen ones.
@@ -207,9 +214,8 @@ impl<'a> World<'a> {
 
     /// The packages that come along because of what is there: all that is wanted for it is, and something of it is new.
     fn triggered(&self, state: &State) -> Vec<usize> {
-        let is_new = |dependency: &Dependency| {
-            state.chosen.iter().any(|at| self.candidates[*at].package.satisfies(dependency))
-        };
+        let is_new =
+            |dependency: &Dependency| state.chosen.iter().any(|at| self.candidates[*at].package.satisfies(dependency));
         let holds = |dependency: &Dependency| {
             self.present(state).any(|package| package.satisfies(dependency)) != dependency.is_conflict
         };
@@ -223,17 +229,33 @@ impl<'a> World<'a> {
         wanted
     }
 
+    /// What would do for a goal, whether or not it is taken without being named.
+    fn satisfying(&self, goal: &Goal) -> impl Iterator<Item = usize> {
+        let known = self.by_name.get(goal.dependency.name.as_str()).map_or(&[][..], Vec::as_slice);
+        known.iter().copied().filter(|at| {
+            let Candidate { package, tag, .. } = &self.candidates[*at];
+            let may_be_asked = tag.is_none_or(|tag| goal.tags.iter().any(|known| known == tag));
+            may_be_asked && package.satisfies(&goal.dependency)
+        })
+    }
+
+    /// Whether a goal may be reached by what comes along for other reasons.
+    fn is_open(&self, goal: &Goal) -> bool {
+        let mut names = self.satisfying(goal).map(|at| &self.candidates[at].package.name);
+        let first = names.next();
+        first.is_none() || names.any(|name| Some(name) != first)
+    }
+
     /// What could reach a goal, the best first.
     fn options(&self, goal: &Goal) -> Vec<usize> {
         let dependency = &goal.dependency;
-        let known = self.by_name.get(dependency.name.as_str()).map_or(&[][..], Vec::as_slice);
-        let mut options: Vec<usize> = known.iter().copied().filter(|at| {
-            let candidate = &self.candidates[*at];
-            let may_be_asked = candidate.tag.is_none_or(|tag| goal.tags.iter().any(|known| known == tag));
-            may_be_asked && candidate.package.satisfies(dependency) && self.is_chosen_by_itself(candidate, dependency)
-        }).collect();
+        let mut options: Vec<usize> = self
+            .satisfying(goal)
+            .filter(|at| self.is_chosen_by_itself(&self.candidates[*at], dependency))
+            .collect();
         options.sort_by(|a, b| {
-            let preferred = |at: usize| self.candidates[at].tag.is_some() && self.candidates[at].tag == dependency.tag.as_deref();
+            let preferred =
+                |at: usize| self.candidates[at].tag.is_some() && self.candidates[at].tag == dependency.tag.as_deref();
             preferred(*b).cmp(&preferred(*a)).then_with(|| self.order(&dependency.name, *b, *a)).then(a.cmp(b))
         });
         options
@@ -267,17 +289,15 @@ impl<'a> World<'a> {
     fn missing(&self, goal: &Goal) -> ApkError {
         let chain = goal.chain();
         let name = goal.dependency.name.as_str();
-        let in_base = self.installed.iter().find(|package| package.names().any(|(known, _)| known == name));
-        if let Some(package) = in_base {
+        let is_known = |package: &&&Package| package.names().any(|(known, _)| known == name);
+        let newer = self.withheld.iter().find(|package| package.satisfies(&goal.dependency));
+        let older = newer.and_then(|newer| self.installed.iter().find(|package| package.name == newer.name));
+        if let Some(package) = self.installed.iter().find(is_known).or(older) {
             return ApkError::BaseConflict { installed: package.label(), chain };
         }
         let known = self.by_name.get(name).map_or(&[][..], Vec::as_slice).iter();
-        let satisfying: BTreeSet<String> = known
-            .clone()
-            .map(|at| self.candidates[*at].package)
-            .filter(|package| package.satisfies(&goal.dependency))
-            .map(|package| package.name.clone())
-            .collect();
+        let satisfying: BTreeSet<String> =
+            self.satisfying(goal).map(|at| self.candidates[at].package.name.clone()).collect();
         let offered: BTreeSet<String> = known.map(|at| self.candidates[*at].package.label()).collect();
         match (satisfying.is_empty(), offered.is_empty()) {
             (_, true) => ApkError::NotFound { chain },
@@ -348,14 +368,11 @@ impl Search<'_, '_> {
             if self.world.present(&state).any(|package| package.satisfies(&goal.dependency)) {
                 continue;
             }
-            let options = self.world.options(&goal);
-            let name = |at: &usize| &self.world.candidates[*at].package.name;
-            let first = options.first().map(name);
-            let is_open = options.len() != 1 && (options.is_empty() || options.iter().map(name).any(|it| Some(it) != first));
-            if is_open && !is_last_resort {
+            if !is_last_resort && self.world.is_open(&goal) {
                 deferred.push_back(goal);
                 continue;
             }
+            let options = self.world.options(&goal);
             let mut failed = None;
             for at in &options {
                 let mut next = state.clone();
@@ -428,4 +445,121 @@ fn share_a_name(a: &Package, b: &Package) -> bool {
     a.names().any(|(name, version)| {
         b.names().any(|(other, other_version)| name == other && (version.is_some() || other_version.is_some()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::apk::parse_index;
+
+    /// The packages of an index in which each has a checksum, made of its name and version.
+    fn packages(text: &str) -> Vec<Package> {
+        let mut packages = parse_index(text).unwrap();
+        for package in &mut packages {
+            package.checksum = Some(Checksum::sha1(package.label().as_bytes()));
+        }
+        packages
+    }
+
+    /// What comes along with `wanted`, or why nothing does. Repositories are given with their tags.
+    fn resolved(wanted: &str, base: &str, repositories: &[(&str, &str)], pins: &[PinnedPackage]) -> String {
+        let base = packages(base);
+        let repository = |(tag, text): &(&str, &str)| Repository {
+            tag: Some((*tag).to_owned()).filter(|tag| !tag.is_empty()),
+            packages: packages(text),
+        };
+        let repositories: Vec<Repository> = repositories.iter().map(repository).collect();
+        let wanted = Dependency::parse_list(wanted).unwrap();
+        match resolve(&wanted, &base.iter().collect::<Vec<_>>(), &repositories, pins) {
+            Ok(chosen) => chosen.iter().map(|chosen| chosen.package.label()).collect::<Vec<_>>().join(" "),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    const BASE: &str = "P:musl\nV:1.2.5-r9\np:so:libc.musl=1\n\nP:busybox\nV:1.37\nD:so:libc.musl\np:/bin/sh\n";
+
+    #[test]
+    fn what_comes_along() {
+        let table = [
+            ("one", "a", "P:a\nV:1", "a-1"),
+            ("the latest", "a", "P:a\nV:1\n\nP:a\nV:2\n\nP:a\nV:1.5", "a-2"),
+            ("another version", "a<2", "P:a\nV:1\n\nP:a\nV:2", "a-1"),
+            ("what it needs, before it", "a", "P:a\nV:1\nD:b so:c=1\n\nP:b\nV:1\nD:so:c\n\nP:c\nV:1\np:so:c=1", "c-1 b-1 a-1"),
+            ("what the base has", "a musl", "P:a\nV:1\nD:so:libc.musl /bin/sh\n\nP:musl\nV:2", "a-1"),
+            ("in a circle", "a", "P:a\nV:1\nD:b\n\nP:b\nV:1\nD:a", "b-1 a-1"),
+            ("what provides the highest version", "v", "P:a\nV:1\np:v=1\n\nP:b\nV:1\np:v=2", "b-1"),
+            ("by priority", "v", "P:a\nV:1\np:v\nk:1\n\nP:b\nV:1\np:v\nk:2", "b-1"),
+            ("what was named", "v b", "P:a\nV:1\np:v\nk:1\n\nP:b\nV:1\np:v", "b-1"),
+            ("what another one brings", "v c", "P:a\nV:1\np:v\nk:1\n\nP:b\nV:1\np:v\n\nP:c\nV:1\nD:b", "b-1 c-1"),
+            ("the one that goes with the rest", "v c", "P:a\nV:1\np:v=2\n\nP:b\nV:1\np:v=1\n\nP:c\nV:1\nD:!a", "b-1 c-1"),
+            ("an older one that goes with the rest", "a b", "P:a\nV:2\nD:c=2\n\nP:a\nV:1\nD:c\n\nP:b\nV:1\nD:c=1\n\nP:c\nV:1\n\nP:c\nV:2", "c-1 a-1 b-1"),
+            ("by itself", "a", "P:a\nV:1\n\nP:a-doc\nV:1\ni:a=1 busybox\n\nP:b-doc\nV:1\ni:b", "a-1 a-doc-1"),
+            ("not by itself with the base alone", "a", "P:a\nV:1\n\nP:b\nV:1\ni:musl busybox", "a-1"),
+            ("one after the other by itself", "a", "P:a\nV:1\n\nP:b\nV:1\ni:a\n\nP:c\nV:1\ni:b !d", "a-1 b-1 c-1"),
+            ("not what is not understood", "a", "P:a\nV:2\nX:new\n\nP:a\nV:1", "a-1"),
+            ("of the first repository", "a", "P:a\nV:1\nT:first", "a-1"),
+        ];
+        for (comment, wanted, repository, expected) in table {
+            assert_eq!(resolved(wanted, BASE, &[("", repository)], &[]), expected, "{comment}");
+        }
+    }
+
+    #[test]
+    fn why_nothing_comes_along() {
+        let table = [
+            ("nothing has the name", "a", "P:b\nV:1", "no repository of the base has what is wanted: `a`"),
+            (
+                "three steps away",
+                "a",
+                "P:a\nV:1\nD:b\n\nP:b\nV:2\nD:so:c",
+                "no repository of the base has what is wanted: `a-1` needs `b-2` needs `so:c`",
+            ),
+            ("no such version", "a>1", "P:a\nV:1", "there is only `a-1`, which will not do: `a>1`"),
+            ("the base has another", "musl>2", "P:musl\nV:3", "the base has `musl-1.2.5-r9`, which will not do: `musl>2`"),
+            (
+                "the base has another, that is needed",
+                "a",
+                "P:a\nV:1\nD:so:libc.musl=2\n\nP:musl\nV:3\np:so:libc.musl=2",
+                "the base has `musl-1.2.5-r9`, which will not do: `a-1` needs `so:libc.musl=2`",
+            ),
+            ("what the base has is refused", "!musl", "", "the base has `musl-1.2.5-r9`, which will not do: `!musl`"),
+            ("one that refuses the base", "a", "P:a\nV:1\nD:!busybox", "the base has `busybox-1.37`, which will not do: `a-1`"),
+            ("two that refuse each other", "a b", "P:a\nV:1\n\nP:b\nV:1\nD:!a", "`a-1` cannot be there together with what is wanted: `b-1`"),
+            ("what is refused", "a !b", "P:a\nV:1\nD:b\n\nP:b\nV:1", "`!b` cannot be there together with what is wanted: `a-1` needs `b-1`"),
+            ("two of one name", "a b", "P:a\nV:1\np:v=1\n\nP:b\nV:1\np:v=1", "`a-1` cannot be there together with what is wanted: `b-1`"),
+            ("nobody says which", "v", "P:a\nV:1\np:v\n\nP:b\nV:1\np:v", "nothing says whether `a`, `b` is to be taken: `v`"),
+        ];
+        for (comment, wanted, repository, expected) in table {
+            assert_eq!(resolved(wanted, BASE, &[("", repository)], &[]), expected, "{comment}");
+        }
+    }
+
+    #[test]
+    fn repositories_with_tags() {
+        let edge = "P:a\nV:2\nD:b\n\nP:b\nV:2";
+        let table = [
+            ("not without being asked", "a", "P:a\nV:1", "a-1"),
+            ("asked by its tag, with what it needs", "a@edge", "P:a\nV:1\n\nP:c\nV:1", "b-2 a-2"),
+            ("what it needs from where others come too", "a@edge", "P:b\nV:3", "b-3 a-2"),
+            ("not for others", "c", "P:c\nV:1\nD:b>1\n\nP:b\nV:1", "there is only `b-1`, `b-2`, which will not do: `c-1` needs `b>1`"),
+        ];
+        for (comment, wanted, repository, expected) in table {
+            assert_eq!(resolved(wanted, BASE, &[("", repository), ("edge", edge)], &[]), expected, "{comment}");
+        }
+    }
+
+    #[test]
+    fn what_is_locked_is_taken_or_nothing() {
+        let pin = |version: &str, of: &str| PinnedPackage {
+            name: "a".into(),
+            version: version.parse().unwrap(),
+            checksum: Checksum::sha1(of.as_bytes()),
+        };
+        let repository = "P:a\nV:1\n\nP:a\nV:2";
+        let is = |pin: PinnedPackage, wanted: &str| resolved(wanted, BASE, &[("", repository)], &[pin]);
+        assert_eq!(is(pin("1", "a-1"), "a"), "a-1");
+        assert!(is(pin("1", "another"), "a").starts_with("the lock has another package than the repository, `a-1 (Q1"));
+        assert!(is(pin("3", "a-3"), "a").contains(" and `a-2 (Q1"));
+        assert!(is(pin("1", "a-1"), "a>1").starts_with("there is only `a-1`"));
+    }
 }

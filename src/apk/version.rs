@@ -271,7 +271,22 @@ mod tests {
 
     #[test]
     fn what_is_no_version() {
-        for text in ["", "a", ".1", "1.", "1.0bc", "1.0_foo", "1.0-", "1.0-1", "1.0-rx", "1.0 ", "1.0-r1-r2", "1..2", "1a.2", "0.99f7-r0"] {
+        for text in [
+            "",
+            "a",
+            ".1",
+            "1.",
+            "1.0bc",
+            "1.0_foo",
+            "1.0-",
+            "1.0-1",
+            "1.0-rx",
+            "1.0 ",
+            "1.0-r1-r2",
+            "1..2",
+            "1a.2",
+            "0.99f7-r0",
+        ] {
             assert!(text.parse::<Version>().map_or(true, |version| !version.is_regular()), "{text}");
         }
     }

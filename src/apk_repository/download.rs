@@ -119,10 +119,8 @@ impl ApkClient {
 
     async fn follow(&self, wanted: &Wanted<'_>) -> Result<Response, Failed> {
         let mut url = wanted.url.clone();
-        let unsafe_redirect = |url: &Url| ApkRepositoryError::UnsafeRedirect {
-            what: wanted.what.to_owned(),
-            url: redacted(url),
-        };
+        let unsafe_redirect =
+            |url: &Url| ApkRepositoryError::UnsafeRedirect { what: wanted.what.to_owned(), url: redacted(url) };
         for _ in 0..=REDIRECT_LIMIT {
             let client = self.0.connections.to(&url);
             let client = client.map_err(|error| ApkRepositoryError::Setup(error.to_string()))?;

@@ -114,6 +114,7 @@ impl ApkRepositoryError {
             Self::Unreachable { .. } | Self::NotFound { .. } | Self::Refused { .. } | Self::Address => {
                 Some("to take another mirror, or a folder: `repositories = [\"…\"]` in `base` of pirogue.toml".into())
             }
+            Self::TooLarge { .. } => Some("it is not the one that the index names: try another mirror".into()),
             Self::NotInFolder { .. } => {
                 Some("a folder of packages has one for each processor, such as `x86_64`, with an `APKINDEX.tar.gz`".into())
             }

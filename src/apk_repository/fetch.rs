@@ -26,6 +26,8 @@ const MEDIA_TYPE: &str = "application/gzip";
 const INDEX_LIMIT: u64 = 64 << 20;
 /// The most bytes of a package whose size the index does not say.
 const PACKAGE_LIMIT: u64 = 2 << 30;
+/// So many bytes more than the index says are taken in.
+const SIZE_MARGIN: u64 = 64 << 10;
 const STEP: usize = 256 << 10;
 
 /// A package that lies in the store.
@@ -142,13 +144,14 @@ impl ApkClient {
         };
         let known = known.zip(remembered);
         if self.0.options.offline {
-            let (path, _) = known
-                .ok_or_else(|| ApkRepositoryError::Offline { what: what.to_owned(), url: redacted(url) })?;
+            let (path, _) =
+                known.ok_or_else(|| ApkRepositoryError::Offline { what: what.to_owned(), url: redacted(url) })?;
             return read_file(&path, what, INDEX_LIMIT);
         }
         let headers = known.as_ref().map(|(_, known)| conditions(known)).unwrap_or_default();
         let wanted = Wanted { what, url, headers, limit: INDEX_LIMIT };
-        let answer = self.get(&wanted, cancellation, || Ok(Vec::new()), |error| store.write_error(error).into()).await?;
+        let answer =
+            self.get(&wanted, cancellation, || Ok(Vec::new()), |error| store.write_error(error).into()).await?;
         match (answer, known) {
             (Answer::Unchanged, Some((path, _))) => read_file(&path, what, INDEX_LIMIT),
             // Without a condition nobody answers so.
@@ -157,7 +160,8 @@ impl ApkClient {
             }
             (Answer::File(bytes, headers), _) => {
                 store.put(&bytes)?;
-                let header = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::to_owned);
+                let header =
+                    |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok()).map(str::to_owned);
                 let (digest, size) = (Digest::of(&bytes), bytes.len() as u64);
                 let known = RememberedIndex { digest, size, etag: header(ETAG), last_modified: header(LAST_MODIFIED) };
                 store.put_fact(&fact, &serde_json::to_vec(&known).unwrap_or_default())?;
@@ -203,7 +207,8 @@ impl ApkClient {
         }
         let label = chosen.package.label();
         let what = format!("the package `{label}`");
-        let limit = if chosen.package.size == 0 { PACKAGE_LIMIT } else { chosen.package.size };
+        // What it is, its checksum says; the size only bounds what is taken in to see that.
+        let limit = if chosen.package.size == 0 { PACKAGE_LIMIT } else { chosen.package.size + SIZE_MARGIN };
         let incoming = match place.file(arch, &format!("{label}.apk"))? {
             Location::File(path) => copy(&path, &what, limit, store, cancellation)?,
             Location::Url(url) if self.0.options.offline => {

@@ -99,7 +99,11 @@ mod tests {
     fn places() {
         let dir = HostPath::new("/workspace");
         let table = [
-            ("an address", "https://mirror.example.com/alpine/v3.21/main", Some("https://mirror.example.com/alpine/v3.21/main")),
+            (
+                "an address",
+                "https://mirror.example.com/alpine/v3.21/main",
+                Some("https://mirror.example.com/alpine/v3.21/main"),
+            ),
             ("a folder", "apks", Some("/workspace/apks")),
             ("another folder", "/media/apks", Some("/media/apks")),
             ("another scheme", "ftp://example.com/a", None),

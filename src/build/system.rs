@@ -170,10 +170,14 @@ impl Adding<'_> {
         let (store, cancellation) = (&context.store, &context.cancellation);
         let indexes = places.iter().map(|place| client.index(place, &arch, &keys, store, cancellation));
         let indexes = try_join_all(indexes).await.map_err(SystemError::from)?;
-        let repositories: Vec<Repository> = lines.into_iter().zip(indexes).map(|(line, mut packages)| {
-            packages.retain(|package| package.arch == arch || package.arch == "noarch");
-            Repository { tag: line.tag, packages }
-        }).collect();
+        let repositories: Vec<Repository> = lines
+            .into_iter()
+            .zip(indexes)
+            .map(|(line, mut packages)| {
+                packages.retain(|package| package.arch == arch || package.arch == "noarch");
+                Repository { tag: line.tag, packages }
+            })
+            .collect();
         let installed: Vec<_> = records.installed.packages.iter().map(|installed| &installed.package).collect();
         let chosen = block_in_place(|| resolve(wanted, &installed, &repositories, self.pins));
         let chosen = chosen.map_err(SystemError::from)?;
@@ -197,10 +201,7 @@ impl Adding<'_> {
     }
 
     /// The repositories that are configured, else those of the base.
-    fn repositories(
-        &self,
-        records: &BaseRecords,
-    ) -> Result<(Vec<RepositoryLine>, Vec<RepositoryPlace>), SystemError> {
+    fn repositories(&self, records: &BaseRecords) -> Result<(Vec<RepositoryLine>, Vec<RepositoryPlace>), SystemError> {
         let lines = match &self.wanted.settings.repositories {
             Some(configured) => RepositoryLine::parse_list(&configured.join("\n"))?,
             // A folder that the base names would be one of the image.

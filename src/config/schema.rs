@@ -78,9 +78,11 @@ fn base(table: &Table<'_>) -> Result<(Option<String>, SystemSettings), ConfigErr
         |image| Ok((Some(image.to_owned()), SystemSettings::default())),
         |base| {
             let image = base.text("image")?;
-            let parse = |packages: Vec<String>| packages.iter().map(|package| package.parse()).collect::<Result<_, _>>();
+            let parse =
+                |packages: Vec<String>| packages.iter().map(|package| package.parse()).collect::<Result<_, _>>();
             let packages = base.texts("packages")?.map(parse).transpose();
-            let packages = packages.map_err(|error: ApkError| base.problem("packages", format!("is wrong: {error}")))?;
+            let packages =
+                packages.map_err(|error: ApkError| base.problem("packages", format!("is wrong: {error}")))?;
             let system =
                 SystemSettings { packages, repositories: base.texts("repositories")?, keys: base.texts("keys")? };
             base.finish()?;
@@ -335,9 +337,17 @@ mod tests {
         "#;
         let settings = Settings::parse(text).unwrap();
         let (a, b) = (settings.of_service("a"), settings.of_service("b"));
-        let packages = |settings: &ServiceSettings| settings.system.packages.iter().flatten().map(ToString::to_string).collect::<Vec<_>>();
-        assert_eq!((a.base.as_deref(), packages(&a), a.init), (Some("node:22-alpine"), vec!["tzdata".into()], Some(Init::Tini)));
-        assert_eq!((a.system.repositories.unwrap(), a.system.keys.unwrap()), (vec!["apks".to_owned()], vec!["a.rsa.pub".to_owned()]));
+        let packages = |settings: &ServiceSettings| {
+            settings.system.packages.iter().flatten().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (a.base.as_deref(), packages(&a), a.init),
+            (Some("node:22-alpine"), vec!["tzdata".into()], Some(Init::Tini))
+        );
+        assert_eq!(
+            (a.system.repositories.unwrap(), a.system.keys.unwrap()),
+            (vec!["apks".to_owned()], vec!["a.rsa.pub".to_owned()])
+        );
         assert_eq!((b.base.as_deref(), packages(&b)), (Some("node:20-alpine"), vec!["curl=8.9.1-r1".into()]));
         assert!(matches!(b.init, Some(Init::File { file, .. }) if file == "bin/init"));
         assert!(settings.apk_without_scripts.contains("curl"));

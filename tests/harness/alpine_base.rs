@@ -91,8 +91,25 @@ impl AlpineBase {
             if self.merged.contains(&top) { format!("usr/{path}") } else { path.to_owned() }
         };
         let directories = [
-            "bin", "etc", "etc/apk", "etc/apk/keys", "home", "lib", "lib/apk", "lib/apk/db", "root", "sbin", "usr", "usr/bin",
-            "usr/lib", "usr/local", "usr/local/bin", "usr/sbin", "var", "var/cache", "var/cache/apk",
+            "bin",
+            "etc",
+            "etc/apk",
+            "etc/apk/keys",
+            "home",
+            "lib",
+            "lib/apk",
+            "lib/apk/db",
+            "root",
+            "sbin",
+            "usr",
+            "usr/bin",
+            "usr/lib",
+            "usr/local",
+            "usr/local/bin",
+            "usr/sbin",
+            "var",
+            "var/cache",
+            "var/cache/apk",
         ];
         let mut tar = Builder::new(Vec::new());
         let mut directories: Vec<String> = directories.into_iter().map(|path| place(path)).collect();

@@ -60,7 +60,8 @@ impl SystemError {
         match self {
             Self::NotAlpine { packages, wants_init, .. } => Some(match (packages.is_empty(), wants_init) {
                 (true, true) => {
-                    "name a static program: `init = { file = \"bin/tini-static\", sha256 = \"…\" }` in pirogue.toml".into()
+                    "name a static program: `init = { file = \"bin/tini-static\", sha256 = \"…\" }` in pirogue.toml"
+                        .into()
                 }
                 _ => format!(
                     "take a base of Alpine, or one of your own that has {}; for an init alone: `init = {{ file = \"…\", sha256 = \"…\" }}`",

@@ -45,8 +45,11 @@ pub(super) fn of_file(
     if actual != *expected {
         return Err(SystemError::OtherInit { expected: *expected, actual, file: file.to_owned() }.into());
     }
-    check_static_program(&bytes, platform)
-        .map_err(|source| SystemError::InitProgram { source, platform: platform.clone(), file: file.to_owned() })?;
+    check_static_program(&bytes, platform).map_err(|source| SystemError::InitProgram {
+        source,
+        platform: platform.clone(),
+        file: file.to_owned(),
+    })?;
     let name = path.as_path().file_name().unwrap_or_default();
     let named = ImagePath::new("/sbin")?.child(name);
     let place = base.real_path(&ImagePath::new("/sbin")?).child(name);
