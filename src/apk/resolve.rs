@@ -249,10 +249,8 @@ impl<'a> World<'a> {
     /// What could reach a goal, the best first.
     fn options(&self, goal: &Goal) -> Vec<usize> {
         let dependency = &goal.dependency;
-        let mut options: Vec<usize> = self
-            .satisfying(goal)
-            .filter(|at| self.is_chosen_by_itself(&self.candidates[*at], dependency))
-            .collect();
+        let mut options: Vec<usize> =
+            self.satisfying(goal).filter(|at| self.is_chosen_by_itself(&self.candidates[*at], dependency)).collect();
         options.sort_by(|a, b| {
             let preferred =
                 |at: usize| self.candidates[at].tag.is_some() && self.candidates[at].tag == dependency.tag.as_deref();
@@ -484,15 +482,30 @@ mod tests {
             ("one", "a", "P:a\nV:1", "a-1"),
             ("the latest", "a", "P:a\nV:1\n\nP:a\nV:2\n\nP:a\nV:1.5", "a-2"),
             ("another version", "a<2", "P:a\nV:1\n\nP:a\nV:2", "a-1"),
-            ("what it needs, before it", "a", "P:a\nV:1\nD:b so:c=1\n\nP:b\nV:1\nD:so:c\n\nP:c\nV:1\np:so:c=1", "c-1 b-1 a-1"),
+            (
+                "what it needs, before it",
+                "a",
+                "P:a\nV:1\nD:b so:c=1\n\nP:b\nV:1\nD:so:c\n\nP:c\nV:1\np:so:c=1",
+                "c-1 b-1 a-1",
+            ),
             ("what the base has", "a musl", "P:a\nV:1\nD:so:libc.musl /bin/sh\n\nP:musl\nV:2", "a-1"),
             ("in a circle", "a", "P:a\nV:1\nD:b\n\nP:b\nV:1\nD:a", "b-1 a-1"),
             ("what provides the highest version", "v", "P:a\nV:1\np:v=1\n\nP:b\nV:1\np:v=2", "b-1"),
             ("by priority", "v", "P:a\nV:1\np:v\nk:1\n\nP:b\nV:1\np:v\nk:2", "b-1"),
             ("what was named", "v b", "P:a\nV:1\np:v\nk:1\n\nP:b\nV:1\np:v", "b-1"),
             ("what another one brings", "v c", "P:a\nV:1\np:v\nk:1\n\nP:b\nV:1\np:v\n\nP:c\nV:1\nD:b", "b-1 c-1"),
-            ("the one that goes with the rest", "v c", "P:a\nV:1\np:v=2\n\nP:b\nV:1\np:v=1\n\nP:c\nV:1\nD:!a", "b-1 c-1"),
-            ("an older one that goes with the rest", "a b", "P:a\nV:2\nD:c=2\n\nP:a\nV:1\nD:c\n\nP:b\nV:1\nD:c=1\n\nP:c\nV:1\n\nP:c\nV:2", "c-1 a-1 b-1"),
+            (
+                "the one that goes with the rest",
+                "v c",
+                "P:a\nV:1\np:v=2\n\nP:b\nV:1\np:v=1\n\nP:c\nV:1\nD:!a",
+                "b-1 c-1",
+            ),
+            (
+                "an older one that goes with the rest",
+                "a b",
+                "P:a\nV:2\nD:c=2\n\nP:a\nV:1\nD:c\n\nP:b\nV:1\nD:c=1\n\nP:c\nV:1\n\nP:c\nV:2",
+                "c-1 a-1 b-1",
+            ),
             ("by itself", "a", "P:a\nV:1\n\nP:a-doc\nV:1\ni:a=1 busybox\n\nP:b-doc\nV:1\ni:b", "a-1 a-doc-1"),
             ("not by itself with the base alone", "a", "P:a\nV:1\n\nP:b\nV:1\ni:musl busybox", "a-1"),
             ("one after the other by itself", "a", "P:a\nV:1\n\nP:b\nV:1\ni:a\n\nP:c\nV:1\ni:b !d", "a-1 b-1 c-1"),
@@ -515,7 +528,12 @@ mod tests {
                 "no repository of the base has what is wanted: `a-1` needs `b-2` needs `so:c`",
             ),
             ("no such version", "a>1", "P:a\nV:1", "there is only `a-1`, which will not do: `a>1`"),
-            ("the base has another", "musl>2", "P:musl\nV:3", "the base has `musl-1.2.5-r9`, which will not do: `musl>2`"),
+            (
+                "the base has another",
+                "musl>2",
+                "P:musl\nV:3",
+                "the base has `musl-1.2.5-r9`, which will not do: `musl>2`",
+            ),
             (
                 "the base has another, that is needed",
                 "a",
@@ -523,11 +541,36 @@ mod tests {
                 "the base has `musl-1.2.5-r9`, which will not do: `a-1` needs `so:libc.musl=2`",
             ),
             ("what the base has is refused", "!musl", "", "the base has `musl-1.2.5-r9`, which will not do: `!musl`"),
-            ("one that refuses the base", "a", "P:a\nV:1\nD:!busybox", "the base has `busybox-1.37`, which will not do: `a-1`"),
-            ("two that refuse each other", "a b", "P:a\nV:1\n\nP:b\nV:1\nD:!a", "`a-1` cannot be there together with what is wanted: `b-1`"),
-            ("what is refused", "a !b", "P:a\nV:1\nD:b\n\nP:b\nV:1", "`!b` cannot be there together with what is wanted: `a-1` needs `b-1`"),
-            ("two of one name", "a b", "P:a\nV:1\np:v=1\n\nP:b\nV:1\np:v=1", "`a-1` cannot be there together with what is wanted: `b-1`"),
-            ("nobody says which", "v", "P:a\nV:1\np:v\n\nP:b\nV:1\np:v", "nothing says whether `a`, `b` is to be taken: `v`"),
+            (
+                "one that refuses the base",
+                "a",
+                "P:a\nV:1\nD:!busybox",
+                "the base has `busybox-1.37`, which will not do: `a-1`",
+            ),
+            (
+                "two that refuse each other",
+                "a b",
+                "P:a\nV:1\n\nP:b\nV:1\nD:!a",
+                "`a-1` cannot be there together with what is wanted: `b-1`",
+            ),
+            (
+                "what is refused",
+                "a !b",
+                "P:a\nV:1\nD:b\n\nP:b\nV:1",
+                "`!b` cannot be there together with what is wanted: `a-1` needs `b-1`",
+            ),
+            (
+                "two of one name",
+                "a b",
+                "P:a\nV:1\np:v=1\n\nP:b\nV:1\np:v=1",
+                "`a-1` cannot be there together with what is wanted: `b-1`",
+            ),
+            (
+                "nobody says which",
+                "v",
+                "P:a\nV:1\np:v\n\nP:b\nV:1\np:v",
+                "nothing says whether `a`, `b` is to be taken: `v`",
+            ),
         ];
         for (comment, wanted, repository, expected) in table {
             assert_eq!(resolved(wanted, BASE, &[("", repository)], &[]), expected, "{comment}");
@@ -541,7 +584,12 @@ mod tests {
             ("not without being asked", "a", "P:a\nV:1", "a-1"),
             ("asked by its tag, with what it needs", "a@edge", "P:a\nV:1\n\nP:c\nV:1", "b-2 a-2"),
             ("what it needs from where others come too", "a@edge", "P:b\nV:3", "b-3 a-2"),
-            ("not for others", "c", "P:c\nV:1\nD:b>1\n\nP:b\nV:1", "there is only `b-1`, `b-2`, which will not do: `c-1` needs `b>1`"),
+            (
+                "not for others",
+                "c",
+                "P:c\nV:1\nD:b>1\n\nP:b\nV:1",
+                "there is only `b-1`, `b-2`, which will not do: `c-1` needs `b>1`",
+            ),
         ];
         for (comment, wanted, repository, expected) in table {
             assert_eq!(resolved(wanted, BASE, &[("", repository), ("edge", edge)], &[]), expected, "{comment}");
