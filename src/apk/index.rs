@@ -89,9 +89,8 @@ impl Package {
                 't' => package.build_time = number()?,
                 // A package that is not understood spoils no repository: it is only not to be had.
                 'D' | 'p' | 'i' => {
-                    if package.read_names(key, value).is_err() {
-                        package.unknown_field = Some(key);
-                    }
+                    let read = package.read_names(key, value);
+                    package.unknown_field = package.unknown_field.or(read.err().map(|_| key));
                 }
                 'k' => package.provider_priority = number()?,
                 'I' | 'T' | 'U' | 'L' | 'F' | 'M' | 'R' | 'Z' => {}

@@ -113,6 +113,8 @@ pub fn verdict(signatures: &[Signature], signed: &[u8], keys: &[PublicKey]) -> V
 
 #[cfg(test)]
 mod tests {
+    use std::slice::from_ref;
+
     use super::*;
 
     /// Of 1024 bits, made with openssl for this test alone.
@@ -137,14 +139,14 @@ mod tests {
         damaged.bytes[0] ^= 1;
         let keys = [other.clone(), key];
         let table: [(&str, &[Signature], &[u8], &[PublicKey], Verdict); 8] = [
-            ("SHA-1", &[sha1.clone()], SIGNED, &keys, Verdict::Valid),
-            ("SHA-256", &[sha256.clone()], SIGNED, &keys, Verdict::Valid),
+            ("SHA-1", from_ref(&sha1), SIGNED, &keys, Verdict::Valid),
+            ("SHA-256", from_ref(&sha256), SIGNED, &keys, Verdict::Valid),
             ("both", &[sha1.clone(), sha256.clone()], SIGNED, &keys, Verdict::Valid),
             ("none", &[], SIGNED, &keys, Verdict::Unknown),
-            ("of a key that is not there", &[sha1.clone()], SIGNED, &keys[..1], Verdict::Unknown),
-            ("other bytes", &[sha1.clone()], b"Pirogue", &keys, Verdict::Wrong),
-            ("another signature", &[damaged.clone()], SIGNED, &keys, Verdict::Wrong),
-            ("one of two", &[sha1, damaged], SIGNED, &keys, Verdict::Wrong),
+            ("of a key that is not there", from_ref(&sha1), SIGNED, &keys[..1], Verdict::Unknown),
+            ("other bytes", from_ref(&sha1), b"Pirogue", &keys, Verdict::Wrong),
+            ("another signature", from_ref(&damaged), SIGNED, &keys, Verdict::Wrong),
+            ("one of two", &[sha1.clone(), damaged.clone()], SIGNED, &keys, Verdict::Wrong),
         ];
         for (comment, signatures, signed, keys, expected) in table {
             assert_eq!(verdict(signatures, signed, keys), expected, "{comment}");
