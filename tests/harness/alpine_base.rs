@@ -112,7 +112,7 @@ impl AlpineBase {
             "var/cache/apk",
         ];
         let mut tar = Builder::new(Vec::new());
-        let mut directories: Vec<String> = directories.into_iter().map(|path| place(path)).collect();
+        let mut directories: Vec<String> = directories.into_iter().map(place).collect();
         directories.sort();
         directories.dedup();
         for path in directories {
