@@ -66,6 +66,7 @@ fn main() {
 fn linked(plan: &LayerPlan) -> Vec<LayerPlan> {
     let contents = ImageContents {
         service: "service".into(),
+        system: FileTree::default(),
         user: FileTree::default(),
         packages: BTreeMap::from([(BTreeSet::from(["service".to_owned()]), plan.fragments.clone())]),
         workspace: Vec::new(),

@@ -266,7 +266,7 @@ fn scripts_are_refused_or_kept_for_apk() {
     let names: Vec<String> = tar
         .entries()
         .unwrap()
-        .map(|entry| entry.unwrap().path().unwrap().display().to_string().replace(|c: char| c == '=', ""))
+        .map(|entry| entry.unwrap().path().unwrap().display().to_string().replace('=', ""))
         .map(|name| name.rsplit_once('.').unwrap().1.to_owned())
         .collect();
     assert_eq!(names, ["trigger", "post-install", "post-upgrade", "trigger"]);
