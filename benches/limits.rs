@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use input::limit::{self, Level};
 use input::{Input, OWNER, files, tar_of};
-use pirogue::layer::{Entry, ImageContents, LayerPlan, PackageSet, Portability, group};
+use pirogue::layer::{Entry, FileTree, ImageContents, LayerPlan, PackageSet, Portability, group};
 
 const RUNS: usize = 5;
 
@@ -68,6 +68,7 @@ fn linked(plan: &LayerPlan) -> Vec<LayerPlan> {
     let set = PackageSet { portability: Portability::Portable, services };
     let contents = ImageContents {
         service: "service".into(),
+        system: FileTree::default(),
         user: Vec::new(),
         packages: BTreeMap::from([(set, plan.fragments.clone())]),
         workspace: Vec::new(),

@@ -20,8 +20,8 @@ use input::{Input, OWNER, empty_index, files, packing, tar_of};
 use pirogue::cancel::Cancellation;
 use pirogue::digest::Digest;
 use pirogue::layer::{
-    Entry, ImageContents, LayerKeys, LayerPlan, PackageSet, PackageSets, Portability, ServiceSet, Unit, group, list,
-    pack,
+    Entry, FileTree, ImageContents, KeptFiles, LayerKeys, LayerPlan, PackageSet, PackageSets, Portability, ServiceSet,
+    Unit, group, list, pack,
 };
 use pirogue::manifest::media_type::Compression;
 
@@ -41,6 +41,7 @@ fn contents(plan: &LayerPlan) -> ImageContents {
     }
     ImageContents {
         service: "service-1".into(),
+        system: FileTree::default(),
         user: Vec::new(),
         packages,
         workspace: Vec::new(),
@@ -112,7 +113,7 @@ fn main() {
         let layers = limit::gzip_blobs(layout.as_ref());
         let listed = |layer: &PathBuf| {
             let blob = BufReader::new(File::open(layer).expect("a layer of the base can be read"));
-            list(blob, Compression::Gzip, &[]).expect("a layer of the base is whole").entries.len()
+            list(blob, Compression::Gzip, KeptFiles::default()).expect("a layer of the base is whole").entries.len()
         };
         let mut bench = criterion.benchmark_group("base");
         bench.bench_function("pirogue", |timer| timer.iter(|| layers.iter().map(listed).sum::<usize>()));

@@ -15,6 +15,7 @@ mod pack;
 mod plan;
 mod platforms;
 mod selection;
+mod system;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ use plan::Needs;
 pub use plan::{BuildPlan, ImagePlan, ServicePlan, Weight};
 use platforms::Platforms;
 pub use selection::SelectionError;
+pub use system::SystemError;
 
 use crate::cancel::Cancellation;
 use crate::closure::{InstalledPackages, Packages};
@@ -169,7 +171,7 @@ async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildEr
 
 async fn run_steps(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
     let Decided { plan, bases, lock, destinations, index, locked, supplies } = decide(request, context).await?;
-    lock.record(&bases, context)?;
+    lock.record(&bases, &plan, context)?;
 
     let fetched: Vec<&LockedPackages> = locked.iter().chain(supplies.iter().map(Supply::packages)).collect();
     let packer = Packer { plan: &plan, locked: &fetched, context };
@@ -243,6 +245,7 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
     for (needs, target) in needs.iter_mut().zip(platforms.each()) {
         let natives = Natives { packages: needs.packages, locked: needs.locked, target, fixes, context };
         supplies.extend(natives.settle(&mut needs.closures, &mut needs.contents).await?);
+        needs.systems = system::provide(&needs.closures, target, &lock, context).await?;
     }
     context.progress.step("planning layers");
     let plan = BuildPlan::new(needs, &settings, &bases, request)?;

@@ -24,6 +24,8 @@
 //! places), the edges [`registry`], [`npm_registry`], [`layout`], [`store`], the pure [`closure`], [`layer`], [`image`], [`workspace`], [`lock`],
 //! [`config`], [`manifest`], [`native`], and the vocabulary [`digest`], [`path`], [`platform`], [`http`]. A test holds who may import whom.
 
+pub mod apk;
+pub mod apk_repository;
 pub mod build;
 pub mod cancel;
 pub mod cli;

@@ -31,6 +31,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "build",
         &[
+            "apk",
+            "apk_repository",
             "cancel",
             "closure",
             "config",
@@ -64,12 +66,14 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "npm_registry",
         &["cancel", "digest", "host", "http", "layer", "manifest", "path", "progress", "store", "workspace"],
     ),
+    ("apk_repository", &["apk", "cancel", "digest", "host", "http", "manifest", "path", "store"]),
     ("registry", &["config", "digest", "http", "manifest", "store"]),
     ("layout", &["digest", "manifest", "path", "store"]),
     ("store", &["digest", "layer", "manifest", "path"]),
     // The pure core, each naming only what stands below it.
     ("lock", &["config", "digest", "host", "path", "platform"]),
-    ("config", &["host", "image", "layer", "manifest", "path"]),
+    ("config", &["apk", "digest", "host", "image", "layer", "manifest", "path"]),
+    ("apk", &["digest", "image", "layer", "path"]),
     ("image", &["layer", "manifest", "native", "path", "platform"]),
     ("layer", &["cancel", "digest", "host", "manifest", "native", "path", "workspace"]),
     ("closure", &["host", "path", "platform", "workspace"]),
@@ -88,6 +92,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 
 /// The modules that decide: given the same files, they say the same, whatever the hour, the machine and the network.
 const PURE: &[&str] = &[
+    "apk",
     "cancel",
     "closure",
     "config",

@@ -22,9 +22,10 @@ pub use status::{DeployedImage, FoundImage, Match, base_status};
 pub use update::{BaseChange, BaseUpdate, ImageChange, update_bases};
 
 use super::{BuildError, BuildRequest, Context};
+use crate::apk;
 use crate::config::Settings;
 use crate::image::{BaseFiles, BaseImage, CERTIFICATE_BUNDLES};
-use crate::layer::{LayerListing, list};
+use crate::layer::{KeptFiles, LayerListing, list};
 use crate::lock::LockedBase;
 use crate::manifest::{Descriptor, ImageConfig, Manifest, Raw, media_type};
 use crate::path::HostPath;
@@ -36,7 +37,7 @@ use crate::transfer::{Document, Place, Source};
 const DEFAULT_BASE: &str = "node:20-alpine";
 
 /// The files of the base whose contents matter, besides what it has where.
-const TEXTS: [&str; 13] = [
+const TEXTS: [&str; 11] = [
     "/etc/passwd",
     "/etc/group",
     "/etc/shadow",
@@ -44,8 +45,6 @@ const TEXTS: [&str; 13] = [
     "/usr/lib/os-release",
     "/etc/alpine-release",
     "/etc/debian_version",
-    "/lib/apk/db/installed",
-    "/usr/lib/apk/db/installed",
     "/var/lib/dpkg/status",
     "/var/lib/dpkg/status.d/libc6",
     "/usr/local/include/node/node_version.h",
@@ -306,7 +305,7 @@ async fn listing(
     source: &Source,
     context: &Context,
 ) -> Result<LayerListing, BuildError> {
-    let fact = format!("layer-listing-2-{}.json", layer.digest.hex());
+    let fact = format!("layer-listing-3-{}.json", layer.digest.hex());
     if let Some(bytes) = context.store.fact(&fact)? {
         // One that cannot be read, of whatever origin, is made again.
         if let Ok(listing) = serde_json::from_slice(&bytes) {
@@ -315,8 +314,10 @@ async fn listing(
     }
     // Only layers get here.
     let compression = media_type::compression(&layer.media_type).unwrap_or(media_type::Compression::None);
-    let texts = [&TEXTS[..], &CERTIFICATE_BUNDLES].concat();
-    let read = move |blob: Box<dyn Read + Send>| list(BufReader::with_capacity(1 << 16, blob), compression, &texts);
+    let read = move |blob: Box<dyn Read + Send>| {
+        let texts = [&TEXTS[..], &CERTIFICATE_BUNDLES].concat();
+        list(BufReader::with_capacity(1 << 16, blob), compression, KeptFiles { texts: &texts, whole: &apk::RECORDS })
+    };
     let listing = source.read(layer, &context.transfer(), read).await.map_err(|error| unread(name, error))?;
     let listing = listing.map_err(|source| BaseError::Listing { base: name.to_owned(), source })?;
     let bytes = serde_json::to_vec(&listing).unwrap_or_default();

@@ -46,6 +46,8 @@ pub(super) struct Ingredients<'a> {
     /// What is left out of everything.
     pub left_out: &'a BTreeSet<ImagePath>,
     pub working_dir: &'a ImagePath,
+    /// What is added to the base.
+    pub system: &'a FileTree,
     /// Which packages share a layer.
     pub sets: &'a PackageSets<WorkspacePath>,
     pub hard_links: bool,
@@ -183,6 +185,7 @@ impl<'a> Contents<'a> {
         workspace.push(Fragment::new("workspace links", self.links(&to_members, owner)?));
         Ok(ImageContents {
             service: image.service.name.clone(),
+            system: image.system.clone(),
             user: extension,
             packages: self.package_fragments(image, owner)?,
             workspace,

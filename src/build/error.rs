@@ -4,7 +4,7 @@ use super::base::{BaseError, BaseLockError};
 use super::engines::EnginesError;
 use super::locked::LockedError;
 use super::natives::NativesError;
-use super::{DestinationError, FormatError, SelectionError};
+use super::{DestinationError, FormatError, SelectionError, SystemError};
 use crate::cancel::Cancelled;
 use crate::closure::{ClosureError, PlacementError};
 use crate::config::ConfigError;
@@ -72,6 +72,9 @@ pub enum BuildError {
     /// The bases cannot be pinned.
     #[error(transparent)]
     BaseLock(#[from] BaseLockError),
+    /// What is to be added to the base cannot be had.
+    #[error(transparent)]
+    System(#[from] SystemError),
     /// The image's user cannot be had.
     #[error(transparent)]
     User(#[from] UserError),
@@ -158,6 +161,7 @@ impl BuildError {
             Self::Engines(error) => error.hint(),
             Self::Base(error) => error.hint(),
             Self::BaseLock(error) => error.hint(),
+            Self::System(error) => error.hint(),
             Self::User(error) => error.hint(),
             Self::Certificate(error) => error.hint(),
             Self::Collect(error) => error.hint(),

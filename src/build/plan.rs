@@ -1,6 +1,7 @@
 //! The steps that decide: closures, then for each service the layers and what the image runs. No byte of any file's
 //! content is read but package.json files and the code that is scanned for imports.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,10 +12,12 @@ use super::extension::Extension;
 use super::locked::LockedNodeModules;
 use super::natives::ForeignVariants;
 use super::platforms::TargetPlatform;
+use super::system::{ServiceSystem, Systems};
 use super::{BuildError, BuildRequest, Context, Destination, format};
+use crate::apk::PinnedPackage;
 use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
 use crate::config::{Health, ServiceSettings, Settings};
-use crate::image::{HealthCheck, RunSettings, RunUser, UserEntries};
+use crate::image::{BaseFiles, HealthCheck, RunSettings, RunUser, UserEntries};
 use crate::layer::{FileTree, LayerPlan, Owner, PackageSets, Portability, Unit};
 use crate::manifest::media_type::Compression;
 use crate::manifest::{ContainerConfig, Format};
@@ -24,7 +27,7 @@ use crate::workspace::{Service, ShippedFiles, WorkspacePath};
 
 /// How many layers an image has above its base at most, where nobody says.
 const DEFAULT_LAYERS: usize = 12;
-/// Layers that hold no packages: the user, workspace packages, the application.
+/// Layers that hold no packages: the user, workspace packages, the application; and packages of the system, if there are.
 const OTHER_LAYERS: usize = 3;
 
 /// What the services of a workspace need on one platform.
@@ -203,6 +206,8 @@ pub struct ImagePlan {
     pub whole_tree: Weight,
     /// What the container runs.
     pub run: RunSettings,
+    /// The packages that are added to the base's own, each behind what it needs.
+    pub system_packages: Vec<PinnedPackage>,
     /// Its layers above the base, by their place in [`BuildPlan::layers`].
     pub layers: Vec<usize>,
 }
@@ -244,6 +249,8 @@ pub(super) struct Needs<'a> {
     /// Where they lie, if they are the lockfile's.
     pub locked: Option<&'a LockedNodeModules<'a>>,
     pub closures: Closures,
+    /// What is added to the bases, once that is known.
+    pub systems: Systems,
     pub contents: Contents<'a>,
 }
 
@@ -269,7 +276,7 @@ impl<'a> Needs<'a> {
         let mut contents = Contents::new(packages, locked, settings)?;
         others.last().into_iter().for_each(|other| contents.take_over(&other.contents));
         contents.look_ahead(settings, &closures)?;
-        Ok(Self { target, packages, locked, closures, contents })
+        Ok(Self { target, packages, locked, closures, systems: Systems::default(), contents })
     }
 }
 
@@ -281,6 +288,9 @@ struct Draft<'a> {
     resolved: &'a ResolvedBase,
     owner: Owner,
     extension: Extension,
+    system: Arc<ServiceSystem>,
+    /// Of the base, and of what the system layer brings.
+    files: Cow<'a, BaseFiles>,
     run: RunSettings,
 }
 
@@ -291,19 +301,25 @@ impl<'a> Draft<'a> {
         platform: &Platform,
         settings: &Settings,
         bases: &'a Bases,
+        systems: &Systems,
         request: &BuildRequest,
     ) -> Result<Option<Self>, BuildError> {
         let service = &needs.service;
         let base = base_name(&service.name, settings, request);
         let Some(resolved) = bases.get(&base, platform) else { return Ok(None) };
         let settings = settings.of_service(&service.name);
-        let UserEntries { owner, in_other_groups, tree } =
-            settings.user.clone().unwrap_or_default().entries(&resolved.files)?;
-        let extension = Extension::of(&service.name, &settings, contents.workspace(), &resolved.files, tree)?;
+        let system = systems.of_service(&service.name);
+        let files = match system.tree.is_empty() {
+            true => Cow::Borrowed(&resolved.files),
+            false => Cow::Owned(resolved.files.under(&system.tree)),
+        };
+        let UserEntries { owner, in_other_groups, tree } = settings.user.clone().unwrap_or_default().entries(&files)?;
+        let extension = Extension::of(&service.name, &settings, contents.workspace(), &files, tree)?;
         let base_config = &resolved.image.config.parsed().config;
         let user = RunUser { owner, in_other_groups };
-        let run = run_settings(&needs, &settings, contents.root(), user, &extension.env, base_config)?;
-        Ok(Some(Self { needs, settings, base, resolved, owner, extension, run }))
+        let entrypoint = system.entrypoint(settings.entrypoint.as_deref(), &base_config.entrypoint);
+        let run = run_settings(&needs, &settings, contents.root(), user, &extension.env, entrypoint, base_config)?;
+        Ok(Some(Self { needs, settings, base, resolved, owner, extension, system, files, run }))
     }
 }
 
@@ -337,15 +353,16 @@ impl BuildPlan {
         bases: &Bases,
         request: &BuildRequest,
     ) -> Result<(), BuildError> {
-        let Needs { target, closures, mut contents, .. } = needs;
+        let Needs { target, closures, systems, mut contents, .. } = needs;
         let weights = contents.weigh(closures.directories())?;
-        let sets = PackageSets::of(closures.units(&weights), settings.layers.unwrap_or(DEFAULT_LAYERS) - OTHER_LAYERS);
+        let others = OTHER_LAYERS + usize::from(systems.are_any());
+        let package_layers = settings.layers.unwrap_or(DEFAULT_LAYERS).saturating_sub(others).max(1);
+        let sets = PackageSets::of(closures.units(&weights), package_layers);
         let whole_tree = Weight::of(closures.production.packages().map(|(dir, _)| dir), &weights);
         for needs in closures.services {
-            let Some(draft) = Draft::new(needs, &contents, target.platform, settings, bases, request)? else {
-                continue;
-            };
-            let Draft { needs, settings: own, base, resolved, owner, extension, run } = draft;
+            let draft = Draft::new(needs, &contents, target.platform, settings, bases, &systems, request)?;
+            let Some(draft) = draft else { continue };
+            let Draft { needs, settings: own, base, resolved, owner, extension, system, files, run } = draft;
             contents.collect(needs.installed(), owner)?;
             let ingredients = Ingredients {
                 service: &needs.service,
@@ -355,18 +372,18 @@ impl BuildPlan {
                 supplied: &needs.supplied,
                 left_out: &needs.foreign.places,
                 working_dir: &run.working_dir,
+                system: &system.tree,
                 sets: &sets,
                 hard_links: settings.hard_links.unwrap_or(true),
-                base: &resolved.files,
+                base: &files,
                 owner,
             };
-            let layers =
-                contents.layers(contents.of_service(&ingredients, extension.fragments)?, &resolved.files, owner)?;
+            let layers = contents.layers(contents.of_service(&ingredients, extension.fragments)?, &files, owner)?;
             let layers = layers.into_iter().map(|layer| self.index_of(layer)).collect();
             let packages = needs.weight(&weights);
             let ServiceClosure { service, closure, foreign, .. } = needs;
-            let platform = resolved.image.platform.clone();
-            let image = ImagePlan { platform, closure, packages, foreign, whole_tree, run, layers };
+            let (platform, system_packages) = (resolved.image.platform.clone(), system.packages.clone());
+            let image = ImagePlan { platform, closure, packages, foreign, whole_tree, system_packages, run, layers };
             match self.services.iter_mut().find(|known| known.service.dir == service.dir) {
                 Some(known) => known.images.push(image),
                 None => self.services.push(ServicePlan { service, settings: own, base, images: vec![image] }),
@@ -398,6 +415,7 @@ fn run_settings(
     root: &ImagePath,
     user: RunUser,
     found_by: &BTreeMap<String, String>,
+    entrypoint: Option<Vec<String>>,
     base: &ContainerConfig,
 ) -> Result<RunSettings, BuildError> {
     let ServiceClosure { service, closure, .. } = needs;
@@ -408,24 +426,25 @@ fn run_settings(
     env.extend(settings.env.clone());
     let mut expose: BTreeSet<String> = port.iter().map(|port| format!("{port}/tcp")).collect();
     expose.extend(settings.expose.iter().flatten().cloned());
-    let entrypoint = settings.entrypoint.as_ref().unwrap_or(&base.entrypoint);
+    let starts = entrypoint.as_ref().unwrap_or(&base.entrypoint);
     let health = match &settings.health {
         None => None,
         Some(Health::Command(check)) => Some(check.clone()),
         Some(Health::Http(path, times)) => {
             let port = port.ok_or_else(|| BuildError::HealthWithoutPort(service.name.clone()))?;
-            let http = HealthCheck::http(node_in(entrypoint).unwrap_or("node"), path, port);
+            let http = HealthCheck::http(node_in(starts).unwrap_or("node"), path, port);
             Some(HealthCheck { command: http.command, ..times.clone() })
         }
     };
+    let command = settings.command.clone().unwrap_or_else(|| command(service, starts));
     Ok(RunSettings {
         user,
         working_dir: match &settings.workdir {
             Some(workdir) => ImagePath::new(workdir)?,
             None => root.join(service.dir.as_path())?,
         },
-        entrypoint: settings.entrypoint.clone(),
-        command: settings.command.clone().unwrap_or_else(|| command(service, entrypoint)),
+        entrypoint,
+        command,
         env,
         expose,
         labels: settings.labels.clone(),
@@ -434,7 +453,7 @@ fn run_settings(
 }
 
 /// Node itself, where an entrypoint ends with it.
-fn node_in(entrypoint: &[String]) -> Option<&str> {
+pub(super) fn node_in(entrypoint: &[String]) -> Option<&str> {
     let last = entrypoint.last()?;
     matches!(last.rsplit('/').next(), Some("node" | "nodejs")).then_some(last)
 }

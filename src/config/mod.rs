@@ -3,11 +3,13 @@
 mod document;
 mod schema;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 pub(crate) use document::{Source, Table};
 
+use crate::apk::Dependency;
+use crate::digest::Digest;
 use crate::host::{self, HostError};
 use crate::image::{HealthCheck, ImageUser, TimeZone, UnknownTimeZone};
 use crate::manifest::Format;
@@ -44,6 +46,8 @@ pub struct Settings {
     pub engines: Option<Engines>,
     /// What holds for single packages, by their names.
     pub package: BTreeMap<String, PackageSettings>,
+    /// The Alpine packages that work without the scripts that their installation would run.
+    pub apk_without_scripts: BTreeSet<String>,
     /// What holds for every service.
     pub all: ServiceSettings,
     /// What holds for one service, by its name, with the place in the file for errors.
@@ -103,6 +107,10 @@ pub struct PackageSettings {
 pub struct ServiceSettings {
     /// The base image.
     pub base: Option<String>,
+    /// What is added to the base.
+    pub system: SystemSettings,
+    /// The program that starts the service, hands signals on to it and reaps what is left of its children.
+    pub init: Option<Init>,
     /// The user.
     pub user: Option<ImageUser>,
     /// Files of the workspace with certificates of CAs that it trusts besides those of the base.
@@ -143,6 +151,44 @@ pub struct ServiceSettings {
     pub repository: Option<String>,
     /// The tags.
     pub tags: Option<Vec<String>>,
+}
+
+/// What is added to a base of Alpine, and where it comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SystemSettings {
+    /// The packages.
+    pub packages: Option<Vec<Dependency>>,
+    /// The repositories, in place of the base's own: addresses, or folders relative to the workspace, with or without a
+    /// tag before them.
+    pub repositories: Option<Vec<String>>,
+    /// Files of keys to trust next to the base's own, relative to the workspace.
+    pub keys: Option<Vec<String>>,
+}
+
+impl SystemSettings {
+    fn over(self, all: Self) -> Self {
+        Self {
+            packages: self.packages.or(all.packages),
+            repositories: self.repositories.or(all.repositories),
+            keys: self.keys.or(all.keys),
+        }
+    }
+}
+
+/// A program for the first process of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Init {
+    /// `tini`, of the Alpine package of that name.
+    Tini,
+    /// `dumb-init`, of the Alpine package of that name.
+    DumbInit,
+    /// A program of one file that needs no library, relative to the workspace.
+    File {
+        /// The file.
+        file: String,
+        /// What its bytes are.
+        sha256: Digest,
+    },
 }
 
 /// A health check as the file gives it.
@@ -284,6 +330,8 @@ impl ServiceSettings {
         };
         Self {
             base: self.base.or(all.base),
+            system: self.system.over(all.system),
+            init: self.init.or(all.init),
             user: self.user.or(all.user),
             ca: self.ca.or(all.ca),
             time_zone: self.time_zone.or(all.time_zone),

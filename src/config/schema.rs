@@ -1,12 +1,13 @@
 //! The keys of `pirogue.toml` and what they become.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::{Source, Table};
 use super::{
-    ConfigError, Engines, ExtraFile, FILE_NAME, Health, PackageSettings, PackagesFrom, ServiceSettings, Settings,
-    UnknownPackages,
+    ConfigError, Engines, ExtraFile, FILE_NAME, Health, Init, PackageSettings, PackagesFrom, ServiceSettings, Settings,
+    SystemSettings, UnknownPackages,
 };
+use crate::apk::ApkError;
 use crate::image::{HealthCheck, ImageUser, NewUser, TimeZone};
 use crate::layer::Owner;
 use crate::manifest::media_type::{Compression, UnknownCompression};
@@ -30,6 +31,7 @@ pub(super) fn settings(text: &str) -> Result<Settings, ConfigError> {
         npm_mirror: table.text("npm-mirror")?,
         engines: engines(&table)?,
         package: package(&table)?,
+        apk_without_scripts: apk(&table)?,
         all: service(&table)?,
         ..Settings::default()
     };
@@ -47,8 +49,11 @@ pub(super) fn settings(text: &str) -> Result<Settings, ConfigError> {
 
 /// Reads the keys that hold for a service, or for all.
 fn service(table: &Table<'_>) -> Result<ServiceSettings, ConfigError> {
+    let (base, system) = base(table)?;
     Ok(ServiceSettings {
-        base: table.text("base")?,
+        base,
+        system,
+        init: init(table)?,
         user: user(table)?,
         ca: table.texts("ca")?,
         time_zone: time_zone(table)?,
@@ -79,6 +84,61 @@ fn platforms(table: &Table<'_>) -> Result<Vec<String>, ConfigError> {
         (Some(_), Some(_)) => Err(table.problem("platforms", "stands next to `platform`, which says the same")),
         (one, several) => Ok(one.or(several).unwrap_or_default()),
     }
+}
+
+/// `base = "node:22-alpine"` or `base = { image = …, packages = […] }`.
+fn base(table: &Table<'_>) -> Result<(Option<String>, SystemSettings), ConfigError> {
+    let base = table.text_or_table(
+        "base",
+        |image| Ok((Some(image.to_owned()), SystemSettings::default())),
+        |base| {
+            let image = base.text("image")?;
+            let parse =
+                |packages: Vec<String>| packages.iter().map(|package| package.parse()).collect::<Result<_, _>>();
+            let packages = base.texts("packages")?.map(parse).transpose();
+            let packages =
+                packages.map_err(|error: ApkError| base.problem("packages", format!("is wrong: {error}")))?;
+            let system =
+                SystemSettings { packages, repositories: base.texts("repositories")?, keys: base.texts("keys")? };
+            base.finish()?;
+            Ok((image, system))
+        },
+    )?;
+    Ok(base.unwrap_or_default())
+}
+
+/// `init = "tini"`, `init = "dumb-init"` or `init = { file = …, sha256 = … }`.
+fn init(table: &Table<'_>) -> Result<Option<Init>, ConfigError> {
+    table.text_or_table(
+        "init",
+        |name| match name {
+            "tini" => Ok(Init::Tini),
+            "dumb-init" => Ok(Init::DumbInit),
+            _ => Err(table.problem("init", format!("is neither `tini` nor `dumb-init`: `{name}`"))),
+        },
+        |init| {
+            let (file, sha256) = (init.text("file")?, init.text("sha256")?);
+            let Some((file, sha256)) = file.zip(sha256) else {
+                return Err(table.problem("init", "needs `file` and `sha256`"));
+            };
+            let digest = format!("sha256:{}", sha256.trim_start_matches("sha256:")).parse();
+            let sha256 = digest.map_err(|_| init.problem("sha256", "is not 64 lower-case hexadecimal digits"))?;
+            init.finish()?;
+            Ok(Init::File { file, sha256 })
+        },
+    )
+}
+
+/// `[apk.NAME]`
+fn apk(table: &Table<'_>) -> Result<BTreeSet<String>, ConfigError> {
+    let mut without_scripts = BTreeSet::new();
+    for (name, own) in table.table("apk")?.map_or(Ok(Vec::new()), |each| each.named_tables())? {
+        if only(&own, "install-script", "skip")? {
+            without_scripts.insert(name);
+        }
+        own.finish()?;
+    }
+    Ok(without_scripts)
 }
 
 fn compression(table: &Table<'_>) -> Result<Option<Compression>, ConfigError> {
@@ -324,6 +384,38 @@ mod tests {
     }
 
     #[test]
+    fn what_is_added_to_a_base() {
+        let text = r#"
+            base = { image = "node:22-alpine", packages = ["curl=8.9.1-r1"], keys = ["a.rsa.pub"] }
+            init = "tini"
+            [apk.curl]
+            install-script = "skip"
+            [service.a]
+            base.packages = ["tzdata"]
+            base.repositories = ["apks"]
+            [service.b]
+            base = "node:20-alpine"
+            init = { file = "bin/init", sha256 = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855" }
+        "#;
+        let settings = Settings::parse(text).unwrap();
+        let (a, b) = (settings.of_service("a"), settings.of_service("b"));
+        let packages = |settings: &ServiceSettings| {
+            settings.system.packages.iter().flatten().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            (a.base.as_deref(), packages(&a), a.init),
+            (Some("node:22-alpine"), vec!["tzdata".into()], Some(Init::Tini))
+        );
+        assert_eq!(
+            (a.system.repositories.unwrap(), a.system.keys.unwrap()),
+            (vec!["apks".to_owned()], vec!["a.rsa.pub".to_owned()])
+        );
+        assert_eq!((b.base.as_deref(), packages(&b)), (Some("node:20-alpine"), vec!["curl=8.9.1-r1".into()]));
+        assert!(matches!(b.init, Some(Init::File { file, .. }) if file == "bin/init"));
+        assert!(settings.apk_without_scripts.contains("curl"));
+    }
+
+    #[test]
     fn errors_have_a_place_and_a_hint() {
         let table = [
             ("unknown", "bsae = 'x'", "no setting `bsae`: `pirogue.toml:1:1`", Some("did you mean `base`?")),
@@ -334,7 +426,13 @@ mod tests {
                 Some("did you mean `port`?"),
             ),
             ("far from everything", "zzzzzzzzzzzzzzzz = 1", "no setting", Some("there are: `services`")),
-            ("wrong type", "base = 3", "`base` has to be a text, not an integer: `pirogue.toml:1:1`", None),
+            ("wrong type", "base = 3", "`base` has to be a text or a table, not an integer: `pirogue.toml:1:1`", None),
+            ("a package that is none", "base.packages = ['curl=']", "`base.packages` is wrong: not the name", None),
+            ("a key of base that is none", "base = { imge = 'a' }", "no setting `base.imge`", Some("`image`?")),
+            ("an unknown init", "init = 'systemd'", "neither `tini` nor `dumb-init`: `systemd`", None),
+            ("an init of unknown bytes", "init = { file = 'a' }", "`init` needs `file` and `sha256`", None),
+            ("an init of impossible bytes", "init = { file = 'a', sha256 = 'b' }", "`init.sha256` is not 64", None),
+            ("a script that is run", "[apk.a]\ninstall-script = 'run'", "can only be `skip`", None),
             (
                 "wrong type in a list",
                 "\nto = [1]",

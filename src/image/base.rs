@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use super::BaseFilesError;
-use crate::layer::{Content, Entry, ForeignEntry, ForeignKind, Kind, LayerListing, Owner};
+use crate::layer::{Content, Entry, FileTree, ForeignEntry, ForeignKind, Kind, LayerListing, Owner};
 use crate::manifest::{Descriptor, ImageConfig, Manifest, Raw};
 use crate::native::{BaseLibraries, Libc};
 use crate::path::ImagePath;
@@ -100,6 +100,52 @@ impl BaseFiles {
         Ok((place, entry))
     }
 
+    /// The text of the file that a path leads to, if it is among those that were kept.
+    pub fn kept_text(&self, path: &ImagePath) -> Option<&str> {
+        self.text(path).ok().flatten()
+    }
+
+    /// The content of a file that was kept, as bytes.
+    pub fn bytes(&self, path: &ImagePath) -> Option<&[u8]> {
+        match &self.get(path)?.kind {
+            ForeignKind::Text(text) => Some(text.as_bytes()),
+            ForeignKind::Bytes(bytes) => Some(bytes),
+            _ => None,
+        }
+    }
+
+    /// What lies below a directory.
+    pub fn below(&self, directory: &ImagePath) -> impl Iterator<Item = (&ImagePath, &BaseEntry)> {
+        self.entries.range(directory.below())
+    }
+
+    /// The path without symbolic links in it, the last name's own included: where a file of this path really lies. A link
+    /// that leads to nothing or in circles stays as it is.
+    pub fn real_path(&self, path: &ImagePath) -> ImagePath {
+        self.resolve(path).unwrap_or_else(|_| path.clone())
+    }
+
+    /// The files under a layer's entries: what a layer above both finds.
+    pub fn under(&self, tree: &FileTree) -> Self {
+        let mut files = self.clone();
+        for (path, entry) in tree.iter() {
+            let kind = match &entry.kind {
+                Kind::Directory => ForeignKind::Directory,
+                Kind::Symlink(target) => ForeignKind::Symlink(target.to_string_lossy().into_owned()),
+                Kind::File(Content::Bytes(bytes)) => match String::from_utf8(bytes.clone()) {
+                    Ok(text) => ForeignKind::Text(text),
+                    Err(error) => ForeignKind::Bytes(error.into_bytes()),
+                },
+                Kind::File(_) | Kind::HardLink(_) => ForeignKind::File,
+            };
+            if kind != ForeignKind::Directory {
+                files.remove_below(path);
+            }
+            files.entries.insert(path.clone(), BaseEntry { kind, mode: entry.mode, owner: entry.owner });
+        }
+        files
+    }
+
     /// The directory at a path as a layer above would repeat it, so that nothing about it changes.
     pub fn directory(&self, path: &ImagePath) -> Option<Entry> {
         let entry = self.get(path).filter(|entry| entry.kind == ForeignKind::Directory)?;
@@ -195,6 +241,36 @@ mod tests {
         for (comment, files, expected) in table {
             let entries: Vec<_> = files.iter().map(|file| (*file, ForeignKind::File)).collect();
             assert_eq!(BaseFiles::merge([&listing(&entries)]).libc(), expected, "{comment}");
+        }
+    }
+
+    #[test]
+    fn paths_without_links() {
+        let link = |target: &str| ForeignKind::Symlink(target.to_owned());
+        let base = BaseFiles::merge([&listing(&[
+            ("/usr", ForeignKind::Directory),
+            ("/usr/lib", ForeignKind::Directory),
+            ("/lib", link("usr/lib")),
+            ("/lib64", link("/lib")),
+            ("/usr/lib64", link("../lib")),
+            ("/var/run", link("../run")),
+            ("/circle", link("circle")),
+            ("/above", link("../../usr")),
+        ])]);
+        let table = [
+            ("no link", "/usr/lib/a", "/usr/lib/a"),
+            ("one", "/lib/a/b", "/usr/lib/a/b"),
+            ("two", "/lib64/a", "/usr/lib/a"),
+            ("up, and another", "/usr/lib64/a", "/usr/lib/a"),
+            ("to what is not there", "/var/run/a", "/run/a"),
+            ("the link itself", "/lib", "/usr/lib"),
+            ("a circle", "/circle/a", "/circle/a"),
+            ("above the root", "/above/lib", "/usr/lib"),
+            ("the root", "/", "/"),
+        ];
+        for (comment, path, expected) in table {
+            let real = base.real_path(&ImagePath::new(path).unwrap());
+            assert_eq!(real.to_string(), expected, "{comment}");
         }
     }
 

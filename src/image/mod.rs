@@ -7,6 +7,7 @@ mod links;
 mod platforms;
 mod run_settings;
 mod software;
+mod static_program;
 mod time_zone;
 mod user;
 
@@ -17,5 +18,6 @@ pub use links::BaseFilesError;
 pub use platforms::PlatformImages;
 pub use run_settings::{HealthCheck, RunSettings, RunUser};
 pub use software::BaseSoftware;
+pub use static_program::{StaticProgramError, check_static_program};
 pub use time_zone::{TimeZone, UnknownTimeZone};
 pub use user::{ImageUser, NewUser, UserEntries, UserError};

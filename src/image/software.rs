@@ -22,8 +22,7 @@ impl BaseSoftware {
 }
 
 fn text<'f>(files: &'f BaseFiles, path: &str) -> Option<&'f str> {
-    // A large file in its place tells nothing.
-    files.text(&ImagePath::new(path).ok()?).ok()?
+    files.kept_text(&ImagePath::new(path).ok()?)
 }
 
 /// Where nobody set `NODE_VERSION`: what Node's own header says, else a package of the distribution.

@@ -148,6 +148,8 @@ fn cheapest_to_dissolve(sizes: &BTreeMap<ServiceSet, u64>, budget: usize) -> Opt
 pub struct ImageContents {
     /// The service's name.
     pub service: String,
+    /// Packages of the system, and an init.
+    pub system: FileTree,
     /// What the base's own files are extended by: the user, certificates, the time zone.
     pub user: Vec<Fragment>,
     /// The fragments of installed packages and of links to them, by the layer that holds them.
@@ -160,16 +162,23 @@ pub struct ImageContents {
     pub hard_links: bool,
 }
 
-/// Groups the contents of an image into layers, what changes least first: the user, packages (those that are the
-/// same on every platform first, of these those that most services share), workspace packages, the application. Empty layers are left out.
+/// Groups the contents of an image into layers, what changes least first: packages of the system, the user, packages
+/// (those that are the same on every platform first, of these those that most services share), workspace packages, the
+/// application. Empty layers are left out.
 ///
 /// Each layer starts with the directories above its entries, so that it can be unpacked alone; `directory` says what the
 /// entry of such a directory is.
 pub fn group(contents: ImageContents, directory: impl Fn(&ImagePath) -> Entry) -> Result<Vec<LayerPlan>, TreeError> {
     let alone = BTreeSet::from([contents.service]);
+    let system = match contents.system.is_empty() {
+        true => Vec::new(),
+        false => vec![Fragment::new("system packages", contents.system)],
+    };
     let mut packages: Vec<_> = contents.packages.into_iter().collect();
     packages.sort_by_key(|(set, _)| (set.portability, Reverse(set.services.len()), set.services.clone()));
-    let groups = std::iter::once((LayerRole::User, BTreeSet::new(), contents.user))
+    let below = [(LayerRole::System, BTreeSet::new(), system), (LayerRole::User, BTreeSet::new(), contents.user)];
+    let groups = below
+        .into_iter()
         .chain(packages.into_iter().map(|(set, fragments)| (LayerRole::Packages, set.services, fragments)))
         .chain([
             (LayerRole::Workspace, BTreeSet::new(), contents.workspace),

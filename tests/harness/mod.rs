@@ -1,6 +1,8 @@
 //! What the integration tests share.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod alpine_base;
+pub mod apk;
 pub mod blob;
 pub mod build;
 pub mod certificates;

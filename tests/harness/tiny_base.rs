@@ -143,7 +143,7 @@ fn name(layout: &Path, mut descriptor: Value) {
 }
 
 /// Puts a blob into a layout. Gives its descriptor.
-fn put(layout: &Path, bytes: &[u8], media_type: &str) -> Value {
+pub fn put(layout: &Path, bytes: &[u8], media_type: &str) -> Value {
     let (blobs, digest) = (layout.join("blobs/sha256"), sha256(bytes));
     fs::create_dir_all(&blobs).expect("a directory can be made");
     fs::write(blobs.join(digest.trim_start_matches("sha256:")), bytes).expect("a file can be written");

@@ -8,11 +8,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use tempfile::Builder;
 
 use super::{Bases, configured_base};
-use crate::build::{BuildError, BuildRequest, Context};
+use crate::apk::{ApkError, PinnedPackage};
+use crate::build::{BuildError, BuildPlan, BuildRequest, Context, ImagePlan};
 use crate::config::Settings;
 use crate::layer::RECIPE;
-use crate::lock::{FILE_NAME, Lock, LockError, LockedBase};
+use crate::lock::{FILE_NAME, Lock, LockError, LockedBase, LockedPackage};
 use crate::path::HostPath;
+use crate::platform::Platform;
 use crate::registry::Reference;
 use crate::transfer::Medium;
 use crate::workspace::Workspace;
@@ -23,12 +25,23 @@ pub enum BaseLockError {
     /// The lock cannot be used.
     #[error(transparent)]
     Lock(#[from] LockError),
+    /// A package of the lock is none.
+    #[error("a package in {FILE_NAME} is wrong: {0}")]
+    Package(ApkError),
     /// With `--locked`: a base would be resolved.
     #[error("`--locked`, but {FILE_NAME} has no entry for the base: `{0}`")]
     NotLocked(String),
     /// With `--locked` and `--base`: the same.
     #[error("`--locked`, but nothing pins the base: `{0}`")]
     NotPinned(String),
+    /// With `--locked`: a package would be chosen.
+    #[error("`--locked`, but {FILE_NAME} does not have the package `{name}` that is added to the base: `{base}`")]
+    PackageNotLocked {
+        /// The package.
+        name: String,
+        /// The base.
+        base: String,
+    },
     /// With `--locked`: an entry would be removed.
     #[error("`--locked`, but {FILE_NAME} has an entry for a base that no service has: `{0}`")]
     Unused(String),
@@ -61,7 +74,8 @@ impl BaseLockError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Lock(error) => error.hint(),
-            Self::NotLocked(_) | Self::Unused(_) | Self::OtherRecipe { .. } => {
+            Self::Package(_) => Some("resolve packages again: `pirogue base update`, and build".to_owned()),
+            Self::NotLocked(_) | Self::PackageNotLocked { .. } | Self::Unused(_) | Self::OtherRecipe { .. } => {
                 Some(format!("build once without `--locked`, and check {FILE_NAME} in"))
             }
             Self::NotPinned(_) => {
@@ -156,6 +170,15 @@ impl BaseLock {
         }
     }
 
+    /// The packages that a base on a platform is pinned to have added.
+    pub fn packages(&self, base: &str, platform: &Platform) -> Result<Vec<PinnedPackage>, BaseLockError> {
+        let known = self.known.as_ref().and_then(|lock| lock.packages(base, platform));
+        let packages = known.into_iter().flat_map(BTreeMap::values).map(|LockedPackage { name, version, checksum }| {
+            Ok(PinnedPackage { name: name.clone(), version: version.parse()?, checksum: checksum.parse()? })
+        });
+        packages.collect::<Result<_, ApkError>>().map_err(BaseLockError::Package)
+    }
+
     /// The lock after a run that resolved these bases; what no service has is gone from it.
     pub fn with(&self, resolved: &BTreeMap<&String, &LockedBase>) -> Lock {
         let mut lock = Lock::new(RECIPE);
@@ -166,11 +189,19 @@ impl BaseLock {
     }
 
     /// Writes down what a build resolved. A base that was typed is nobody's but this run's, and leaves the lock alone.
-    pub fn record(&self, bases: &Bases, context: &Context) -> Result<(), BuildError> {
-        if self.typed.is_some() || self.is_final {
+    pub fn record(&self, bases: &Bases, plan: &BuildPlan, context: &Context) -> Result<(), BuildError> {
+        if self.typed.is_some() {
             return Ok(());
         }
-        let lock = self.with(&bases.locked().collect());
+        let mut lock = self.with(&bases.locked().collect());
+        for service in &plan.services {
+            for image in service.images.iter().filter(|image| !image.system_packages.is_empty()) {
+                self.add_packages(&mut lock, &service.base, image)?;
+            }
+        }
+        if self.is_final {
+            return Ok(());
+        }
         if self.known.as_ref().is_some_and(|known| known.recipe != lock.recipe) {
             context.progress.warn(&format!(
                 "{FILE_NAME} was written by a pirogue that makes layers by other rules: images get other digests"
@@ -180,6 +211,24 @@ impl BaseLock {
             context.progress.step(&format!("writing {FILE_NAME}"));
         }
         Ok(())
+    }
+
+    /// Adds the packages of an image's base to those of other services on it, which may not be built now.
+    fn add_packages(&self, lock: &mut Lock, base: &str, image: &ImagePlan) -> Result<(), BaseLockError> {
+        let mut packages = lock.packages(base, &image.platform).cloned().unwrap_or_default();
+        for PinnedPackage { name, version, checksum } in image.system_packages.iter().cloned() {
+            if self.is_final && !packages.contains_key(&name) {
+                return Err(BaseLockError::PackageNotLocked { name, base: base.to_owned() });
+            }
+            packages.insert(
+                name.clone(),
+                LockedPackage { name, version: version.to_string(), checksum: checksum.to_string() },
+            );
+        }
+        match lock.set_packages(base, &image.platform, packages.into_values()) {
+            true => Ok(()),
+            false => Err(BaseLockError::NotLocked(base.to_owned())),
+        }
     }
 
     /// Writes a lock, unless it is the one that is there. Says whether it was written.
