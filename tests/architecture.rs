@@ -69,7 +69,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     // The pure core, each naming only what stands below it.
     ("lock", &["config", "digest", "host", "path", "platform"]),
     ("config", &["host", "image", "layer", "manifest", "path"]),
-    ("image", &["layer", "manifest", "path", "platform"]),
+    ("image", &["digest", "layer", "manifest", "path", "platform"]),
     ("layer", &["cancel", "digest", "host", "manifest", "path", "workspace"]),
     ("closure", &["host", "path", "platform", "workspace"]),
     ("workspace", &["host", "path"]),

@@ -11,7 +11,7 @@ use super::locked::LockedPackages;
 use super::{BuildError, BuildPlan, Context};
 use crate::digest::Digest;
 use crate::host::StatIndex;
-use crate::image::{AssembleError, PlatformImages, assemble};
+use crate::image::{AssembleError, OwnLayer, PlatformImages, assemble};
 use crate::layer::{self, FragmentKey, Layer, LayerKeys, LayerPlan, PackError, Packing, PieceCache};
 use crate::path::HostPath;
 use crate::store::{KnownPieces, StoreError};
@@ -234,9 +234,9 @@ pub(super) fn assemble_images(
         let mut of_service = Vec::new();
         for planned in &service.images {
             let Some(base) = bases.get(&service.base, &planned.platform) else { continue };
-            let own: Vec<Layer> =
-                planned.layers.iter().filter_map(|&index| packed.layers.get(index)).cloned().collect();
-            let image = assemble(&base.image, &own, &planned.run, plan.format, &created)?;
+            let own: Vec<OwnLayer> =
+                planned.layers.iter().filter_map(|&index| packed.layers.get(index)).map(OwnLayer::from).collect();
+            let image = assemble(&base.image, &own, planned.user, &planned.contract, plan.format, &created)?;
             context.store.put(image.config.bytes())?;
             of_service.push(image);
         }

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use super::base::{Bases, ResolvedBase, base_name};
-use super::contents::{Contents, Ingredients};
-use super::extension::Extension;
+use super::contents::{self, Contents, Ingredients};
+use super::extension::{self, Extension};
 use super::locked::LockedNodeModules;
 use super::platforms::TargetPlatform;
 use super::{BuildError, BuildRequest, Context, Destination, format};
 use crate::closure::{DependencyClosure, Packages, ProductionTree};
 use crate::config::{Health, ServiceSettings, Settings};
-use crate::image::{HealthCheck, RunSettings, RunUser, UserEntries};
-use crate::layer::{LayerPlan, Owner, PackageSets, Portability, Unit};
+use crate::image::{BaseExtension, Contract, HealthCheck, ReliedOn, RunSettings, RunUser};
+use crate::layer::{LayerPlan, PackageSets, Portability, Unit};
 use crate::manifest::media_type::Compression;
 use crate::manifest::{ContainerConfig, Format};
 use crate::path::ImagePath;
@@ -153,8 +153,10 @@ pub struct ImagePlan {
     pub packages: Weight,
     /// What a production install of the whole workspace weighs.
     pub whole_tree: Weight,
-    /// What the container runs.
-    pub run: RunSettings,
+    /// As whom the container runs.
+    pub user: RunUser,
+    /// What the container runs, and what the image says of its making.
+    pub contract: Contract,
     /// Its layers above the base, by their place in [`BuildPlan::layers`].
     pub layers: Vec<usize>,
 }
@@ -224,7 +226,7 @@ struct Draft<'a> {
     settings: ServiceSettings,
     base: String,
     resolved: &'a ResolvedBase,
-    owner: Owner,
+    wanted: BaseExtension,
     extension: Extension,
     run: RunSettings,
 }
@@ -242,13 +244,11 @@ impl<'a> Draft<'a> {
         let base = base_name(&service.name, settings, request);
         let Some(resolved) = bases.get(&base, platform) else { return Ok(None) };
         let settings = settings.of_service(&service.name);
-        let UserEntries { owner, in_other_groups, tree } =
-            settings.user.clone().unwrap_or_default().entries(&resolved.files)?;
-        let extension = Extension::of(&service.name, &settings, contents.workspace(), &resolved.files, tree)?;
+        let wanted = extension::wanted(&service.name, &settings, contents.workspace())?;
+        let extension = Extension::of(&wanted, &resolved.files)?;
         let base_config = &resolved.image.config.parsed().config;
-        let user = RunUser { owner, in_other_groups };
-        let run = run_settings(&needs, &settings, contents.root(), user, &extension.env, base_config)?;
-        Ok(Some(Self { needs, settings, base, resolved, owner, extension, run }))
+        let run = run_settings(&needs, &settings, contents.root(), extension::variables(&wanted), base_config)?;
+        Ok(Some(Self { needs, settings, base, resolved, wanted, extension, run }))
     }
 }
 
@@ -288,7 +288,8 @@ impl BuildPlan {
         let whole_tree = Weight::of(closures.production.packages().map(|(dir, _)| dir), &weights);
         for needs in closures.services {
             let Some(draft) = Draft::new(needs, &contents, platform, settings, bases, request)? else { continue };
-            let Draft { needs, settings: own, base, resolved, owner, extension, run } = draft;
+            let Draft { needs, settings: own, base, resolved, wanted, extension, run } = draft;
+            let (owner, hard_links) = (extension.user.owner, settings.hard_links.unwrap_or(true));
             contents.collect(needs.closure.packages.keys(), owner)?;
             let ingredients = Ingredients {
                 service: &needs.service,
@@ -297,17 +298,24 @@ impl BuildPlan {
                 shipped: &needs.shipped,
                 working_dir: &run.working_dir,
                 sets: &sets,
-                hard_links: settings.hard_links.unwrap_or(true),
+                hard_links,
                 base: &resolved.files,
                 owner,
             };
-            let layers =
-                contents.layers(contents.of_service(&ingredients, extension.fragments)?, &resolved.files, owner)?;
+            let of_service = contents.of_service(&ingredients, extension.fragments)?;
+            let layers = contents::layers(of_service, contents.root(), &resolved.files, owner)?;
+            let keeps_entrypoint = is_made_for_entrypoint(&own);
+            let (root, outside) = (contents.root(), contents.places_outside_root(&ingredients)?);
+            let relied_on = ReliedOn::of(&resolved.image, &resolved.files, root, &outside, keeps_entrypoint, owner);
+            let roles = layers.iter().map(|layer| layer.role).collect();
+            let root = root.clone();
+            let contract = Contract::new(self.compression, hard_links, root, wanted, run, relied_on, roles);
             let layers = layers.into_iter().map(|layer| self.index_of(layer)).collect();
             let packages = Weight::of(needs.closure.packages.keys(), &weights);
             let ServiceClosure { service, closure, .. } = needs;
             let platform = resolved.image.platform.clone();
-            let image = ImagePlan { platform, closure, packages, whole_tree, run, layers };
+            let user = extension.user;
+            let image = ImagePlan { platform, closure, packages, whole_tree, user, contract, layers };
             match self.services.iter_mut().find(|known| known.service.dir == service.dir) {
                 Some(known) => known.images.push(image),
                 None => self.services.push(ServicePlan { service, settings: own, base, images: vec![image] }),
@@ -337,15 +345,14 @@ fn run_settings(
     needs: &ServiceClosure,
     settings: &ServiceSettings,
     root: &ImagePath,
-    user: RunUser,
-    found_by: &BTreeMap<String, String>,
+    found_by: BTreeMap<String, String>,
     base: &ContainerConfig,
 ) -> Result<RunSettings, BuildError> {
     let ServiceClosure { service, closure, .. } = needs;
     let port = settings.port.or(closure.default_port);
     let mut env = BTreeMap::from([("NODE_ENV".to_owned(), "production".to_owned())]);
     env.extend(port.map(|port| ("PORT".to_owned(), port.to_string())));
-    env.extend(found_by.clone());
+    env.extend(found_by);
     env.extend(settings.env.clone());
     let mut expose: BTreeSet<String> = port.iter().map(|port| format!("{port}/tcp")).collect();
     expose.extend(settings.expose.iter().flatten().cloned());
@@ -360,7 +367,6 @@ fn run_settings(
         }
     };
     Ok(RunSettings {
-        user,
         working_dir: match &settings.workdir {
             Some(workdir) => ImagePath::new(workdir)?,
             None => root.join(service.dir.as_path())?,
@@ -372,6 +378,12 @@ fn run_settings(
         labels: settings.labels.clone(),
         health,
     })
+}
+
+/// Whether the command or the health check is one thing upon one entrypoint of the base, and another upon another.
+fn is_made_for_entrypoint(settings: &ServiceSettings) -> bool {
+    let asks_node = matches!(settings.health, Some(Health::Http(..)));
+    settings.entrypoint.is_none() && (settings.command.is_none() || asks_node)
 }
 
 /// Node itself, where an entrypoint ends with it.

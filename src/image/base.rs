@@ -68,6 +68,11 @@ impl BaseFiles {
         self.entries.range(dir.below()).next().is_some()
     }
 
+    /// The paths that the base has in a directory.
+    pub fn below(&self, dir: &ImagePath) -> impl Iterator<Item = &ImagePath> {
+        self.entries.range(dir.below()).map(|(path, _)| path)
+    }
+
     /// The text of the file that a path leads to; `None` if there is none. An error if it is not among those that were kept.
     pub fn text(&self, path: &ImagePath) -> Result<Option<&str>, BaseFilesError> {
         let place = self.resolve(path)?;

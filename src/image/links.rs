@@ -120,6 +120,16 @@ impl BaseFiles {
     }
 
     fn follow(&self, path: &ImagePath, last_too: bool) -> Result<ImagePath, BaseFilesError> {
+        self.walk(path, last_too, |_| {})
+    }
+
+    /// Follows a path, and tells `look` of every place that is looked at on the way.
+    pub(super) fn walk(
+        &self,
+        path: &ImagePath,
+        last_too: bool,
+        mut look: impl FnMut(&ImagePath),
+    ) -> Result<ImagePath, BaseFilesError> {
         let mut place = ImagePath::root();
         // The names still to go, the next one last.
         let mut names = names(path.as_path());
@@ -131,6 +141,7 @@ impl BaseFiles {
                 place = place.parent().unwrap_or(place);
             } else {
                 let next = place.child(&name);
+                look(&next);
                 match self.get(&next).map(|entry| &entry.kind) {
                     Some(ForeignKind::Symlink(target)) if last_too || !names.is_empty() => {
                         count += 1;

@@ -189,7 +189,7 @@ impl ServiceReport {
 
 impl ImageReport {
     fn new(of_platform: &ImagePlan, plan: &BuildPlan, layers: &[Layer], image: &Image) -> Self {
-        let ImagePlan { closure, packages, run, .. } = of_platform;
+        let ImagePlan { closure, packages, contract, .. } = of_platform;
         let planned =
             || of_platform.layers.iter().filter_map(|&index| Some((plan.layers.get(index)?, layers.get(index)?)));
         let undeclared = closure.packages.values().filter_map(|package| match &package.reason {
@@ -199,8 +199,8 @@ impl ImageReport {
         Self {
             platform: image.platform.to_string(),
             digest: image.manifest.digest().to_string(),
-            command: run.command.clone(),
-            port: run.env.get("PORT").and_then(|port| port.parse().ok()),
+            command: contract.run.command.clone(),
+            port: contract.run.env.get("PORT").and_then(|port| port.parse().ok()),
             layers: planned()
                 .map(|(plan, layer)| LayerReport {
                     role: layer.role().to_string(),
