@@ -7,11 +7,13 @@ mod deliver;
 mod destination;
 mod error;
 mod extension;
+mod fleet;
 mod format;
 mod locked;
 mod pack;
 mod plan;
 mod platforms;
+mod rebase;
 mod selection;
 
 use std::collections::BTreeMap;
@@ -34,6 +36,7 @@ use pack::Packer;
 use plan::Needs;
 pub use plan::{BuildPlan, ImagePlan, ServicePlan, Weight};
 use platforms::Platforms;
+pub use rebase::{Outcome, Rebase, RebaseError, RebasedImage, Refusal, rebase};
 pub use selection::SelectionError;
 
 use crate::cancel::Cancellation;
@@ -193,7 +196,7 @@ struct Decided {
 async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, BuildError> {
     let workspace = Workspace::discover(&request.dir)?;
     let settings = Settings::read(&workspace.root)?;
-    let destinations = Destination::of(request, &settings, &workspace)?;
+    let destinations = Destination::of(request, &settings, &workspace.root)?;
     format::refuse_what_it_lacks(request, &settings, &destinations)?;
     let services = selection::select(&workspace, &settings, &request.services)?;
     destination::refuse_bad_names(&destinations, &services, &settings, request)?;

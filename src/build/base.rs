@@ -1,8 +1,9 @@
 //! The step that resolves bases: from what the user wrote, and what the lock says it stands for, to a manifest, a config
 //! and the merged file system.
 
+mod known;
 mod lock;
-mod offer;
+pub(super) mod offer;
 mod status;
 mod update;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use futures_util::future::{join_all, try_join_all};
 use tokio::task::JoinHandle;
 
+pub(super) use known::KnownImage;
 pub(super) use lock::BaseLock;
 pub use lock::BaseLockError;
 pub use status::{DeployedImage, FoundImage, Match, base_status};
@@ -28,8 +30,8 @@ use crate::lock::LockedBase;
 use crate::manifest::{Descriptor, DocumentError, ImageConfig, Manifest, Raw, media_type};
 use crate::path::HostPath;
 use crate::platform::Platform;
-use crate::registry::{RegistryError, Repository};
-use crate::transfer::{Document, Place, PlaceError, Source, TransferError};
+use crate::registry::{Reference, RegistryError, Repository};
+use crate::transfer::{Document, Medium, Place, PlaceError, Source, TransferError};
 
 /// The base where nobody names one.
 const DEFAULT_BASE: &str = "node:20-alpine";
@@ -119,6 +121,9 @@ pub enum BaseError {
         /// The digest in the index.
         digest: Digest,
     },
+    /// Neither sources nor settings that name services.
+    #[error("nothing says which services there are: neither sources nor pirogue.toml name one")]
+    UnknownServices,
     /// No registry to ask for images.
     #[error("no registry is named in which images could be")]
     NothingDeployed,
@@ -152,6 +157,7 @@ impl BaseError {
             Self::Gone { base, .. } | Self::LockedToAnother { base, .. } | Self::LockContradiction { base, .. } => {
                 Some(format!("take what its name stands for now: `pirogue base update {base}`"))
             }
+            Self::UnknownServices => Some("name them, or their images: `HOST/REPOSITORY:TAG`".into()),
             Self::NothingDeployed => {
                 Some("name the one that they are pushed to: `--to HOST/PREFIX`, or `to` in pirogue.toml".into())
             }
@@ -282,7 +288,7 @@ fn configured_base(service: &str, settings: &Settings) -> String {
 }
 
 /// What the reference of a base stands for now.
-async fn offered(name: &str, dir: &HostPath, context: &Context) -> Result<LockedBase, BuildError> {
+pub(super) async fn offered(name: &str, dir: &HostPath, context: &Context) -> Result<LockedBase, BuildError> {
     offer::of(name, &open(name, dir, context).await?, context).await
 }
 
@@ -327,7 +333,7 @@ async fn resolve(
 }
 
 /// Resolves a pinned base for one platform.
-async fn resolve_pinned(
+pub(super) async fn resolve_pinned(
     name: &str,
     dir: &HostPath,
     platform: &Platform,
@@ -360,14 +366,28 @@ async fn of_platform(
     Ok(ResolvedBase { image, files, locked: locked.clone(), source: source.clone() })
 }
 
+/// What a name of a base is in the annotation of an image on it; `None` where it is no registry's.
+pub(super) fn annotated_name(name: &str) -> Option<String> {
+    match Medium::of(name).0 {
+        Medium::Registry => Some(whole_name(&name.parse().ok()?)),
+        _ => None,
+    }
+}
+
 /// What an image says that it lies on: the whole reference, which means the same to everybody. Images on this machine have
 /// no such name.
 fn public_name(source: &Source) -> Option<String> {
-    let Source::Registry(_, reference) = source else { return None };
-    Some(match reference.tag() {
+    match source {
+        Source::Registry(_, reference) => Some(whole_name(reference)),
+        Source::Layout(_) => None,
+    }
+}
+
+fn whole_name(reference: &Reference) -> String {
+    match reference.tag() {
         Some(tag) => format!("{}:{tag}", reference.repository()),
         None => reference.to_string(),
-    })
+    }
 }
 
 /// Reads an image's documents and what its layers hold. `described` is what an index or the lock says of its platform.

@@ -2,7 +2,7 @@ use std::io;
 
 use super::base::{BaseError, BaseLockError};
 use super::locked::LockedError;
-use super::{DestinationError, FormatError, SelectionError};
+use super::{DestinationError, FormatError, RebaseError, SelectionError};
 use crate::cancel::Cancelled;
 use crate::closure::{ClosureError, PlacementError};
 use crate::config::ConfigError;
@@ -103,6 +103,9 @@ pub enum BuildError {
     /// A health check over HTTP needs a port.
     #[error("the health check needs to know the port of the service: `{0}`")]
     HealthWithoutPort(String),
+    /// Images cannot be moved to another base.
+    #[error(transparent)]
+    Rebase(#[from] RebaseError),
     /// A layer cannot be packed.
     #[error(transparent)]
     Pack(#[from] PackError),
@@ -149,6 +152,7 @@ impl BuildError {
             Self::Base(error) => error.hint(),
             Self::BaseLock(error) => error.hint(),
             Self::User(error) => error.hint(),
+            Self::Rebase(error) => error.hint(),
             Self::Certificate(error) => error.hint(),
             Self::Collect(error) => error.hint(),
             Self::Pack(error) => error.hint(),

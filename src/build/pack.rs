@@ -246,8 +246,14 @@ pub(super) fn assemble_images(
     Ok(images)
 }
 
+/// The seconds since 1970 of a time that [`rfc3339`] wrote; `None` for others.
+pub(super) fn seconds(time: &str) -> Option<u64> {
+    let seconds = time.parse::<jiff::Timestamp>().ok()?.as_second().try_into().ok()?;
+    (rfc3339(seconds) == time).then_some(seconds)
+}
+
 /// Seconds since 1970 as image configs write times.
-fn rfc3339(seconds: u64) -> String {
+pub(super) fn rfc3339(seconds: u64) -> String {
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
     jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX).to_string()
 }

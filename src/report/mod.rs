@@ -5,6 +5,7 @@ mod base_update;
 mod check;
 mod copy;
 mod plan;
+mod rebase;
 mod table;
 
 pub use base_status::BaseStatusReport;
@@ -12,6 +13,7 @@ pub use base_update::BaseUpdateReport;
 pub use check::CheckReport;
 pub use copy::CopyReport;
 pub use plan::PlanReport;
+pub use rebase::RebaseReport;
 pub use table::{megabytes, table};
 
 use std::collections::BTreeMap;
