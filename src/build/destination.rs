@@ -205,11 +205,7 @@ impl Destination {
 
     /// The destinations of a build: the request's, else those of `pirogue.toml`, else the folder `images` in the
     /// workspace. Directories on the command line are relative to where it was typed, those of the file to the workspace.
-    pub(super) fn of(
-        request: &BuildRequest,
-        settings: &Settings,
-        root: &HostPath,
-    ) -> Result<Vec<Self>, BuildError> {
+    pub(super) fn of(request: &BuildRequest, settings: &Settings, root: &HostPath) -> Result<Vec<Self>, BuildError> {
         let typed = request.destinations.iter().map(|text| Self::parse(text, &HostPath::new("")));
         let configured = settings.destinations.iter().map(|text| Self::parse(text, root));
         let destinations: Vec<Self> = match (request.destinations.is_empty(), settings.destinations.is_empty()) {

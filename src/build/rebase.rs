@@ -164,11 +164,7 @@ struct Remade<'a> {
 }
 
 /// Makes the images that move.
-async fn remake<'a>(
-    service: &DeployedService,
-    plan: Plan<'a>,
-    context: &Context,
-) -> Result<Remade<'a>, BuildError> {
+async fn remake<'a>(service: &DeployedService, plan: Plan<'a>, context: &Context) -> Result<Remade<'a>, BuildError> {
     let result =
         |outcome| RebasedImage { service: service.name.clone(), reference: service.reference.clone(), outcome };
     let (before, base, moves) = match plan {
@@ -193,8 +189,7 @@ async fn remake<'a>(
 /// Asks the registries whether we may push before anything is.
 async fn ask_to_push(remade: &[Remade<'_>], context: &Context) -> Result<(), BuildError> {
     let pushed = remade.iter().filter(|service| service.images.is_some());
-    let repositories: BTreeSet<_> =
-        pushed.map(|service| service.result.reference.repository()).collect();
+    let repositories: BTreeSet<_> = pushed.map(|service| service.result.reference.repository()).collect();
     try_join_all(repositories.into_iter().map(|repository| context.client.ask_to_push(repository))).await?;
     Ok(())
 }

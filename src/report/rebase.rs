@@ -89,7 +89,8 @@ impl RebasedStatus {
 impl fmt::Display for RebaseReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let header = ["IMAGE", "", "BASE", "BEFORE", "NOW", "SENT"];
-        let rows = std::iter::once(header.map(str::to_owned).to_vec()).chain(self.images.iter().map(RebasedStatus::row));
+        let rows =
+            std::iter::once(header.map(str::to_owned).to_vec()).chain(self.images.iter().map(RebasedStatus::row));
         f.write_str(&aligned(&rows.collect::<Vec<_>>()))?;
         let moved = self.images.iter().filter(|image| image.outcome == "moved").count();
         let all = self.images.len();

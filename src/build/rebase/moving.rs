@@ -109,8 +109,10 @@ fn own_layers(image: &DeployedImage, contract: &Contract) -> Option<Vec<OwnLayer
         return None;
     }
     let own = layers.iter().zip(&rootfs.diff_ids).skip(below).zip(&contract.layers);
-    let own = own.map(|((descriptor, diff_id), role)| {
-        OwnLayer { descriptor: descriptor.clone(), diff_id: *diff_id, role: *role }
+    let own = own.map(|((descriptor, diff_id), role)| OwnLayer {
+        descriptor: descriptor.clone(),
+        diff_id: *diff_id,
+        role: *role,
     });
     Some(own.collect())
 }
