@@ -36,7 +36,7 @@ use pack::Packer;
 use plan::Needs;
 pub use plan::{BuildPlan, ImagePlan, ServicePlan, Weight};
 use platforms::Platforms;
-pub use rebase::{Outcome, Rebase, RebaseError, RebasedImage, Refusal, rebase};
+pub use rebase::{Outcome, Rebase, RebaseError, RebasedImage, Refusal, Refused, rebase};
 pub use selection::SelectionError;
 
 use crate::cancel::Cancellation;

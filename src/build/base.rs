@@ -61,7 +61,7 @@ pub enum BaseError {
         /// The base.
         base: String,
         /// The platform asked for.
-        wanted: Platform,
+        wanted: Box<Platform>,
         /// The platforms it has.
         offered: Vec<Platform>,
     },
@@ -354,7 +354,7 @@ async fn of_platform(
 ) -> Result<ResolvedBase, BuildError> {
     let base = || name.to_owned();
     let Some((described, digest)) = offered.image(platform) else {
-        let (wanted, offered) = (platform.clone(), offered.manifests.keys().cloned().collect());
+        let (wanted, offered) = (Box::new(platform.clone()), offered.manifests.keys().cloned().collect());
         return Err(BaseError::NoSuchPlatform { base: base(), wanted, offered }.into());
     };
     if locked.manifest(platform) != Some(digest) {
@@ -408,7 +408,7 @@ async fn read_image(
     let config = config_of(name, manifest.parsed(), source, context).await?;
     let offered = config.parsed().platform.clone().completed_by(described.clone());
     if !platform.accepts(&offered) {
-        let (base, wanted) = (name.to_owned(), platform.clone());
+        let (base, wanted) = (name.to_owned(), Box::new(platform.clone()));
         return Err(BaseError::NoSuchPlatform { base, wanted, offered: vec![offered] }.into());
     }
     let mut layers = Vec::new();

@@ -6,7 +6,7 @@ mod moving;
 mod new_base;
 mod refusal;
 
-pub use refusal::{RebaseError, Refusal};
+pub use refusal::{RebaseError, Refusal, Refused};
 
 use std::collections::BTreeSet;
 
@@ -123,11 +123,8 @@ fn check<'a>(
             continue;
         };
         let mut refuse = |platform: Option<&Platform>, reasons: Vec<Refusal>| {
-            let name = match platform {
-                Some(platform) => format!("{} {platform}", service.reference),
-                None => service.reference.to_string(),
-            };
-            refused.extend(reasons.into_iter().map(|reason| (name.clone(), reason)));
+            let refuse = |reason| Refused { image: service.reference.clone(), platform: platform.cloned(), reason };
+            refused.extend(reasons.into_iter().map(refuse));
         };
         let base = match bases.of_service(service) {
             Ok(base) => base,

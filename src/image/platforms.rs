@@ -8,13 +8,13 @@ use crate::manifest::{Descriptor, DocumentError, Format, Index, Raw};
 #[derive(Clone, Debug)]
 pub enum PlatformImages {
     /// An image for one platform.
-    One(Image),
+    One(Box<Image>),
     /// Images for several platforms.
     Several {
         /// In the order of their platforms.
         images: Vec<Image>,
         /// The index over them, in the same order.
-        index: Raw<Index>,
+        index: Box<Raw<Index>>,
         /// That of all documents.
         format: Format,
     },
@@ -26,12 +26,12 @@ impl PlatformImages {
     pub fn of(mut images: Vec<Image>) -> Result<Self, DocumentError> {
         images.sort_by(|a, b| a.platform.cmp(&b.platform));
         let images = match <[Image; 1]>::try_from(images) {
-            Ok([image]) => return Ok(Self::One(image)),
+            Ok([image]) => return Ok(Self::One(Box::new(image))),
             Err(images) => images,
         };
         let format = images.first().map(|image| image.format).unwrap_or_default();
         let index = Index::new(format, images.iter().map(Image::descriptor).collect());
-        Ok(Self::Several { index: Raw::encode("image index", index)?, format, images })
+        Ok(Self::Several { index: Box::new(Raw::encode("image index", index)?), format, images })
     }
 
     /// The images, in the order of their platforms.

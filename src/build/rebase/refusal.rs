@@ -2,19 +2,31 @@ use crate::build::fleet::Fleet;
 use crate::image::{ContractError, Difference};
 use crate::layer::RECIPE;
 use crate::platform::Platform;
+use crate::registry::Reference;
 
 /// Why images cannot be moved to another base.
 #[derive(Debug, thiserror::Error)]
 pub enum RebaseError {
     /// At least one image cannot; then none is.
     #[error("nothing was pushed, for not all images can be moved to another base{}", list(.0))]
-    Refused(Vec<(String, Refusal)>),
+    Refused(Vec<Refused>),
     /// None of the images is there.
     #[error("there is no image under any of these names: {}", names(.0))]
     NothingThere(Vec<String>),
     /// A name that cannot stand for another image.
     #[error("an image that is named by its digest cannot become another: `{0}`")]
     ByDigest(String),
+}
+
+/// An image that cannot be moved to another base, and one reason.
+#[derive(Debug)]
+pub struct Refused {
+    /// The reference.
+    pub image: Reference,
+    /// The platform of which this holds; `None` if it is true of all.
+    pub platform: Option<Platform>,
+    /// The reason.
+    pub reason: Refusal,
 }
 
 /// Why an image cannot be moved to another base.
@@ -58,8 +70,21 @@ pub enum Refusal {
     Extension(String),
 }
 
-fn list(refused: &[(String, Refusal)]) -> String {
-    refused.iter().map(|(image, reason)| format!("\n  `{image}`: {reason}")).collect()
+/// A line for each image and reason, whatever platforms it holds for.
+fn list(refused: &[Refused]) -> String {
+    let mut lines: Vec<(&Reference, String, Vec<String>)> = Vec::new();
+    for Refused { image, platform, reason } in refused {
+        let (platform, reason) = (platform.as_ref().map(Platform::to_string), reason.to_string());
+        match lines.iter_mut().find(|(known, why, _)| *known == image && *why == reason) {
+            Some((.., platforms)) => platforms.extend(platform),
+            None => lines.push((image, reason, platform.into_iter().collect())),
+        }
+    }
+    let line = |(image, reason, platforms): &(&Reference, String, Vec<String>)| match &platforms[..] {
+        [] => format!("\n  `{image}`: {reason}"),
+        platforms => format!("\n  `{image}` ({}): {reason}", platforms.join(", ")),
+    };
+    lines.iter().map(line).collect()
 }
 
 fn names(names: &[String]) -> String {
@@ -74,7 +99,7 @@ impl RebaseError {
     /// What to type next.
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Refused(refused) if refused.iter().all(|(_, reason)| matches!(reason, Refusal::NoBase)) => {
+            Self::Refused(refused) if refused.iter().all(|refused| matches!(refused.reason, Refusal::NoBase)) => {
                 "name the base: `--base REFERENCE`".into()
             }
             Self::Refused(_) => {
