@@ -143,6 +143,20 @@ impl Shop {
 
 fn nothing(_: &mut Value) {}
 
+#[test]
+fn what_an_image_says_of_its_making() {
+    let shop = Shop::new(SETTINGS);
+    shop.succeeds(&["build"]);
+    let state = shop.registry.state();
+    let contents = &state.repositories["shop/api"];
+    let read = |digest: &str| serde_json::from_slice::<Value>(&contents.manifests[digest].1).unwrap();
+    let manifest = read(read(&contents.tags["latest"])["manifests"][0]["digest"].as_str().unwrap());
+    let text = manifest["annotations"][CONTRACT].as_str().unwrap();
+    let certificate = fs::read_to_string(shop.workspace.root().join("corp.pem")).unwrap();
+    let text = text.replace(&json!(certificate).to_string(), "\"[PEM]\"").replace("},", "},\n").replace("],", "],\n");
+    assert_snapshot!(text, @"");
+}
+
 /// Every setting that the base has a part in.
 const SETTINGS: &str = r#"
 port = 3001

@@ -213,3 +213,79 @@ impl BaseFiles {
         Some(hasher.finish())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::{ForeignEntry, LayerListing};
+
+    fn path(text: &str) -> ImagePath {
+        ImagePath::new(text).unwrap()
+    }
+
+    /// A base; what ends with a slash is a directory, what has an arrow a link.
+    fn base(entries: &[&str]) -> BaseFiles {
+        let entry = |text: &&str| {
+            let (path, kind) = match (text.split_once(" -> "), text.strip_suffix('/')) {
+                (Some((path, target)), _) => (path, ForeignKind::Symlink(target.to_owned())),
+                (None, Some(dir)) => (dir, ForeignKind::Directory),
+                (None, None) => (*text, ForeignKind::File),
+            };
+            ForeignEntry { path: path.to_owned(), kind, mode: 0o755, uid: 0, gid: 0 }
+        };
+        BaseFiles::merge([&LayerListing { entries: entries.iter().map(entry).collect() }])
+    }
+
+    #[test]
+    fn ways_end_where_nothing_is() {
+        let base = base(&["/usr/", "/usr/share/", "/var/", "/var/run -> /run", "/run/", "/opt/a/b"]);
+        let table: [(&str, &str, &[(&str, &str)]); 4] = [
+            (
+                "what is there, and the first that is not",
+                "/usr/share/fonts/acme/a.ttf",
+                &[("/usr", "0755 0:0"), ("/usr/share", "0755 0:0"), ("/usr/share/fonts", "nothing")],
+            ),
+            (
+                "behind a link",
+                "/var/run/shop",
+                &[("/run", "0755 0:0"), ("/run/shop", "nothing"), ("/var", "0755 0:0"), ("/var/run", "a link to /run")],
+            ),
+            (
+                "a directory that no layer lists",
+                "/opt/b",
+                &[("/opt", "a directory without an entry"), ("/opt/b", "nothing")],
+            ),
+            ("nothing at all", "/srv/shop/deep", &[("/srv", "nothing")]),
+        ];
+        for (comment, to, expected) in table {
+            let mut ways = BTreeSet::new();
+            base.collect_way(&path(to), &mut ways);
+            ways.retain(|way| !base.lies_in_nothing(way));
+            let found: Vec<_> = ways.iter().map(|way| (way.to_string(), base.shown(way))).collect();
+            let expected: Vec<_> = expected.iter().map(|(way, is)| ((*way).to_owned(), (*is).to_owned())).collect();
+            assert_eq!(found, expected, "{comment}");
+        }
+    }
+
+    #[test]
+    fn what_the_root_holds_has_a_digest_wherever_links_lead() {
+        let of = |entries: &[&str]| base(entries).digest_of(&path("/app"));
+        let own = of(&["/app/", "/app/libs -> /srv/libs", "/srv/", "/srv/libs/"]);
+        assert!(own.is_some());
+        let table: [(&str, &[&str], bool); 5] = [
+            (
+                "the same, and more elsewhere",
+                &["/app/", "/app/libs -> /srv/libs", "/srv/", "/srv/libs/", "/srv/x"],
+                true,
+            ),
+            ("more in it", &["/app/", "/app/a", "/app/libs -> /srv/libs", "/srv/", "/srv/libs/"], false),
+            ("a link to elsewhere", &["/app/", "/app/libs -> /srv", "/srv/", "/srv/libs/"], false),
+            ("more where it leads", &["/app/", "/app/libs -> /srv/libs", "/srv/", "/srv/libs/", "/srv/libs/x"], false),
+            ("nothing", &["/app/"], false),
+        ];
+        for (comment, entries, same) in table {
+            assert_eq!(of(entries) == own, same, "{comment}");
+        }
+        assert_eq!(of(&["/app/"]), None, "an empty directory is free");
+    }
+}
