@@ -3,6 +3,7 @@
 
 mod known;
 mod lock;
+mod name;
 pub(super) mod offer;
 mod status;
 mod update;
@@ -17,6 +18,8 @@ use tokio::task::JoinHandle;
 pub(super) use known::KnownImage;
 pub(super) use lock::BaseLock;
 pub use lock::BaseLockError;
+pub(super) use name::annotated_name;
+use name::public_name;
 pub use status::{DeployedImage, FoundImage, Match, base_status};
 pub use update::{BaseChange, BaseUpdate, ImageChange, update_bases};
 
@@ -30,8 +33,8 @@ use crate::lock::LockedBase;
 use crate::manifest::{Descriptor, DocumentError, ImageConfig, Manifest, Raw, media_type};
 use crate::path::HostPath;
 use crate::platform::Platform;
-use crate::registry::{Reference, RegistryError, Repository};
-use crate::transfer::{Document, Medium, Place, PlaceError, Source, TransferError};
+use crate::registry::{RegistryError, Repository};
+use crate::transfer::{Document, Place, PlaceError, Source, TransferError};
 
 /// The base where nobody names one.
 const DEFAULT_BASE: &str = "node:20-alpine";
@@ -364,30 +367,6 @@ async fn of_platform(
     let found = found.ok_or_else(|| BaseError::Gone { base: base(), digest })?;
     let (image, files) = read_image(name, platform, found, described, source, context).await?;
     Ok(ResolvedBase { image, files, locked: locked.clone(), source: source.clone() })
-}
-
-/// What a name of a base is in the annotation of an image on it; `None` where it is no registry's.
-pub(super) fn annotated_name(name: &str) -> Option<String> {
-    match Medium::of(name).0 {
-        Medium::Registry => Some(whole_name(&name.parse().ok()?)),
-        _ => None,
-    }
-}
-
-/// What an image says that it lies on: the whole reference, which means the same to everybody. Images on this machine have
-/// no such name.
-fn public_name(source: &Source) -> Option<String> {
-    match source {
-        Source::Registry(_, reference) => Some(whole_name(reference)),
-        Source::Layout(_) => None,
-    }
-}
-
-fn whole_name(reference: &Reference) -> String {
-    match reference.tag() {
-        Some(tag) => format!("{}:{tag}", reference.repository()),
-        None => reference.to_string(),
-    }
 }
 
 /// Reads an image's documents and what its layers hold. `described` is what an index or the lock says of its platform.

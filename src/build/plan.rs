@@ -304,18 +304,16 @@ impl BuildPlan {
             };
             let of_service = contents.of_service(&ingredients, extension.fragments)?;
             let layers = contents::layers(of_service, contents.root(), &resolved.files, owner)?;
-            let keeps_entrypoint = is_made_for_entrypoint(&own);
             let (root, outside) = (contents.root(), contents.places_outside_root(&ingredients)?);
-            let relied_on = ReliedOn::of(&resolved.image, &resolved.files, root, &outside, keeps_entrypoint, owner);
+            let (image, files) = (&resolved.image, &resolved.files);
+            let relied_on = ReliedOn::of(image, files, root, &outside, is_made_for_entrypoint(&own), owner);
             let roles = layers.iter().map(|layer| layer.role).collect();
-            let root = root.clone();
-            let contract = Contract::new(self.compression, hard_links, root, wanted, run, relied_on, roles);
+            let contract = Contract::new(self.compression, hard_links, root.clone(), wanted, run, relied_on, roles);
             let layers = layers.into_iter().map(|layer| self.index_of(layer)).collect();
             let packages = Weight::of(needs.closure.packages.keys(), &weights);
             let ServiceClosure { service, closure, .. } = needs;
             let platform = resolved.image.platform.clone();
-            let user = extension.user;
-            let image = ImagePlan { platform, closure, packages, whole_tree, user, contract, layers };
+            let image = ImagePlan { platform, closure, packages, whole_tree, user: extension.user, contract, layers };
             match self.services.iter_mut().find(|known| known.service.dir == service.dir) {
                 Some(known) => known.images.push(image),
                 None => self.services.push(ServicePlan { service, settings: own, base, images: vec![image] }),
