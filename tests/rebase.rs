@@ -154,7 +154,21 @@ fn what_an_image_says_of_its_making() {
     let text = manifest["annotations"][CONTRACT].as_str().unwrap();
     let certificate = fs::read_to_string(shop.workspace.root().join("corp.pem")).unwrap();
     let text = text.replace(&json!(certificate).to_string(), "\"[PEM]\"").replace("},", "},\n").replace("],", "],\n");
-    assert_snapshot!(text, @"");
+    assert_snapshot!(text, @r#"
+    {"version":1,"recipe":"2: libdeflate 1.25 level 6, pieces of 1 MiB; zstd 1.5 level 3, pieces of 4 MiB, runs of 256 KiB","compression":"gzip","hard_links":true,"root":"/app","extension":{"user":{"new":{"name":"api","uid":1200,"gid":1200,"home":"/home/api","shell":"/bin/sh","groups":["node"]}},
+    "certificates":[{"name":"corp","pem":"[PEM]"}],
+    "time_zone":"Europe/Paris"},
+    "run":{"working_dir":"/app/apps/api","command":["node","dist/main.js"],
+    "env":{"NODE_ENV":"production","NODE_EXTRA_CA_CERTS":"/usr/local/share/ca-certificates/node-extra.pem","PORT":"3001","TZ":"Europe/Paris"},
+    "expose":["3001/tcp"],
+    "labels":{"team":"shop"},
+    "health":{"command":["node","-e","fetch(`http://127.0.0.1:${process.env.PORT||3001}/health`).then(r=>process.exit(r.ok?0:1),()=>process.exit(1))"],
+    "interval":30,"timeout":5,"start_period":30,"retries":3}},
+    "base":{"layers":2,"chain_id":"sha256:9340fe014eeafa043a08196cd296e284bccac3f57fb6fe2d0be4be337eab4f97","node":"20","entrypoint":["docker-entrypoint.sh"],
+    "owner":{"uid":1200,"gid":1200},
+    "places":{"/usr":"0755 0:0","/usr/share":"0755 0:0","/usr/share/fonts":"nothing","/var":"0755 0:0","/var/spool":"0755 0:0","/var/spool/shop":"nothing"}},
+    "layers":["user","packages","application"]}
+    "#);
 }
 
 /// Every setting that the base has a part in.
