@@ -8,12 +8,14 @@ mod destination;
 mod engines;
 mod error;
 mod extension;
+mod fleet;
 mod format;
 mod locked;
 mod natives;
 mod pack;
 mod plan;
 mod platforms;
+mod rebase;
 mod selection;
 mod system;
 
@@ -40,6 +42,7 @@ use pack::Packer;
 use plan::Needs;
 pub use plan::{BuildPlan, ImagePlan, ServicePlan, Weight};
 use platforms::Platforms;
+pub use rebase::{Outcome, Rebase, RebaseError, RebasedImage, Refusal, Refused, rebase};
 pub use selection::SelectionError;
 pub use system::SystemError;
 
@@ -206,7 +209,7 @@ struct Decided {
 async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, BuildError> {
     let workspace = Workspace::discover(&request.dir)?;
     let settings = Settings::read(&workspace.root)?;
-    let destinations = Destination::of(request, &settings, &workspace)?;
+    let destinations = Destination::of(request, &settings, &workspace.root)?;
     format::refuse_what_it_lacks(request, &settings, &destinations)?;
     let services = selection::select(&workspace, &settings, &request.services)?;
     destination::refuse_bad_names(&destinations, &services, &settings, request)?;

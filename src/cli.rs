@@ -43,6 +43,8 @@ pub enum Command {
         #[command(subcommand)]
         command: Base,
     },
+    /// Move images that were pushed to another base, without their sources
+    Rebase(Rebase),
     /// Copy an image between registries, layouts and archives, byte for byte
     Copy(Copy),
     /// Ask what a registry can do
@@ -203,6 +205,58 @@ impl BaseStatus {
             services: self.services.clone(),
             destinations: self.destinations.clone(),
             tags: self.tags.clone(),
+            ..BuildRequest::default()
+        }
+    }
+}
+
+/// `pirogue rebase`
+#[derive(Debug, Args)]
+pub struct Rebase {
+    /// The services, by name; or their images, `HOST/REPOSITORY[:TAG]` [default: all]
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+
+    /// The directory of pirogue.toml and pirogue.lock, if there are any
+    #[arg(short = 'C', long = "directory", value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+
+    /// The base that they move to [default: what a build would take now, by pirogue.toml and pirogue.lock; else what the name
+    /// of their own stands for]
+    #[arg(long, value_name = "REF")]
+    pub base: Option<String>,
+
+    /// Where the images were pushed: `HOST[:PORT]/PREFIX`; may be repeated [default: `to` in pirogue.toml]
+    #[arg(long = "to", value_name = "DEST")]
+    pub destinations: Vec<String>,
+
+    /// A tag of the images; may be repeated [default: latest]
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+
+    /// The platforms that the images are for then [default: all that they are for]
+    #[arg(long = "platform", value_name = "PLATFORM", value_delimiter = ',')]
+    pub platforms: Vec<Platform>,
+
+    /// Check everything and say what would be done, but push nothing
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl Rebase {
+    /// The request that was typed.
+    pub fn request(&self) -> BuildRequest {
+        BuildRequest {
+            dir: HostPath::new(&self.dir),
+            services: self.services.clone(),
+            base: self.base.clone(),
+            destinations: self.destinations.clone(),
+            tags: self.tags.clone(),
+            platforms: self.platforms.clone(),
             ..BuildRequest::default()
         }
     }

@@ -5,6 +5,8 @@ use std::fmt;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
+
 /// A path on the disk of the machine that builds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostPath(PathBuf);
@@ -51,7 +53,8 @@ impl AsRef<Path> for HostPath {
 /// A path in an image: absolute, normal (no `.`, no `..`, no doubled or trailing slash) and free of NUL bytes.
 ///
 /// Kept as bytes, since file names on Linux are bytes; ordered by them, which puts parents before their children.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct ImagePath(Vec<u8>);
 
 /// Why a text or path cannot be a path in an image.
@@ -66,6 +69,20 @@ pub enum ImagePathError {
     /// No file system can hold such a name.
     #[error("a path in an image has no NUL byte: `{0}`")]
     Nul(String),
+}
+
+impl TryFrom<String> for ImagePath {
+    type Error = ImagePathError;
+
+    fn try_from(text: String) -> Result<Self, ImagePathError> {
+        Self::new(text)
+    }
+}
+
+impl From<ImagePath> for String {
+    fn from(path: ImagePath) -> Self {
+        path.to_string()
+    }
 }
 
 impl ImagePath {

@@ -74,7 +74,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("lock", &["config", "digest", "host", "path", "platform"]),
     ("config", &["apk", "digest", "host", "image", "layer", "manifest", "path"]),
     ("apk", &["digest", "image", "layer", "path"]),
-    ("image", &["layer", "manifest", "native", "path", "platform"]),
+    ("image", &["digest", "layer", "manifest", "native", "path", "platform"]),
     ("layer", &["cancel", "digest", "host", "manifest", "native", "path", "workspace"]),
     ("closure", &["host", "path", "platform", "workspace"]),
     ("workspace", &["host", "path"]),

@@ -148,7 +148,7 @@ impl BaseRecords {
 fn files(base: &BaseFiles) -> Result<Vec<(String, &str, &str)>, ImagePathError> {
     let mut files = Vec::new();
     for directory in ["/etc/apk", "/usr/share/apk/keys"] {
-        for (path, _) in base.below(&base.real_path(&ImagePath::new(directory)?)) {
+        for path in base.below(&base.real_path(&ImagePath::new(directory)?)) {
             let Some(content) = base.kept_text(path) else { continue };
             let Some(name) = path.as_path().file_name().and_then(|name| name.to_str()) else { continue };
             files.push((path.to_string(), name, content));

@@ -2,8 +2,10 @@
 //! and the merged file system.
 
 mod error;
+mod known;
 mod lock;
-mod offer;
+mod name;
+pub(super) mod offer;
 mod status;
 mod update;
 
@@ -15,9 +17,12 @@ use futures_util::future::{join_all, try_join_all};
 use tokio::task::JoinHandle;
 
 pub use error::BaseError;
-use error::unread;
+pub(super) use error::unread;
+pub(super) use known::KnownImage;
 pub(super) use lock::BaseLock;
 pub use lock::BaseLockError;
+pub(super) use name::annotated_name;
+use name::public_name;
 pub use status::{DeployedImage, FoundImage, Match, base_status};
 pub use update::{BaseChange, BaseUpdate, ImageChange, update_bases};
 
@@ -161,7 +166,7 @@ fn configured_base(service: &str, settings: &Settings) -> String {
 }
 
 /// What the reference of a base stands for now.
-async fn offered(name: &str, dir: &HostPath, context: &Context) -> Result<LockedBase, BuildError> {
+pub(super) async fn offered(name: &str, dir: &HostPath, context: &Context) -> Result<LockedBase, BuildError> {
     offer::of(name, &open(name, dir, context).await?, context).await
 }
 
@@ -206,7 +211,7 @@ async fn resolve(
 }
 
 /// Resolves a pinned base for one platform.
-async fn resolve_pinned(
+pub(super) async fn resolve_pinned(
     name: &str,
     dir: &HostPath,
     platform: &Platform,
@@ -237,16 +242,6 @@ async fn of_platform(
     let found = found.ok_or_else(|| BaseError::Gone { base: base(), digest })?;
     let (image, files) = read_image(name, platform, found, described, source, context).await?;
     Ok(ResolvedBase { image, files, locked: locked.clone(), source: source.clone() })
-}
-
-/// What an image says that it lies on: the whole reference, which means the same to everybody. Images on this machine have
-/// no such name.
-fn public_name(source: &Source) -> Option<String> {
-    let Source::Registry(_, reference) = source else { return None };
-    Some(match reference.tag() {
-        Some(tag) => format!("{}:{tag}", reference.repository()),
-        None => reference.to_string(),
-    })
 }
 
 /// Reads an image's documents and what its layers hold. `described` is what an index or the lock says of its platform.

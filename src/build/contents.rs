@@ -175,7 +175,7 @@ impl<'a> Contents<'a> {
         let closure = image.closure;
         let mut application = self.collector(owner).files(&image.service.dir, image.shipped)?;
         application.retain(|path, _| !image.left_out.contains(path));
-        application.extend(self.extra_files(image, owner)?)?;
+        application.extend(self.extra_files(image)?)?;
         application.extend(writable_directories(image.settings, owner, image.working_dir)?)?;
         application.extend(self.bin_links(closure, owner)?)?;
         let application = Fragment::new(image.service.dir.to_string(), application);
@@ -194,30 +194,11 @@ impl<'a> Contents<'a> {
         })
     }
 
-    /// Groups contents into layers over a base, behind whose links they lie where the links lead. Directories that the
-    /// base has keep its mode and owner; those of the application belong to its user.
-    pub fn layers(
-        &self,
-        mut contents: ImageContents,
-        base: &BaseFiles,
-        owner: Owner,
-    ) -> Result<Vec<LayerPlan>, BuildError> {
-        // Thousands of files of packages need not be looked at where nothing of the base is near them.
-        let below_root = match base.leaves_free(&self.root) {
-            true => Vec::new(),
-            false => contents.packages.values_mut().flatten().chain(&mut contents.workspace).collect(),
-        };
-        for fragment in below_root.into_iter().chain(&mut contents.user).chain(&mut contents.application) {
-            if let Some(laid) = base.lay(&fragment.tree)? {
-                fragment.tree = Arc::new(laid);
-            }
-        }
-        let root = base.resolve(&self.root)?;
-        let directory = |path: &ImagePath| match path.starts_with(&root) {
-            true => Entry::directory(owner),
-            false => base.directory(path).unwrap_or_else(|| Entry::directory(Owner { uid: 0, gid: 0 })),
-        };
-        Ok(group(contents, directory)?)
+    /// Where outside of the root the image of a service has something.
+    pub fn places_outside_root(&self, image: &Ingredients<'_>) -> Result<BTreeSet<ImagePath>, BuildError> {
+        let mut tree = self.copied_files(image)?;
+        tree.extend(writable_directories(image.settings, image.owner, image.working_dir)?)?;
+        Ok(tree.iter().map(|(path, _)| path).filter(|path| !path.starts_with(&self.root)).cloned().collect())
     }
 
     /// The packages and the links to packages, by the layer that holds them.
@@ -324,8 +305,18 @@ impl<'a> Contents<'a> {
         Ok(tree)
     }
 
-    /// The files that `files` in pirogue.toml names.
-    fn extra_files(&self, image: &Ingredients<'_>, owner: Owner) -> Result<FileTree, BuildError> {
+    /// The files that `files` in pirogue.toml names, without the directories that the base has.
+    fn extra_files(&self, image: &Ingredients<'_>) -> Result<FileTree, BuildError> {
+        let mut tree = self.copied_files(image)?;
+        // A directory that the base has stays as it is, whatever is copied into it: /etc does not become the user's.
+        let is_of_base =
+            |path: &ImagePath| image.base.resolve(path).is_ok_and(|place| image.base.directory(&place).is_some());
+        tree.retain(|path, entry| entry.kind != Kind::Directory || path.starts_with(&self.root) || !is_of_base(path));
+        Ok(tree)
+    }
+
+    /// The files and directories that `files` in pirogue.toml names.
+    fn copied_files(&self, image: &Ingredients<'_>) -> Result<FileTree, BuildError> {
         let mut tree = FileTree::default();
         for file in image.settings.files.iter().flatten() {
             let missing = || BuildError::NoSuchFile {
@@ -336,14 +327,36 @@ impl<'a> Contents<'a> {
             let from = WorkspacePath::new(&file.from).ok_or_else(missing)?;
             host::stamp(&self.workspace.on_host(&from)).map_err(CollectError::Host)?.ok_or_else(missing)?;
             let to = below(image.working_dir, &file.to)?;
-            tree.extend(self.collector(owner).copied(&from, &to)?)?;
+            tree.extend(self.collector(image.owner).copied(&from, &to)?)?;
         }
-        // A directory that the base has stays as it is, whatever is copied into it: /etc does not become the user's.
-        let is_of_base =
-            |path: &ImagePath| image.base.resolve(path).is_ok_and(|place| image.base.directory(&place).is_some());
-        tree.retain(|path, entry| entry.kind != Kind::Directory || path.starts_with(&self.root) || !is_of_base(path));
         Ok(tree)
     }
+}
+
+/// Groups contents into layers over a base, behind whose links they lie where the links lead. Directories that the base has
+/// keep its mode and owner; those of the application, in `root`, belong to its user.
+pub(super) fn layers(
+    mut contents: ImageContents,
+    root: &ImagePath,
+    base: &BaseFiles,
+    owner: Owner,
+) -> Result<Vec<LayerPlan>, BuildError> {
+    // Thousands of files of packages need not be looked at where nothing of the base is near them.
+    let below_root = match base.leaves_free(root) {
+        true => Vec::new(),
+        false => contents.packages.values_mut().flatten().chain(&mut contents.workspace).collect(),
+    };
+    for fragment in below_root.into_iter().chain(&mut contents.user).chain(&mut contents.application) {
+        if let Some(laid) = base.lay(&fragment.tree)? {
+            fragment.tree = Arc::new(laid);
+        }
+    }
+    let root = base.resolve(root)?;
+    let directory = |path: &ImagePath| match path.starts_with(&root) {
+        true => Entry::directory(owner),
+        false => base.directory(path).unwrap_or_else(|| Entry::directory(Owner { uid: 0, gid: 0 })),
+    };
+    Ok(group(contents, directory)?)
 }
 
 /// Whether the package in `dir` is part of another's own files, as one that a package brings along outside of its

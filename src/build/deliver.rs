@@ -103,10 +103,10 @@ struct Shipment<'a> {
 
 /// A layer on its way.
 #[derive(Clone, Copy)]
-struct ShippedLayer<'a> {
-    descriptor: &'a Descriptor,
+pub(super) struct ShippedLayer<'a> {
+    pub descriptor: &'a Descriptor,
     /// The base it comes from; `None` for one that pirogue made.
-    base: Option<&'a ResolvedBase>,
+    pub base: Option<&'a ResolvedBase>,
 }
 
 impl ShippedLayer<'_> {
@@ -276,13 +276,7 @@ impl Courier<'_> {
         known: &mut BTreeMap<Digest, Repository>,
     ) -> Result<u64, BuildError> {
         let sent = self.push_blobs(shipment, reference.repository(), known).await?;
-        let client = &self.context.client;
-        for image in shipment.images.children() {
-            let by_digest = reference.repository().with_digest(image.manifest.digest());
-            client.push_manifest(&by_digest, image.format.manifest(), image.manifest.bytes().to_vec()).await?;
-        }
-        let root = shipment.images.descriptor();
-        client.push_manifest(reference, &root.media_type, shipment.images.bytes().to_vec()).await?;
+        push_documents(shipment.images, reference, self.context).await?;
         Ok(sent)
     }
 
@@ -293,43 +287,83 @@ impl Courier<'_> {
         repository: &Repository,
         known: &mut BTreeMap<Digest, Repository>,
     ) -> Result<u64, BuildError> {
-        let client = &self.context.client;
         let layers = shipment.layers();
-        let offers = layers.iter().map(async |layer| {
-            let of_base = layer.base.and_then(ResolvedBase::repository);
-            let of_base = of_base.filter(|base| base.registry() == repository.registry());
-            let mount_from = known.get(&layer.descriptor.digest).or(of_base);
-            Ok::<_, BuildError>((layer, client.offer_blob(repository, layer.descriptor, mount_from).await?))
-        });
-        let wanted: Vec<(&ShippedLayer<'_>, Session)> = try_join_all(offers)
-            .await?
-            .into_iter()
-            .filter_map(|(layer, offer)| match offer {
-                Offer::Wanted(session) => Some((layer, session)),
-                Offer::AlreadyThere | Offer::Mounted => None,
-            })
-            .collect();
+        let wanted = offer_layers(&layers, repository, known, self.context).await?;
         let digests = wanted.iter().map(|(layer, _)| layer.descriptor.digest).collect();
         self.packer.mend(self.packed, &shipment.planned(&digests, self.packed)).await?;
-        let context = self.context;
-        let sendings = wanted.into_iter().map(async |(layer, session)| {
-            let path = layer.file(context).await?;
-            Ok::<_, BuildError>(
-                transfer::send(repository, layer.descriptor, &path, session, &context.transfer()).await?,
-            )
-        });
-        let mut sent: u64 = try_join_all(sendings).await?.into_iter().sum();
-        for (config, _) in shipment.configs() {
-            if let Offer::Wanted(session) = client.offer_blob(repository, config, None).await? {
-                let path = own_blob(config, context)?;
-                sent += transfer::send(repository, config, &path, session, &context.transfer()).await?;
-            }
-        }
+        let mut sent = send_layers(wanted, repository, self.context).await?;
+        sent += push_configs(shipment.images, repository, self.context).await?;
         for layer in layers {
             known.entry(layer.descriptor.digest).or_insert_with(|| repository.clone());
         }
         Ok(sent)
     }
+}
+
+/// Offers layers to a repository, which may have them or mount them from where the registry has them: `known`, or the base's
+/// repository. Gives those that it wants.
+pub(super) async fn offer_layers<'l, 'a>(
+    layers: &'l [ShippedLayer<'a>],
+    repository: &Repository,
+    known: &BTreeMap<Digest, Repository>,
+    context: &Context,
+) -> Result<Vec<(&'l ShippedLayer<'a>, Session)>, BuildError> {
+    let offers = layers.iter().map(async |layer| {
+        let of_base = layer.base.and_then(ResolvedBase::repository);
+        let of_base = of_base.filter(|base| base.registry() == repository.registry());
+        let mount_from = known.get(&layer.descriptor.digest).or(of_base);
+        Ok::<_, BuildError>((layer, context.client.offer_blob(repository, layer.descriptor, mount_from).await?))
+    });
+    let wanted = try_join_all(offers).await?.into_iter().filter_map(|(layer, offer)| match offer {
+        Offer::Wanted(session) => Some((layer, session)),
+        Offer::AlreadyThere | Offer::Mounted => None,
+    });
+    Ok(wanted.collect())
+}
+
+/// Sends the layers that a repository wants. Gives the number of bytes.
+pub(super) async fn send_layers(
+    wanted: Vec<(&ShippedLayer<'_>, Session)>,
+    repository: &Repository,
+    context: &Context,
+) -> Result<u64, BuildError> {
+    let sendings = wanted.into_iter().map(async |(layer, session)| {
+        let path = layer.file(context).await?;
+        Ok::<_, BuildError>(transfer::send(repository, layer.descriptor, &path, session, &context.transfer()).await?)
+    });
+    Ok(try_join_all(sendings).await?.into_iter().sum())
+}
+
+/// Pushes the configs that a repository lacks. Gives the number of bytes.
+pub(super) async fn push_configs(
+    images: &PlatformImages,
+    repository: &Repository,
+    context: &Context,
+) -> Result<u64, BuildError> {
+    let mut sent = 0;
+    for config in images.images().iter().map(|image| &image.manifest.parsed().config) {
+        if let Offer::Wanted(session) = context.client.offer_blob(repository, config, None).await? {
+            let path = own_blob(config, context)?;
+            sent += transfer::send(repository, config, &path, session, &context.transfer()).await?;
+        }
+    }
+    Ok(sent)
+}
+
+/// Pushes the manifests that only an index names by digest, then what has the name.
+pub(super) async fn push_documents(
+    images: &PlatformImages,
+    reference: &Reference,
+    context: &Context,
+) -> Result<(), BuildError> {
+    let client = &context.client;
+    for image in images.children() {
+        let by_digest = reference.repository().with_digest(image.manifest.digest());
+        client.push_manifest(&by_digest, image.format.manifest(), image.manifest.bytes().to_vec()).await?;
+    }
+    let root = images.descriptor();
+    client.push_manifest(reference, &root.media_type, images.bytes().to_vec()).await?;
+    Ok(())
 }
 
 /// Whether the tag names exactly this manifest already.

@@ -7,7 +7,7 @@ use crate::path::HostPath;
 use crate::platform::Platform;
 use crate::registry::{Reference, ReferenceError, RegistryHost, Repository};
 use crate::transfer::{Medium, split_file, split_layout};
-use crate::workspace::{Service, Workspace};
+use crate::workspace::Service;
 
 /// Where a service's name goes in a destination.
 const SERVICE: &str = "{service}";
@@ -205,17 +205,13 @@ impl Destination {
 
     /// The destinations of a build: the request's, else those of `pirogue.toml`, else the folder `images` in the
     /// workspace. Directories on the command line are relative to where it was typed, those of the file to the workspace.
-    pub(super) fn of(
-        request: &BuildRequest,
-        settings: &Settings,
-        workspace: &Workspace,
-    ) -> Result<Vec<Self>, BuildError> {
+    pub(super) fn of(request: &BuildRequest, settings: &Settings, root: &HostPath) -> Result<Vec<Self>, BuildError> {
         let typed = request.destinations.iter().map(|text| Self::parse(text, &HostPath::new("")));
-        let configured = settings.destinations.iter().map(|text| Self::parse(text, &workspace.root));
+        let configured = settings.destinations.iter().map(|text| Self::parse(text, root));
         let destinations: Vec<Self> = match (request.destinations.is_empty(), settings.destinations.is_empty()) {
             (false, _) => typed.collect::<Result<_, _>>()?,
             (true, false) => configured.collect::<Result<_, _>>()?,
-            (true, true) => vec![Self::Layout { dir: workspace.root.join("images"), tag: None }],
+            (true, true) => vec![Self::Layout { dir: root.join("images"), tag: None }],
         };
         Ok(destinations)
     }

@@ -4,7 +4,7 @@ use super::base::{BaseError, BaseLockError};
 use super::engines::EnginesError;
 use super::locked::LockedError;
 use super::natives::NativesError;
-use super::{DestinationError, FormatError, SelectionError, SystemError};
+use super::{DestinationError, FormatError, RebaseError, SelectionError, SystemError};
 use crate::cancel::Cancelled;
 use crate::closure::{ClosureError, PlacementError};
 use crate::config::ConfigError;
@@ -114,6 +114,9 @@ pub enum BuildError {
     /// A health check over HTTP needs a port.
     #[error("the health check needs to know the port of the service: `{0}`")]
     HealthWithoutPort(String),
+    /// Images cannot be moved to another base.
+    #[error(transparent)]
+    Rebase(#[from] RebaseError),
     /// A layer cannot be packed.
     #[error(transparent)]
     Pack(#[from] PackError),
@@ -163,6 +166,7 @@ impl BuildError {
             Self::BaseLock(error) => error.hint(),
             Self::System(error) => error.hint(),
             Self::User(error) => error.hint(),
+            Self::Rebase(error) => error.hint(),
             Self::Certificate(error) => error.hint(),
             Self::Collect(error) => error.hint(),
             Self::Pack(error) => error.hint(),

@@ -5,40 +5,52 @@ use std::collections::BTreeMap;
 use super::BuildError;
 use crate::config::ServiceSettings;
 use crate::host;
-use crate::image::{BaseFiles, Certificate, NODE_FILE, NODE_VARIABLE};
-use crate::layer::{FileTree, Fragment};
+use crate::image::{BaseExtension, BaseFiles, Certificate, NODE_FILE, NODE_VARIABLE, RunUser, UserEntries};
+use crate::layer::Fragment;
 use crate::workspace::{Workspace, WorkspacePath};
 
-/// What extends a base for one service.
+/// What extends one base.
 pub(super) struct Extension {
     /// What goes into the lowest layer above the base.
     pub fragments: Vec<Fragment>,
-    /// The variables that programs find it by.
-    pub env: BTreeMap<String, String>,
+    /// As whom the container runs.
+    pub user: RunUser,
 }
 
 impl Extension {
-    /// What `settings` want of `base`, with `user`, what its user means for the base's files.
-    pub fn of(
-        service: &str,
-        settings: &ServiceSettings,
-        workspace: &Workspace,
-        base: &BaseFiles,
-        user: FileTree,
-    ) -> Result<Self, BuildError> {
-        let mut extension = Self { fragments: vec![Fragment::new("user", user)], env: BTreeMap::new() };
-        let certificates = certificates(service, settings, workspace)?;
-        if !certificates.is_empty() {
-            let tree = Certificate::merged_into(&certificates, base)?;
-            extension.fragments.push(Fragment::new("certificates", tree));
-            extension.env.insert(NODE_VARIABLE.to_owned(), NODE_FILE.to_owned());
+    /// What `wanted` means for `base`.
+    pub fn of(wanted: &BaseExtension, base: &BaseFiles) -> Result<Self, BuildError> {
+        let UserEntries { owner, in_other_groups, tree } = wanted.user.entries(base)?;
+        let mut fragments = vec![Fragment::new("user", tree)];
+        if !wanted.certificates.is_empty() {
+            let tree = Certificate::merged_into(&wanted.certificates, base)?;
+            fragments.push(Fragment::new("certificates", tree));
         }
-        if let Some(zone) = settings.time_zone {
-            extension.fragments.push(Fragment::new("time zone", zone.entries(base)?));
-            extension.env.insert("TZ".to_owned(), zone.name().to_owned());
+        if let Some(zone) = wanted.time_zone {
+            fragments.push(Fragment::new("time zone", zone.entries(base)?));
         }
-        Ok(extension)
+        Ok(Self { fragments, user: RunUser { owner, in_other_groups } })
     }
+}
+
+/// What the settings of a service add to any base.
+pub(super) fn wanted(
+    service: &str,
+    settings: &ServiceSettings,
+    workspace: &Workspace,
+) -> Result<BaseExtension, BuildError> {
+    Ok(BaseExtension {
+        user: settings.user.clone().unwrap_or_default(),
+        certificates: certificates(service, settings, workspace)?,
+        time_zone: settings.time_zone,
+    })
+}
+
+/// The variables that programs find it by.
+pub(super) fn variables(wanted: &BaseExtension) -> BTreeMap<String, String> {
+    let certificates = (!wanted.certificates.is_empty()).then(|| (NODE_VARIABLE.to_owned(), NODE_FILE.to_owned()));
+    let zone = wanted.time_zone.map(|zone| ("TZ".to_owned(), zone.name().to_owned()));
+    certificates.into_iter().chain(zone).collect()
 }
 
 /// The certificates in the files that `ca` names.

@@ -68,7 +68,7 @@ pub(super) fn note_lost_health(
     progress: &dyn Progress,
 ) {
     if asked_for(request, settings).is_none()
-        && services.iter().flat_map(|service| &service.images).any(|image| image.run.health.is_some())
+        && services.iter().flat_map(|service| &service.images).any(|image| image.contract.run.health.is_some())
     {
         progress.note(
             "the OCI format does not define health checks: Docker runs them, podman drops them; `--format docker` keeps \

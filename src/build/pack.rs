@@ -11,7 +11,7 @@ use super::locked::LockedPackages;
 use super::{BuildError, BuildPlan, Context};
 use crate::digest::Digest;
 use crate::host::StatIndex;
-use crate::image::{AssembleError, PlatformImages, assemble};
+use crate::image::{AssembleError, OwnLayer, PlatformImages, assemble};
 use crate::layer::{self, FragmentKey, Layer, LayerKeys, LayerPlan, PackError, Packing, PieceCache};
 use crate::path::HostPath;
 use crate::store::{KnownPieces, StoreError};
@@ -234,9 +234,9 @@ pub(super) fn assemble_images(
         let mut of_service = Vec::new();
         for planned in &service.images {
             let Some(base) = bases.get(&service.base, &planned.platform) else { continue };
-            let own: Vec<Layer> =
-                planned.layers.iter().filter_map(|&index| packed.layers.get(index)).cloned().collect();
-            let image = assemble(&base.image, &own, &planned.run, plan.format, &created)?;
+            let own: Vec<OwnLayer> =
+                planned.layers.iter().filter_map(|&index| packed.layers.get(index)).map(OwnLayer::from).collect();
+            let image = assemble(&base.image, &own, planned.user, &planned.contract, plan.format, &created)?;
             context.store.put(image.config.bytes())?;
             of_service.push(image);
         }
@@ -246,8 +246,14 @@ pub(super) fn assemble_images(
     Ok(images)
 }
 
+/// The seconds since 1970 of a time that [`rfc3339`] wrote; `None` for others.
+pub(super) fn seconds(time: &str) -> Option<u64> {
+    let seconds = time.parse::<jiff::Timestamp>().ok()?.as_second().try_into().ok()?;
+    (rfc3339(seconds) == time).then_some(seconds)
+}
+
 /// Seconds since 1970 as image configs write times.
-fn rfc3339(seconds: u64) -> String {
+pub(super) fn rfc3339(seconds: u64) -> String {
     let seconds = i64::try_from(seconds).unwrap_or(i64::MAX);
     jiff::Timestamp::from_second(seconds).unwrap_or(jiff::Timestamp::MAX).to_string()
 }

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::base::{Bases, ResolvedBase, base_name};
-use super::contents::{Contents, Ingredients};
-use super::extension::Extension;
+use super::contents::{self, Contents, Ingredients};
+use super::extension::{self, Extension};
 use super::locked::LockedNodeModules;
 use super::natives::ForeignVariants;
 use super::platforms::TargetPlatform;
@@ -17,8 +17,8 @@ use super::{BuildError, BuildRequest, Context, Destination, format};
 use crate::apk::PinnedPackage;
 use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
 use crate::config::{Health, ServiceSettings, Settings};
-use crate::image::{BaseFiles, HealthCheck, RunSettings, RunUser, UserEntries};
-use crate::layer::{FileTree, LayerPlan, Owner, PackageSets, Portability, Unit};
+use crate::image::{BaseExtension, BaseFiles, Contract, HealthCheck, ReliedOn, RunSettings, RunUser};
+use crate::layer::{FileTree, LayerPlan, PackageSets, Portability, Unit};
 use crate::manifest::media_type::Compression;
 use crate::manifest::{ContainerConfig, Format};
 use crate::path::ImagePath;
@@ -209,8 +209,10 @@ pub struct ImagePlan {
     pub foreign: ForeignVariants,
     /// What a production install of the whole workspace weighs.
     pub whole_tree: Weight,
-    /// What the container runs.
-    pub run: RunSettings,
+    /// As whom the container runs.
+    pub user: RunUser,
+    /// What the container runs, and what the image says of its making.
+    pub contract: Contract,
     /// The packages that are added to the base's own, each behind what it needs.
     pub system_packages: Vec<PinnedPackage>,
     /// Its layers above the base, by their place in [`BuildPlan::layers`].
@@ -291,7 +293,7 @@ struct Draft<'a> {
     settings: ServiceSettings,
     base: String,
     resolved: &'a ResolvedBase,
-    owner: Owner,
+    wanted: BaseExtension,
     extension: Extension,
     system: Arc<ServiceSystem>,
     /// Of the base, and of what the system layer brings.
@@ -318,13 +320,13 @@ impl<'a> Draft<'a> {
             true => Cow::Borrowed(&resolved.files),
             false => Cow::Owned(resolved.files.under(&system.tree)),
         };
-        let UserEntries { owner, in_other_groups, tree } = settings.user.clone().unwrap_or_default().entries(&files)?;
-        let extension = Extension::of(&service.name, &settings, contents.workspace(), &files, tree)?;
+        let wanted = extension::wanted(&service.name, &settings, contents.workspace())?;
+        let extension = Extension::of(&wanted, &files)?;
         let base_config = &resolved.image.config.parsed().config;
-        let user = RunUser { owner, in_other_groups };
         let entrypoint = system.entrypoint(settings.entrypoint.as_deref(), &base_config.entrypoint);
-        let run = run_settings(&needs, &settings, contents.root(), user, &extension.env, entrypoint, base_config)?;
-        Ok(Some(Self { needs, settings, base, resolved, owner, extension, system, files, run }))
+        let variables = extension::variables(&wanted);
+        let run = run_settings(&needs, &settings, contents.root(), variables, entrypoint, base_config)?;
+        Ok(Some(Self { needs, settings, base, resolved, wanted, extension, system, files, run }))
     }
 }
 
@@ -367,7 +369,8 @@ impl BuildPlan {
         for needs in closures.services {
             let draft = Draft::new(needs, &contents, target.platform, settings, bases, &systems, request)?;
             let Some(draft) = draft else { continue };
-            let Draft { needs, settings: own, base, resolved, owner, extension, system, files, run } = draft;
+            let Draft { needs, settings: own, base, resolved, wanted, extension, system, files, run } = draft;
+            let (owner, hard_links) = (extension.user.owner, settings.hard_links.unwrap_or(true));
             contents.collect(needs.installed(), owner)?;
             let ingredients = Ingredients {
                 service: &needs.service,
@@ -379,16 +382,24 @@ impl BuildPlan {
                 working_dir: &run.working_dir,
                 system: &system.tree,
                 sets: &sets,
-                hard_links: settings.hard_links.unwrap_or(true),
+                hard_links,
                 base: &files,
                 owner,
             };
-            let layers = contents.layers(contents.of_service(&ingredients, extension.fragments)?, &files, owner)?;
+            let of_service = contents.of_service(&ingredients, extension.fragments)?;
+            let layers = contents::layers(of_service, contents.root(), &files, owner)?;
+            let (root, outside) = (contents.root(), contents.places_outside_root(&ingredients)?);
+            let relied_on = ReliedOn::of(&resolved.image, &files, root, &outside, is_made_for_entrypoint(&own), owner);
+            let roles = layers.iter().map(|layer| layer.role).collect();
+            let mut contract = Contract::new(self.compression, hard_links, root.clone(), wanted, run, relied_on, roles);
+            contract.system_packages = system.described();
             let layers = layers.into_iter().map(|layer| self.index_of(layer)).collect();
             let packages = needs.weight(&weights);
             let ServiceClosure { service, closure, foreign, .. } = needs;
             let (platform, system_packages) = (resolved.image.platform.clone(), system.packages.clone());
-            let image = ImagePlan { platform, closure, packages, foreign, whole_tree, system_packages, run, layers };
+            let user = extension.user;
+            let image =
+                ImagePlan { platform, closure, packages, foreign, whole_tree, user, contract, system_packages, layers };
             match self.services.iter_mut().find(|known| known.service.dir == service.dir) {
                 Some(known) => known.images.push(image),
                 None => self.services.push(ServicePlan { service, settings: own, base, images: vec![image] }),
@@ -418,8 +429,7 @@ fn run_settings(
     needs: &ServiceClosure,
     settings: &ServiceSettings,
     root: &ImagePath,
-    user: RunUser,
-    found_by: &BTreeMap<String, String>,
+    found_by: BTreeMap<String, String>,
     entrypoint: Option<Vec<String>>,
     base: &ContainerConfig,
 ) -> Result<RunSettings, BuildError> {
@@ -427,7 +437,7 @@ fn run_settings(
     let port = settings.port.or(closure.default_port);
     let mut env = BTreeMap::from([("NODE_ENV".to_owned(), "production".to_owned())]);
     env.extend(port.map(|port| ("PORT".to_owned(), port.to_string())));
-    env.extend(found_by.clone());
+    env.extend(found_by);
     env.extend(settings.env.clone());
     let mut expose: BTreeSet<String> = port.iter().map(|port| format!("{port}/tcp")).collect();
     expose.extend(settings.expose.iter().flatten().cloned());
@@ -443,7 +453,6 @@ fn run_settings(
     };
     let command = settings.command.clone().unwrap_or_else(|| command(service, starts));
     Ok(RunSettings {
-        user,
         working_dir: match &settings.workdir {
             Some(workdir) => ImagePath::new(workdir)?,
             None => root.join(service.dir.as_path())?,
@@ -455,6 +464,12 @@ fn run_settings(
         labels: settings.labels.clone(),
         health,
     })
+}
+
+/// Whether the command or the health check is one thing upon one entrypoint of the base, and another upon another.
+fn is_made_for_entrypoint(settings: &ServiceSettings) -> bool {
+    let asks_node = matches!(settings.health, Some(Health::Http(..)));
+    settings.entrypoint.is_none() && (settings.command.is_none() || asks_node)
 }
 
 /// Node itself, where an entrypoint ends with it.

@@ -54,6 +54,13 @@ impl Systems {
 }
 
 impl ServiceSystem {
+    /// What it is, for people: the packages with their versions, else the program that is the init.
+    pub fn described(&self) -> Vec<String> {
+        let packages = self.packages.iter().map(|package| format!("{}-{}", package.name, package.version));
+        let program = self.init.first().filter(|_| self.packages.is_empty()).cloned();
+        packages.chain(program).collect()
+    }
+
     /// What the command is handed to: the init and what the service has configured. A base's own entrypoint gives way to
     /// an init, unless it is what starts node. `None` keeps the base's.
     pub fn entrypoint(&self, configured: Option<&[String]>, of_base: &[String]) -> Option<Vec<String>> {

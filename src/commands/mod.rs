@@ -7,6 +7,7 @@ mod copy;
 mod login;
 mod logout;
 mod plan;
+mod rebase;
 mod registry;
 mod session;
 mod terminal;
@@ -66,6 +67,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Login(arguments) => login::run(arguments, &environment),
         Command::Logout { host } => logout::run(host, &environment),
         Command::Base { command } => base::run(command, &environment),
+        Command::Rebase(arguments) => rebase::run(arguments, &environment),
         Command::Copy(arguments) => copy::run(arguments, &environment),
         Command::Registry { command } => registry::run(command, &environment),
         Command::Cache { command } => cache::run(command, &environment),

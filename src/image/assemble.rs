@@ -1,5 +1,6 @@
-use super::{BaseImage, RunSettings};
-use crate::layer::Layer;
+use super::{BaseImage, CONTRACT, Contract, ContractError, RunUser};
+use crate::digest::DiffId;
+use crate::layer::{Layer, LayerRole};
 use crate::manifest::{
     BASE_DIGEST, BASE_NAME, Descriptor, DocumentError, Format, History, ImageConfig, Manifest, Raw, RootFs,
 };
@@ -39,6 +40,23 @@ impl Image {
     }
 }
 
+/// A layer above the base.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnLayer {
+    /// Media type, digest and size of the blob.
+    pub descriptor: Descriptor,
+    /// The digest of the uncompressed tar.
+    pub diff_id: DiffId,
+    /// What it is for.
+    pub role: LayerRole,
+}
+
+impl From<&Layer> for OwnLayer {
+    fn from(layer: &Layer) -> Self {
+        Self { descriptor: layer.descriptor().clone(), diff_id: layer.diff_id(), role: layer.role() }
+    }
+}
+
 /// Why an image cannot be put together.
 #[derive(Debug, thiserror::Error)]
 pub enum AssembleError {
@@ -60,6 +78,9 @@ pub enum AssembleError {
         /// The layer's media type.
         media_type: String,
     },
+    /// The contract cannot be encoded.
+    #[error(transparent)]
+    Contract(#[from] ContractError),
     /// A document cannot be encoded.
     #[error(transparent)]
     Document(#[from] DocumentError),
@@ -72,7 +93,7 @@ impl AssembleError {
             Self::LayerNotInFormat { .. } => {
                 Some("`--format oci`, or a base whose layers are compressed with gzip".into())
             }
-            Self::BaseLayers { .. } | Self::Document(_) => None,
+            Self::BaseLayers { .. } | Self::Contract(_) | Self::Document(_) => None,
         }
     }
 }
@@ -82,8 +103,9 @@ impl AssembleError {
 /// `created` is the time of the image and of its history, RFC 3339.
 pub fn assemble(
     base: &BaseImage,
-    layers: &[Layer],
-    settings: &RunSettings,
+    layers: &[OwnLayer],
+    user: RunUser,
+    contract: &Contract,
     format: Format,
     created: &str,
 ) -> Result<Image, AssembleError> {
@@ -96,16 +118,16 @@ pub fn assemble(
         });
     }
     let mut diff_ids = base_config.rootfs.diff_ids.clone();
-    diff_ids.extend(layers.iter().map(Layer::diff_id));
+    diff_ids.extend(layers.iter().map(|layer| layer.diff_id));
     let config = ImageConfig {
         created: Some(created.to_owned()),
         platform: base.platform.clone(),
-        config: settings.over(&base_config.config),
+        config: contract.run.over(&base_config.config, user),
         rootfs: RootFs { kind: "layers".to_owned(), diff_ids },
         history: history(base, layers, created),
     };
     let config = Raw::encode("image config", config)?;
-    let layers = base.layers.iter().chain(layers.iter().map(Layer::descriptor)).map(|layer| {
+    let layers = base.layers.iter().chain(layers.iter().map(|layer| &layer.descriptor)).map(|layer| {
         let media_type = format.layer(&layer.media_type).ok_or_else(|| AssembleError::LayerNotInFormat {
             base: base.name.clone(),
             media_type: layer.media_type.clone(),
@@ -118,6 +140,7 @@ pub fn assemble(
     if format == Format::Oci {
         manifest.annotations.extend(base.reference.clone().map(|name| (BASE_NAME.to_owned(), name)));
         manifest.annotations.insert(BASE_DIGEST.to_owned(), base.manifest.digest().to_string());
+        manifest.annotations.insert(CONTRACT.to_owned(), contract.text()?);
     }
     let manifest = Raw::encode("image manifest", manifest)?;
     Ok(Image { platform: base.platform.clone(), format, manifest, config, base_layers: base.layers.len() })
@@ -125,7 +148,7 @@ pub fn assemble(
 
 /// The base's history, then one entry for each layer. A history that does not match the layers makes podman and buildah
 /// refuse the image, so a base's that does not is replaced by one entry for each of its layers.
-fn history(base: &BaseImage, layers: &[Layer], created: &str) -> Vec<History> {
+fn history(base: &BaseImage, layers: &[OwnLayer], created: &str) -> Vec<History> {
     let entry = |created_by: String| History {
         created: Some(created.to_owned()),
         created_by: Some(created_by),
@@ -135,6 +158,6 @@ fn history(base: &BaseImage, layers: &[Layer], created: &str) -> Vec<History> {
     if history.iter().filter(|entry| !entry.empty_layer).count() != base.layers.len() {
         history = base.layers.iter().map(|_| entry("base image".to_owned())).collect();
     }
-    history.extend(layers.iter().map(|layer| entry(format!("pirogue: {}", layer.role()))));
+    history.extend(layers.iter().map(|layer| entry(format!("pirogue: {}", layer.role))));
     history
 }

@@ -69,6 +69,11 @@ impl BaseFiles {
         self.entries.range(dir.below()).next().is_some()
     }
 
+    /// The paths that the base has in a directory.
+    pub fn below(&self, dir: &ImagePath) -> impl Iterator<Item = &ImagePath> {
+        self.entries.range(dir.below()).map(|(path, _)| path)
+    }
+
     /// The text of the file that a path leads to; `None` if there is none. An error if it is not among those that were kept.
     pub fn text(&self, path: &ImagePath) -> Result<Option<&str>, BaseFilesError> {
         let place = self.resolve(path)?;
@@ -112,11 +117,6 @@ impl BaseFiles {
             ForeignKind::Bytes(bytes) => Some(bytes),
             _ => None,
         }
-    }
-
-    /// What lies below a directory.
-    pub fn below(&self, directory: &ImagePath) -> impl Iterator<Item = (&ImagePath, &BaseEntry)> {
-        self.entries.range(directory.below())
     }
 
     /// The files under a layer's entries: what a layer above both finds.

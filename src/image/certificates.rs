@@ -10,6 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use serde::{Deserialize, Serialize};
 
 use super::{BaseFiles, BaseFilesError};
 use crate::layer::{Content, Entry, FileTree, ForeignKind, Owner, TreeError};
@@ -36,11 +37,37 @@ const DASHES: &str = "-----";
 const ROOT: Owner = Owner { uid: 0, gid: 0 };
 
 /// The certificate of a CA.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "WrittenCertificate", into = "WrittenCertificate")]
 pub struct Certificate {
     /// The name of its file without the extension.
     name: String,
     der: Vec<u8>,
+}
+
+/// A certificate as it is written down.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenCertificate {
+    name: String,
+    pem: String,
+}
+
+impl TryFrom<WrittenCertificate> for Certificate {
+    type Error = CertificateError;
+
+    fn try_from(WrittenCertificate { name, pem }: WrittenCertificate) -> Result<Self, CertificateError> {
+        match <[Self; 1]>::try_from(Self::read(&name, pem.as_bytes())?) {
+            Ok([certificate]) => Ok(Self { name, ..certificate }),
+            Err(_) => Err(CertificateError::None(name)),
+        }
+    }
+}
+
+impl From<Certificate> for WrittenCertificate {
+    fn from(certificate: Certificate) -> Self {
+        Self { pem: certificate.pem(), name: certificate.name }
+    }
 }
 
 /// Why certificates cannot be had.

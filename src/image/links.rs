@@ -56,7 +56,7 @@ impl BaseFilesError {
 
 /// What becomes of links that lead to nothing.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Dangling {
+pub(super) enum Dangling {
     /// They are an error.
     Refused,
     /// Where they lead is where something new comes to lie.
@@ -135,6 +135,17 @@ impl BaseFiles {
     }
 
     fn follow(&self, path: &ImagePath, last_too: bool, dangling: Dangling) -> Result<ImagePath, BaseFilesError> {
+        self.walk(path, last_too, dangling, |_| {})
+    }
+
+    /// Follows a path, and tells `look` of every place that is looked at on the way.
+    pub(super) fn walk(
+        &self,
+        path: &ImagePath,
+        last_too: bool,
+        dangling: Dangling,
+        mut look: impl FnMut(&ImagePath),
+    ) -> Result<ImagePath, BaseFilesError> {
         let mut place = ImagePath::root();
         // The names still to go, the next one last.
         let mut names = names(path.as_path());
@@ -146,6 +157,7 @@ impl BaseFiles {
                 place = place.parent().unwrap_or(place);
             } else {
                 let next = place.child(&name);
+                look(&next);
                 match self.get(&next).map(|entry| &entry.kind) {
                     Some(ForeignKind::Symlink(target)) if last_too || !names.is_empty() => {
                         count += 1;

@@ -3,19 +3,23 @@
 mod assemble;
 mod base;
 mod certificates;
+mod contract;
 mod links;
 mod platforms;
+mod relied_on;
 mod run_settings;
 mod software;
 mod static_program;
 mod time_zone;
 mod user;
 
-pub use assemble::{AssembleError, Image, assemble};
+pub use assemble::{AssembleError, Image, OwnLayer, assemble};
 pub use base::{BaseEntry, BaseFiles, BaseImage};
 pub use certificates::{CERTIFICATE_BUNDLES, Certificate, CertificateError, NODE_FILE, NODE_VARIABLE};
+pub use contract::{BaseExtension, CONTRACT, Contract, ContractError};
 pub use links::BaseFilesError;
 pub use platforms::PlatformImages;
+pub use relied_on::{Difference, ReliedOn};
 pub use run_settings::{HealthCheck, RunSettings, RunUser};
 pub use software::BaseSoftware;
 pub use static_program::{StaticProgramError, check_static_program};

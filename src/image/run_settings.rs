@@ -1,5 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::layer::Owner;
@@ -7,13 +8,13 @@ use crate::manifest::{ContainerConfig, Healthcheck};
 use crate::path::ImagePath;
 
 /// What a container of the image runs, over what the base says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RunSettings {
-    /// As whom.
-    pub user: RunUser,
     /// In which directory.
     pub working_dir: ImagePath,
     /// The entrypoint; `None` keeps the base's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entrypoint: Option<Vec<String>>,
     /// The command.
     pub command: Vec<String>,
@@ -24,6 +25,7 @@ pub struct RunSettings {
     /// Labels added to, or in place of, the base's.
     pub labels: BTreeMap<String, String>,
     /// The health check; `None` keeps the base's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthCheck>,
 }
 
@@ -37,7 +39,8 @@ pub struct RunUser {
 }
 
 /// How a runtime asks whether the service is well. Times are in seconds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct HealthCheck {
     /// The command, which ends with 0 if all is well.
     pub command: Vec<String>,
@@ -81,11 +84,11 @@ impl HealthCheck {
 
 impl RunSettings {
     /// The base's container config with these settings over it.
-    pub fn over(&self, base: &ContainerConfig) -> ContainerConfig {
+    pub fn over(&self, base: &ContainerConfig, user: RunUser) -> ContainerConfig {
         let mut config = base.clone();
         // By number, so that Kubernetes can see that it is not root. Runtimes look groups up where none is named.
-        let Owner { uid, gid } = self.user.owner;
-        config.user = if self.user.in_other_groups { uid.to_string() } else { format!("{uid}:{gid}") };
+        let Owner { uid, gid } = user.owner;
+        config.user = if user.in_other_groups { uid.to_string() } else { format!("{uid}:{gid}") };
         config.working_dir = self.working_dir.to_string();
         if let Some(entrypoint) = &self.entrypoint {
             config.entrypoint.clone_from(entrypoint);

@@ -4,6 +4,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use super::{BaseFiles, BaseFilesError};
 use crate::layer::{Content, Entry, FileTree, Owner};
 use crate::path::ImagePath;
@@ -33,6 +35,18 @@ pub struct UnknownTimeZone {
     pub name: String,
     /// The names that look most like it, the nearest first.
     pub nearest: Vec<&'static str>,
+}
+
+impl Serialize for TimeZone {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name)
+    }
+}
+
+impl<'de> Deserialize<'de> for TimeZone {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::named(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
 }
 
 /// How many names are offered in place of one that does not exist.

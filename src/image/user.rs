@@ -4,12 +4,15 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use super::{BaseFiles, BaseFilesError};
 use crate::layer::{Entry, FileTree, Owner, TreeError};
 use crate::path::{ImagePath, ImagePathError};
 
 /// The user that an image runs as.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum ImageUser {
     /// One that the base has, by its name.
     Existing(String),
@@ -20,7 +23,8 @@ pub enum ImageUser {
 }
 
 /// A user to be added.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct NewUser {
     /// Its name, which is also that of its group.
     pub name: String,

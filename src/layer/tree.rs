@@ -3,13 +3,15 @@ use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::PackageArchive;
 use crate::digest::Digest;
 use crate::host::HostError;
 use crate::path::{HostPath, ImagePath};
 
 /// The owner of an entry, by number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Owner {
     /// The user's number.
     pub uid: u32,

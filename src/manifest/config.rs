@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::digest::DiffId;
+use crate::digest::{DiffId, Digest};
 use crate::platform::Platform;
 
 /// The image config: platform, what to run, and the diff IDs of the layers.
@@ -35,6 +35,17 @@ pub struct RootFs {
     pub kind: String,
     /// The digests of the uncompressed tars, bottom first.
     pub diff_ids: Vec<DiffId>,
+}
+
+impl RootFs {
+    /// The chain ID of the lowest `layers`, which names them and their order; `None` where there are not so many, or none.
+    ///
+    /// Source: OCI image-spec, `config.md`, "Layer ChainID".
+    pub fn chain_id(&self, layers: usize) -> Option<Digest> {
+        let (first, rest) = self.diff_ids.get(..layers)?.split_first()?;
+        let with = |below: String, diff_id: &DiffId| Digest::of(format!("{below} {diff_id}").as_bytes()).to_string();
+        rest.iter().fold(first.to_string(), with).parse().ok()
+    }
 }
 
 /// One step in the making of an image.

@@ -5,6 +5,7 @@ mod base_update;
 mod check;
 mod copy;
 mod plan;
+mod rebase;
 mod table;
 
 pub use base_status::BaseStatusReport;
@@ -12,6 +13,7 @@ pub use base_update::BaseUpdateReport;
 pub use check::CheckReport;
 pub use copy::CopyReport;
 pub use plan::PlanReport;
+pub use rebase::RebaseReport;
 pub use table::{megabytes, table};
 
 use std::collections::BTreeMap;
@@ -202,7 +204,7 @@ impl ServiceReport {
 
 impl ImageReport {
     fn new(of_platform: &ImagePlan, plan: &BuildPlan, layers: &[Layer], image: &Image) -> Self {
-        let ImagePlan { closure, packages, foreign, run, .. } = of_platform;
+        let ImagePlan { closure, packages, foreign, contract, .. } = of_platform;
         let planned =
             || of_platform.layers.iter().filter_map(|&index| Some((plan.layers.get(index)?, layers.get(index)?)));
         let undeclared = closure.packages.values().filter_map(|package| match &package.reason {
@@ -212,8 +214,8 @@ impl ImageReport {
         Self {
             platform: image.platform.to_string(),
             digest: image.manifest.digest().to_string(),
-            command: run.command.clone(),
-            port: run.env.get("PORT").and_then(|port| port.parse().ok()),
+            command: contract.run.command.clone(),
+            port: contract.run.env.get("PORT").and_then(|port| port.parse().ok()),
             layers: planned()
                 .map(|(plan, layer)| LayerReport {
                     role: layer.role().to_string(),

@@ -80,7 +80,7 @@ fn planned_image(image: &ImagePlan) -> PlannedImage {
     let packages = image.closure.packages.values();
     PlannedImage {
         platform: image.platform.to_string(),
-        command: image.run.command.clone(),
+        command: image.contract.run.command.clone(),
         layers: image.layers.clone(),
         packages: packages.map(|package| (package.package_json.label(), package.reason.to_string())).collect(),
         excluded: super::exclusions(&image.closure),

@@ -153,6 +153,18 @@ pub fn put(layout: &Path, bytes: &[u8], media_type: &str) -> Value {
 /// Writes the image layout that `from` would be after an update: a layer of these files on top of each image, another
 /// version of Node, and attestations beside the images.
 pub fn write_renewed(from: &Path, layout: &Path, node: &str, files: &[(&str, &str)]) {
+    let directories = ["etc/", "lib/", "lib/apk/", "lib/apk/db/"].map(|path| (path, 0o755, ""));
+    let files = files.iter().map(|(path, content)| (*path, 0o644, *content));
+    let entries: Vec<(&str, u32, &str)> = directories.into_iter().chain(files).collect();
+    write_changed(from, layout, &entries, |config| {
+        config["config"]["Env"] = json!(["PATH=/usr/local/bin:/usr/bin:/bin", format!("NODE_VERSION={node}")]);
+    });
+}
+
+/// Writes the image layout that `from` would be with another layer on top of each image, of these files and directories (each
+/// a path, which of a directory ends with a slash, a mode and a content), after `change` of its config, with attestations
+/// beside the images.
+pub fn write_changed(from: &Path, layout: &Path, entries: &[(&str, u32, &str)], change: impl Fn(&mut Value)) {
     let read = |descriptor: &Value| {
         let digest = descriptor["digest"].as_str().expect("a digest").trim_start_matches("sha256:").to_owned();
         fs::read(from.join("blobs/sha256").join(digest)).expect("a blob can be read")
@@ -160,9 +172,8 @@ pub fn write_renewed(from: &Path, layout: &Path, node: &str, files: &[(&str, &st
     let json = |bytes: Vec<u8>| serde_json::from_slice::<Value>(&bytes).expect("the document is JSON");
     let mut root = json(fs::read(from.join("index.json")).expect("there is an index"));
     let mut index = json(read(&root["manifests"][0]));
-    let directories: Vec<&str> = ["etc/", "lib/", "lib/apk/", "lib/apk/db/"].into();
-    let files: Vec<(&str, &[u8])> = files.iter().map(|(path, text)| (*path, text.as_bytes())).collect();
-    let tar = tar_of(&directories, &files);
+    let entries: Vec<_> = entries.iter().map(|(path, mode, text)| (*path, *mode, text.as_bytes())).collect();
+    let tar = tar_of(&entries);
     let layer = put(layout, &tar, "application/vnd.oci.image.layer.v1.tar");
     let images = index["manifests"].as_array_mut().expect("a list");
     for image in images.iter_mut() {
@@ -176,7 +187,7 @@ pub fn write_renewed(from: &Path, layout: &Path, node: &str, files: &[(&str, &st
         let step = json!({"created": "2025-06-01T00:00:00Z", "created_by": "an update"});
         config["history"].as_array_mut().expect("a list").push(step);
         config["created"] = json!("2025-06-01T00:00:00Z");
-        config["config"]["Env"] = json!(["PATH=/usr/local/bin:/usr/bin:/bin", format!("NODE_VERSION={node}")]);
+        change(&mut config);
         manifest["config"] = put(layout, config.to_string().as_bytes(), "application/vnd.oci.image.config.v1+json");
         let platform = image["platform"].take();
         *image = put(layout, manifest.to_string().as_bytes(), "application/vnd.oci.image.manifest.v1+json");
@@ -196,21 +207,21 @@ pub fn write_renewed(from: &Path, layout: &Path, node: &str, files: &[(&str, &st
 }
 
 fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
-    let files: Vec<(&str, &[u8])> =
-        FILES.into_iter().map(|(path, text)| (path, text.as_bytes())).chain(files.iter().copied()).collect();
-    tar_of(&DIRECTORIES, &files)
+    let directories = DIRECTORIES.iter().map(|path| (*path, 0o755, &b""[..]));
+    let own = FILES.into_iter().map(|(path, text)| (path, 0o644, text.as_bytes()));
+    let files = files.iter().map(|(path, content)| (*path, 0o644, *content));
+    tar_of(&directories.chain(own).chain(files).collect::<Vec<_>>())
 }
 
-fn tar_of(directories: &[&str], files: &[(&str, &[u8])]) -> Vec<u8> {
+fn tar_of(entries: &[(&str, u32, &[u8])]) -> Vec<u8> {
     let mut tar = Builder::new(Vec::new());
-    let directories = directories.iter().map(|path| (*path, EntryType::Directory, 0o755, &b""[..]));
-    let files = files.iter().map(|(path, content)| (*path, EntryType::Regular, 0o644, *content));
-    for (path, kind, mode, content) in directories.chain(files) {
-        let mut header = header(kind, mode);
+    for (path, mode, content) in entries {
+        let kind = if path.ends_with('/') { EntryType::Directory } else { EntryType::Regular };
+        let mut header = header(kind, *mode);
         header.set_path(path).expect("the name is short");
         header.set_size(content.len() as u64);
         header.set_cksum();
-        tar.append(&header, content).expect("memory can be written");
+        tar.append(&header, *content).expect("memory can be written");
     }
     tar.into_inner().expect("memory can be written")
 }

@@ -76,6 +76,9 @@ pub enum BaseError {
         /// The digest in the index.
         digest: Digest,
     },
+    /// Neither sources nor settings that name services.
+    #[error("nothing says which services there are: neither sources nor pirogue.toml name one")]
+    UnknownServices,
     /// No registry to ask for images.
     #[error("no registry is named in which images could be")]
     NothingDeployed,
@@ -109,6 +112,7 @@ impl BaseError {
             Self::Gone { base, .. } | Self::LockedToAnother { base, .. } | Self::LockContradiction { base, .. } => {
                 Some(format!("take what its name stands for now: `pirogue base update {base}`"))
             }
+            Self::UnknownServices => Some("name them, or their images: `HOST/REPOSITORY:TAG`".into()),
             Self::NothingDeployed => {
                 Some("name the one that they are pushed to: `--to HOST/PREFIX`, or `to` in pirogue.toml".into())
             }
@@ -126,7 +130,7 @@ impl BaseError {
 }
 
 /// A failure of reading the base, told as that.
-pub(super) fn unread(base: &str, error: TransferError) -> BuildError {
+pub(in crate::build) fn unread(base: &str, error: TransferError) -> BuildError {
     match error {
         TransferError::Registry(source) => BaseError::Registry { base: base.to_owned(), source }.into(),
         TransferError::Layout(source) => BaseError::Layout(source).into(),

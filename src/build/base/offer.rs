@@ -12,7 +12,7 @@ use crate::transfer::{Document, Source};
 const INDEX_LIMIT: usize = 16;
 
 /// What a place names now.
-pub(super) async fn of(name: &str, source: &Source, context: &Context) -> Result<LockedBase, BuildError> {
+pub(in crate::build) async fn of(name: &str, source: &Source, context: &Context) -> Result<LockedBase, BuildError> {
     let root = source.root(&context.transfer()).await.map_err(|error| unread(name, error))?;
     below(name, root, source, context).await
 }

@@ -5,18 +5,16 @@ use std::collections::btree_map::Entry;
 
 use futures_util::future::try_join_all;
 
-use super::lock::BaseLock;
-use super::{BaseError, base_name, config_of, offer, open, unread};
-use crate::build::{BuildError, BuildRequest, Context, Destination, destination, selection};
-use crate::config::Settings;
+use super::{BaseError, KnownImage, base_name, offer, open};
+use crate::build::fleet::Fleet;
+use crate::build::{BuildError, BuildRequest, Context};
 use crate::digest::Digest;
 use crate::lock::LockedBase;
-use crate::manifest::{BASE_DIGEST, BASE_NAME, Manifest, Raw, media_type};
+use crate::manifest::{BASE_DIGEST, BASE_NAME, Manifest, Raw};
 use crate::path::HostPath;
 use crate::platform::Platform;
 use crate::registry::{Reference, RegistryError};
 use crate::transfer::Source;
-use crate::workspace::Workspace;
 
 /// An image of a service in a registry; one for each platform where there are several.
 #[derive(Clone, Debug)]
@@ -70,11 +68,11 @@ pub enum Match {
 }
 
 impl Match {
-    fn of(image: &Manifest, base: &KnownImage) -> Self {
+    pub(in crate::build) fn of(image: &Manifest, base: &Raw<Manifest>) -> Self {
         let digests = |manifest: &Manifest| manifest.layers.iter().map(|layer| layer.digest).collect::<Vec<_>>();
-        let lies_on_layers = digests(image).starts_with(&digests(base.manifest.parsed()));
+        let lies_on_layers = digests(image).starts_with(&digests(base.parsed()));
         let says = image.annotations.get(BASE_DIGEST);
-        match (lies_on_layers, says.map(|digest| *digest == base.manifest.digest().to_string())) {
+        match (lies_on_layers, says.map(|digest| *digest == base.digest().to_string())) {
             (true, None | Some(true)) => Self::Same,
             (true, Some(false)) => Self::SameLayers,
             (false, Some(true)) => Self::Contradiction,
@@ -85,29 +83,13 @@ impl Match {
 
 /// Asks the registries for the images of services, under the tags they are pushed with.
 pub async fn base_status(request: &BuildRequest, context: &Context) -> Result<Vec<DeployedImage>, BuildError> {
-    let workspace = Workspace::discover(&request.dir)?;
-    let settings = Settings::read(&workspace.root)?;
-    let lock = BaseLock::read(&workspace, &settings, request)?;
-    let destinations = Destination::of(request, &settings, &workspace)?;
-    context.client.push_to(destinations.iter().filter_map(Destination::registry));
-    let mut references = Vec::new();
-    for service in selection::names(&workspace, &settings, &request.services)? {
-        let own = settings.of_service(&service);
-        let tags = destination::tags(request, &own);
-        for destination in &destinations {
-            let Destination::Registry { repository, tag } = destination else { continue };
-            let named = Destination::references(repository, tag.as_deref(), &service, &own, tags)?;
-            references.extend(named.into_iter().map(|reference| (service.clone(), reference)));
-        }
-    }
-    if references.is_empty() {
-        return Err(BaseError::NothingDeployed.into());
-    }
+    let Fleet { settings, lock, dir, images: references } = Fleet::find(request, context)?;
     let mut bases = BTreeMap::new();
     for name in references.iter().map(|(service, _)| base_name(service, &settings, request)) {
         if let Entry::Vacant(unasked) = bases.entry(name) {
             context.progress.step(&format!("resolving the base {}", unasked.key()));
-            let base = Base::ask(unasked.key(), lock.entry(unasked.key()), &request.dir, context).await?;
+            let locked = lock.as_ref().and_then(|lock| lock.bases.get(unasked.key()));
+            let base = Base::ask(unasked.key(), locked, &dir, context).await?;
             unasked.insert(base);
         }
     }
@@ -152,16 +134,16 @@ async fn found(reference: &Reference, base: &Base, context: &Context) -> Result<
         let locked = base.image(base.locked.as_ref(), &platform, context).await?;
         let current = base.image(base.current.as_ref(), &platform, context).await?;
         let said = base.said_by(manifest, context).await?;
-        let fits = |base: &KnownImage| Match::of(manifest, base);
+        let fits = |base: &KnownImage| Match::of(manifest, &base.manifest);
         let against = |base: &Option<KnownImage>| base.as_ref().map_or(Match::Unknown, fits);
         let below = [&locked, &current, &said].into_iter().flatten().find(|base| fits(base) == Match::Same);
         found.push(FoundImage {
             digest,
-            created: image.created.clone(),
+            created: image.created().map(str::to_owned),
             base_name: manifest.annotations.get(BASE_NAME).cloned(),
             base_digest: manifest.annotations.get(BASE_DIGEST).cloned(),
             base_proven: said.as_ref().map(|said| fits(said) == Match::Same),
-            base_created: below.and_then(|base| base.created.clone()),
+            base_created: below.and_then(KnownImage::created).map(str::to_owned),
             against_lock: against(&locked),
             against_reference: against(&current),
             platform,
@@ -233,31 +215,10 @@ fn if_it_can_be_had<T>(result: Result<T, BuildError>, context: &Context) -> Resu
     }
 }
 
-/// An image of which manifest and config were read.
-struct KnownImage {
-    manifest: Raw<Manifest>,
-    created: Option<String>,
-}
-
-impl KnownImage {
-    async fn read(name: &str, digest: Digest, source: &Source, context: &Context) -> Result<Self, BuildError> {
-        let read = source.document_with(digest, &context.transfer()).await.map_err(|error| unread(name, error))?;
-        let read = read.ok_or_else(|| BaseError::Gone { base: name.to_owned(), digest })?;
-        let media_type = read.descriptor.media_type;
-        if !media_type::is_manifest(&media_type) {
-            return Err(BaseError::NotAnImage { base: name.to_owned(), media_type }.into());
-        }
-        let document = |source| BaseError::Document { base: name.to_owned(), source };
-        let manifest: Raw<Manifest> = Raw::parse("image manifest", read.bytes).map_err(document)?;
-        let config = config_of(name, manifest.parsed(), source, context).await?;
-        Ok(Self { created: config.parsed().created.clone(), manifest })
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{Descriptor, Format};
+    use crate::manifest::{Descriptor, Format, media_type};
 
     fn manifest(layers: &[&str], says: Option<Digest>) -> Manifest {
         let layer = |name: &&str| Descriptor::of(media_type::LAYER_TAR, name.as_bytes());
@@ -271,7 +232,6 @@ mod tests {
     fn layers_prove_what_annotations_say() {
         let base = Raw::encode("image manifest", manifest(&["os", "node"], None)).unwrap();
         let (own, other) = (Some(base.digest()), Some(Digest::of(b"other")));
-        let base = KnownImage { manifest: base, created: None };
         let table: [(&str, &[&str], Option<Digest>, Match); 7] = [
             ("on it", &["os", "node", "app"], own, Match::Same),
             ("on it, and says nothing", &["os", "node", "app"], None, Match::Same),
