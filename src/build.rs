@@ -62,6 +62,8 @@ pub struct BuildRequest {
     pub compression: Option<Compression>,
     /// Where their packages come from.
     pub packages: Option<PackagesFrom>,
+    /// Whether packages come without types, source maps, documentation and tests.
+    pub slim: Option<bool>,
 }
 
 /// What a build works with.

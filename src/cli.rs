@@ -210,6 +210,10 @@ pub struct Build {
     #[arg(long)]
     pub offline: bool,
 
+    /// Leave types, source maps, documentation and tests out of packages
+    #[arg(long)]
+    pub slim: bool,
+
     /// Print the report as one JSON document
     #[arg(long)]
     pub json: bool,
@@ -241,6 +245,7 @@ impl Build {
             platform: self.platform.clone(),
             compression: self.compression,
             packages: self.packages,
+            slim: self.slim.then_some(true),
         }
     }
 }

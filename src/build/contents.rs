@@ -2,21 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use rayon::prelude::*;
 
 use super::BuildError;
 use super::locked::LockedPackages;
-use super::plan::{Closures, Weight};
-use crate::closure::{DependencyClosure, Packages};
+use super::plan::{Closures, LayerUnit, Weight};
+use crate::closure::{ClosurePackage, DependencyClosure, Packages};
 use crate::config::{ServiceSettings, Settings};
 use crate::host::{self, StatIndex};
 use crate::image::{BaseFiles, UserEntries};
 use crate::layer::{
-    CollectError, Collector, Entry, FileTree, ForeignKind, Fragment, ImageContents, Kind, LayerPlan, Owner, ServiceSet,
-    ServiceSets, group,
+    CollectError, Collector, Entry, FileTree, ForeignKind, Fragment, ImageContents, Kind, LayerPlan, LeftOut, Owner,
+    ServiceSet, ServiceSets, Slimming, group,
 };
 use crate::path::ImagePath;
 use crate::workspace::{Service, ShippedFiles, Workspace, WorkspacePath};
@@ -28,10 +28,29 @@ const DEFAULT_ROOT: &str = "/app";
 pub(super) struct Contents<'a> {
     /// The packages of the lockfile, where nothing is taken from the installed ones.
     locked: Option<&'a LockedPackages>,
+    source: &'a dyn Packages,
     workspace: &'a Workspace,
     index: &'a StatIndex,
     root: ImagePath,
-    packages: BTreeMap<(WorkspacePath, (u32, u32)), Arc<FileTree>>,
+    packages: BTreeMap<(WorkspacePath, (u32, u32)), Collected>,
+}
+
+/// A package that was looked at.
+struct Collected {
+    whole: Arc<FileTree>,
+    /// What the list of `slim` leaves out.
+    slimming: Slimming,
+    /// The tree without that, once somebody wants it.
+    slim: OnceLock<Arc<FileTree>>,
+}
+
+impl Collected {
+    fn slim(&self) -> Arc<FileTree> {
+        match self.slimming.is_empty() {
+            true => self.whole.clone(),
+            false => self.slim.get_or_init(|| Arc::new(self.slimming.apply(&self.whole))).clone(),
+        }
+    }
 }
 
 /// What the image of one service is made of.
@@ -43,7 +62,9 @@ pub(super) struct Ingredients<'a> {
     pub shipped: &'a [PathBuf],
     pub working_dir: &'a ImagePath,
     /// Which packages share a layer.
-    pub sets: &'a ServiceSets<WorkspacePath>,
+    pub sets: &'a ServiceSets<LayerUnit>,
+    /// Whether packages come without what no running program reads.
+    pub slim: bool,
     pub hard_links: bool,
 }
 
@@ -56,7 +77,7 @@ impl<'a> Contents<'a> {
     ) -> Result<Self, BuildError> {
         let root = ImagePath::new(settings.root.as_deref().unwrap_or(DEFAULT_ROOT))?;
         let (workspace, index) = (packages.workspace(), packages.index());
-        Ok(Self { locked, workspace, index, root, packages: BTreeMap::new() })
+        Ok(Self { locked, source: packages, workspace, index, root, packages: BTreeMap::new() })
     }
 
     /// The directory that stands for the workspace's root.
@@ -92,8 +113,12 @@ impl<'a> Contents<'a> {
             Some(locked) => locked.tree(dir, &collector),
             None => Ok(collector.package(dir)?),
         };
-        let collected: Result<Vec<_>, BuildError> =
-            missing.into_par_iter().map(|dir| Ok((key(dir), Arc::new(tree(dir)?)))).collect();
+        let look_at = |dir: &WorkspacePath| -> Result<_, BuildError> {
+            let whole = Arc::new(tree(dir)?);
+            let slimming = Slimming::of(&whole, &collector.image_path(dir)?, &*self.source.package_json(dir)?);
+            Ok((key(dir), Collected { whole, slimming, slim: OnceLock::new() }))
+        };
+        let collected: Result<Vec<_>, BuildError> = missing.into_par_iter().map(look_at).collect();
         self.packages.extend(collected?);
         Ok(())
     }
@@ -105,7 +130,7 @@ impl<'a> Contents<'a> {
         dirs: impl Iterator<Item = &'p WorkspacePath>,
     ) -> Result<BTreeMap<WorkspacePath, Weight>, BuildError> {
         let collected: BTreeMap<&WorkspacePath, &FileTree> =
-            self.packages.iter().map(|((dir, _), tree)| (dir, tree.as_ref())).collect();
+            self.packages.iter().map(|((dir, _), package)| (dir, package.whole.as_ref())).collect();
         let collector = self.collector(Owner { uid: 0, gid: 0 });
         let weigh = |dir: &WorkspacePath| {
             let (files, bytes) = match (collected.get(dir), self.locked) {
@@ -119,8 +144,12 @@ impl<'a> Contents<'a> {
         dirs.into_par_iter().map(weigh).collect()
     }
 
-    /// Everything above the base of one service.
-    pub fn of_service(&self, image: &Ingredients<'_>, user: UserEntries) -> Result<ImageContents, BuildError> {
+    /// Everything above the base of one service, and what `slim` leaves out of it, or would.
+    pub fn of_service(
+        &self,
+        image: &Ingredients<'_>,
+        user: UserEntries,
+    ) -> Result<(ImageContents, LeftOut), BuildError> {
         let owner = user.owner;
         let closure = image.closure;
         let mut application = self.collector(owner).files(&image.service.dir, image.shipped)?;
@@ -132,14 +161,16 @@ impl<'a> Contents<'a> {
             closure.links.iter().partition(|(_, target)| closure.packages.contains_key(*target));
         let mut workspace = self.member_fragments(image, owner)?;
         workspace.push(Fragment::new("workspace links", self.links(&to_members, owner)?));
-        Ok(ImageContents {
+        let (packages, left_out) = self.package_fragments(image, owner)?;
+        let contents = ImageContents {
             service: image.service.name.clone(),
             user: user.tree,
-            packages: self.package_fragments(image, owner)?,
+            packages,
             workspace,
             application: vec![application],
             hard_links: image.hard_links,
-        })
+        };
+        Ok((contents, left_out))
     }
 
     /// Groups contents into layers over a base. Directories that the base has keep its mode and owner; those of the
@@ -165,54 +196,66 @@ impl<'a> Contents<'a> {
         Ok(layers)
     }
 
-    /// The packages and the links to packages, by the set of services that share them.
+    /// The packages and the links to packages, by the set of services that share them; and what `slim` leaves out.
     fn package_fragments(
         &self,
         image: &Ingredients<'_>,
         owner: Owner,
-    ) -> Result<BTreeMap<ServiceSet, Vec<Fragment>>, BuildError> {
-        let name = &image.service.name;
+    ) -> Result<(BTreeMap<ServiceSet, Vec<Fragment>>, LeftOut), BuildError> {
+        let set = |place: &WorkspacePath| {
+            let unit = LayerUnit { place: place.clone(), slim: image.slim };
+            image.sets.of_service(&unit, &image.service.name)
+        };
+        let mut left_out = LeftOut::default();
         let excluded = excluded(image.settings.exclude.as_deref().unwrap_or_default())?;
         let mut by_set: BTreeMap<ServiceSet, Vec<Fragment>> = BTreeMap::new();
         for (dir, package) in &image.closure.packages {
             if lies_in_another(dir, image.closure) {
                 continue;
             }
-            let Some(tree) = self.packages.get(&(dir.clone(), (owner.uid, owner.gid))) else { continue };
+            let Some(collected) = self.packages.get(&(dir.clone(), (owner.uid, owner.gid))) else { continue };
+            let (tree, slimming) = self.chosen(collected, dir, package, &excluded, image.slim)?;
+            left_out = left_out.plus(slimming);
             let fragment = Fragment {
                 name: package.package_json.name.clone().unwrap_or_else(|| dir.to_string()),
                 label: package.package_json.label(),
-                tree: self.without(tree, dir, &excluded)?,
+                tree,
             };
-            by_set.entry(image.sets.of_service(dir, name)).or_default().push(fragment);
+            by_set.entry(set(dir)).or_default().push(fragment);
         }
         let mut links: BTreeMap<ServiceSet, Vec<(&WorkspacePath, &WorkspacePath)>> = BTreeMap::new();
         for (from, to) in image.closure.links.iter().filter(|(_, to)| image.closure.packages.contains_key(*to)) {
-            links.entry(image.sets.of_service(from, name)).or_default().push((from, to));
+            links.entry(set(from)).or_default().push((from, to));
         }
         for (set, links) in links {
             by_set.entry(set).or_default().push(Fragment::new("package links", self.links(&links, owner)?));
         }
-        Ok(by_set)
+        Ok((by_set, left_out))
     }
 
-    /// A package's tree without what `exclude` in pirogue.toml matches, relative to the package.
-    fn without(
+    /// A package's tree without what `exclude` in pirogue.toml matches, relative to the package, and what `slim` leaves
+    /// out of the rest, or would.
+    fn chosen(
         &self,
-        tree: &Arc<FileTree>,
+        collected: &Collected,
         dir: &WorkspacePath,
+        package: &ClosurePackage,
         excluded: &Gitignore,
-    ) -> Result<Arc<FileTree>, BuildError> {
+        slim: bool,
+    ) -> Result<(Arc<FileTree>, LeftOut), BuildError> {
         if excluded.is_empty() {
-            return Ok(tree.clone());
+            let tree = if slim { collected.slim() } else { collected.whole.clone() };
+            return Ok((tree, collected.slimming.left_out));
         }
         let top = self.root.join(dir.as_path())?;
-        let mut kept = tree.as_ref().clone();
+        let mut kept = collected.whole.as_ref().clone();
         kept.retain(|path| {
             let inside = path.as_path().strip_prefix(top.as_path()).unwrap_or(path.as_path());
             !excluded.matched_path_or_any_parents(inside, false).is_ignore()
         });
-        Ok(Arc::new(kept))
+        let slimming = Slimming::of(&kept, &top, &package.package_json);
+        let tree = if slim { slimming.apply(&kept) } else { kept };
+        Ok((Arc::new(tree), slimming.left_out))
     }
 
     fn member_fragments(&self, image: &Ingredients<'_>, owner: Owner) -> Result<Vec<Fragment>, BuildError> {

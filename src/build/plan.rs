@@ -11,7 +11,7 @@ use super::{BuildError, BuildRequest, Context, Destination};
 use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
 use crate::config::{Health, ServiceSettings, Settings};
 use crate::image::{HealthCheck, RunSettings, UserEntries};
-use crate::layer::{LayerPlan, Owner, ServiceSets, Unit};
+use crate::layer::{LayerPlan, LeftOut, Owner, ServiceSets, Unit};
 use crate::manifest::ContainerConfig;
 use crate::manifest::media_type::Compression;
 use crate::path::ImagePath;
@@ -39,6 +39,19 @@ pub(super) struct ServiceClosure {
     pub closure: DependencyClosure,
     /// The files of its own that it ships, relative to its directory.
     pub shipped: Vec<PathBuf>,
+}
+
+/// What layers of packages are made of: a package or a link to one, at its place, whole or slim. Services that want it
+/// otherwise do not share it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct LayerUnit {
+    pub place: WorkspacePath,
+    pub slim: bool,
+}
+
+/// Whether the packages of a service come without what no running program reads.
+fn is_slim(name: &str, settings: &Settings, request: &BuildRequest) -> bool {
+    request.slim.or(settings.of_service(name).slim).unwrap_or(false)
 }
 
 /// The platform of each service's image. Its C library is that of its base.
@@ -115,13 +128,19 @@ impl Closures {
     }
 
     /// Everything that layers of packages are made of, with the services of the whole workspace that need it.
-    fn units(&self, weights: &BTreeMap<WorkspacePath, Weight>) -> BTreeMap<WorkspacePath, Unit> {
-        let mut units: BTreeMap<WorkspacePath, Unit> = BTreeMap::new();
+    fn units(
+        &self,
+        weights: &BTreeMap<WorkspacePath, Weight>,
+        is_slim: impl Fn(&str) -> bool,
+    ) -> BTreeMap<LayerUnit, Unit> {
+        let mut units: BTreeMap<LayerUnit, Unit> = BTreeMap::new();
         for (service, closure) in &self.fleet {
+            let slim = is_slim(service);
             let links = closure.links.iter().filter(|(_, to)| closure.packages.contains_key(*to)).map(|(from, _)| from);
             for place in closure.packages.keys().chain(links) {
                 let bytes = weights.get(place).map_or(0, |weight| weight.bytes);
-                let unit = units.entry(place.clone()).or_insert(Unit { services: BTreeSet::new(), bytes });
+                let key = LayerUnit { place: place.clone(), slim };
+                let unit = units.entry(key).or_insert(Unit { services: BTreeSet::new(), bytes });
                 unit.services.insert(service.clone());
             }
         }
@@ -153,6 +172,10 @@ pub struct ServicePlan {
     pub closure: DependencyClosure,
     /// What its packages weigh.
     pub packages: Weight,
+    /// Whether they come without what no running program reads.
+    pub slim: bool,
+    /// What that leaves out of them, or would.
+    pub slimming: LeftOut,
     /// Its base, as the user names it.
     pub base: String,
     /// What the container runs.
@@ -176,6 +199,12 @@ impl Weight {
     /// What the packages in these directories weigh together.
     fn of<'p>(dirs: impl Iterator<Item = &'p WorkspacePath>, weights: &BTreeMap<WorkspacePath, Self>) -> Self {
         dirs.filter_map(|dir| weights.get(dir)).copied().fold(Self::default(), Self::plus)
+    }
+
+    /// The same packages without some of their files.
+    fn without(self, left_out: LeftOut) -> Self {
+        let files = self.files.saturating_sub(left_out.files);
+        Self { files, bytes: self.bytes.saturating_sub(left_out.bytes), ..self }
     }
 
     fn plus(self, other: Self) -> Self {
@@ -226,7 +255,8 @@ impl BuildPlan {
         request: &BuildRequest,
     ) -> Result<Self, BuildError> {
         let weights = contents.weigh(closures.directories())?;
-        let sets = ServiceSets::of(closures.units(&weights), settings.layers.unwrap_or(DEFAULT_LAYERS) - OTHER_LAYERS);
+        let units = closures.units(&weights, |name| is_slim(name, settings, request));
+        let sets = ServiceSets::of(units, settings.layers.unwrap_or(DEFAULT_LAYERS) - OTHER_LAYERS);
         let mut plan = Self {
             services: Vec::new(),
             layers: Vec::new(),
@@ -245,13 +275,27 @@ impl BuildPlan {
                 shipped: &needs.shipped,
                 working_dir: &run.working_dir,
                 sets: &sets,
+                slim: is_slim(&needs.service.name, settings, request),
                 hard_links: settings.hard_links.unwrap_or(true),
             };
-            let layers = contents.layers(contents.of_service(&ingredients, user)?, &resolved.files, owner)?;
+            let slim = ingredients.slim;
+            let (above, slimming) = contents.of_service(&ingredients, user)?;
+            let layers = contents.layers(above, &resolved.files, owner)?;
             let layers = layers.into_iter().map(|layer| plan.index_of(layer)).collect();
-            let packages = Weight::of(needs.closure.packages.keys(), &weights);
+            let whole = Weight::of(needs.closure.packages.keys(), &weights);
+            let packages = if slim { whole.without(slimming) } else { whole };
             let ServiceClosure { service, closure, .. } = needs;
-            plan.services.push(ServicePlan { service, settings: own, closure, packages, base, run, layers });
+            plan.services.push(ServicePlan {
+                service,
+                settings: own,
+                closure,
+                packages,
+                slim,
+                slimming,
+                base,
+                run,
+                layers,
+            });
         }
         Ok(plan)
     }

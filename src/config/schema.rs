@@ -60,6 +60,7 @@ fn service(table: &Table<'_>) -> Result<ServiceSettings, ConfigError> {
         include: table.texts("include")?,
         exclude: table.texts("exclude")?,
         root_dependencies: table.boolean("root-dependencies")?,
+        slim: table.boolean("slim")?,
         writable: table.texts("writable")?,
         repository: table.text("repository")?,
         tags: command(table, "tags")?,

@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::build::{BuildPlan, Built, Delivery, ServicePlan, Weight};
 use crate::closure::{DependencyClosure, Exclusion, Reason};
 use crate::image::Image;
-use crate::layer::{Layer, LayerRole};
+use crate::layer::{Layer, LayerRole, LeftOut};
 
 /// What a build did. Sizes are in bytes.
 #[derive(Clone, Debug, Serialize)]
@@ -72,6 +72,8 @@ pub struct ServiceReport {
     pub packages: usize,
     /// The files of the packages, in bytes.
     pub package_bytes: u64,
+    /// What leaving out what its packages do not need at run time saves.
+    pub leaner: Leaner,
     /// Why packages are there that nobody declares: `name@version`, reason.
     pub undeclared: BTreeMap<String, String>,
     /// What was left out: one line each.
@@ -80,6 +82,24 @@ pub struct ServiceReport {
     pub warnings: Vec<String>,
     /// Where the image is now.
     pub delivered: Vec<DeliveryReport>,
+}
+
+/// The ways to leave files out of packages that are there anyway, each with what it saves.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Leaner {
+    /// `slim`: types, source maps, documentation and tests.
+    pub slim: Saving,
+}
+
+/// What one of these ways saves.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Saving {
+    /// Whether it was taken; if not, the figures are what it would save.
+    pub taken: bool,
+    /// How many files.
+    pub files: usize,
+    /// The bytes of these files.
+    pub bytes: u64,
 }
 
 /// One layer.
@@ -181,6 +201,7 @@ impl ServiceReport {
             files: planned().map(|(plan, _)| plan.files()).sum(),
             packages: service.packages.packages,
             package_bytes: service.packages.bytes,
+            leaner: Leaner { slim: Saving::of(service.slim, service.slimming) },
             undeclared: undeclared.collect(),
             excluded: exclusions(&service.closure),
             warnings: service.closure.warnings.iter().cloned().collect(),
@@ -196,6 +217,12 @@ impl ServiceReport {
     fn bytes_of(&self, role: LayerRole) -> u64 {
         let role = role.to_string();
         self.layers.iter().filter(|layer| layer.role == role).map(|layer| layer.compressed_bytes).sum()
+    }
+}
+
+impl Saving {
+    fn of(taken: bool, LeftOut { files, bytes }: LeftOut) -> Self {
+        Self { taken, files, bytes }
     }
 }
 

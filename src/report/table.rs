@@ -34,6 +34,18 @@ pub fn table(report: &BuildReport) -> String {
             saved * 100 / comparison.whole_tree_in_each_bytes,
         );
     }
+    for (taken, words) in [(true, "`slim` left out"), (false, "`slim = true` would leave out")] {
+        let saved = || report.services.iter().map(|service| service.leaner.slim).filter(|slim| slim.taken == taken);
+        let bytes: u64 = saved().map(|slim| slim.bytes).sum();
+        if bytes > 0 {
+            let _ = writeln!(
+                text,
+                "Of the packages of {}, {words} {}: types, source maps, documentation and tests.",
+                count(saved().count(), "image"),
+                megabytes(bytes),
+            );
+        }
+    }
     text.push('\n');
     for service in &report.services {
         for delivery in &service.delivered {
