@@ -10,6 +10,7 @@ mod locked;
 mod pack;
 mod plan;
 mod selection;
+mod why;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +28,9 @@ use pack::Packer;
 use plan::Platforms;
 pub use plan::{BuildPlan, ServicePlan, Weight};
 pub use selection::SelectionError;
+pub use why::{
+    ChainStep, Cost, HoldingLayer, Needs, NoPackageName, PackageCopy, PackageQuery, Removal, Why, WhyError, why,
+};
 
 use crate::cancel::Cancellation;
 use crate::closure::{InstalledPackages, Packages};
@@ -64,6 +68,8 @@ pub struct BuildRequest {
     pub packages: Option<PackagesFrom>,
     /// Whether packages come without types, source maps, documentation and tests.
     pub slim: Option<bool>,
+    /// Whether the plan keeps what it takes to say why a package is there: every edge, and who needs what.
+    pub explain: bool,
 }
 
 /// What a build works with.

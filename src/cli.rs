@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::build::BuildRequest;
+use crate::build::{BuildRequest, NoPackageName, PackageQuery};
 use crate::config::{PackagesFrom, UnknownPackages};
 use crate::manifest::media_type::Compression;
 use crate::path::HostPath;
@@ -28,6 +28,8 @@ pub enum Command {
     Build(Build),
     /// Print which layers the images would have, and what lies in them; make none
     Plan(Build),
+    /// Say why the image of a service has a package, what it costs there, and who else has it
+    Why(Why),
     /// Show a registry a user and a password, and keep them for later runs if it takes them
     Login(Login),
     /// Forget the user and the password for a registry
@@ -162,6 +164,32 @@ fn packages(text: &str) -> Result<PackagesFrom, String> {
     text.parse().map_err(|error: UnknownPackages| error.to_string())
 }
 
+fn package(text: &str) -> Result<PackageQuery, String> {
+    text.parse().map_err(|error: NoPackageName| error.to_string())
+}
+
+/// There is no more to name.
+fn nothing(_: &str) -> Result<String, String> {
+    Err("one service and one package are enough".to_owned())
+}
+
+/// `pirogue why`: whatever `pirogue build` takes, for the image would be what that builds.
+#[derive(Debug, Args)]
+#[command(mut_arg("services", |services| services.hide(true).value_parser(nothing)))]
+pub struct Why {
+    /// The service, by name, package name or directory
+    #[arg(value_name = "SERVICE")]
+    pub service: String,
+
+    /// The package
+    #[arg(value_name = "PACKAGE[@VERSION]", value_parser = package)]
+    pub package: PackageQuery,
+
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "it would come before the description of the verb")]
+    pub build: Build,
+}
+
 /// `pirogue build`
 #[derive(Debug, Args)]
 pub struct Build {
@@ -246,6 +274,7 @@ impl Build {
             compression: self.compression,
             packages: self.packages,
             slim: self.slim.then_some(true),
+            explain: false,
         }
     }
 }

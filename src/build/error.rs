@@ -2,7 +2,7 @@ use std::io;
 
 use super::base::BaseError;
 use super::locked::LockedError;
-use super::{DestinationError, SelectionError};
+use super::{DestinationError, SelectionError, WhyError};
 use crate::cancel::Cancelled;
 use crate::closure::{ClosureError, PlacementError};
 use crate::config::ConfigError;
@@ -31,6 +31,9 @@ pub enum BuildError {
     /// The services cannot be told.
     #[error(transparent)]
     Selection(#[from] SelectionError),
+    /// A package of which nothing can be said.
+    #[error(transparent)]
+    Why(#[from] WhyError),
     /// A platform that is none.
     #[error(transparent)]
     Platform(#[from] PlatformError),
@@ -128,6 +131,7 @@ impl BuildError {
             Self::Workspace(error) => error.hint(),
             Self::Config(error) => error.hint(),
             Self::Selection(error) => error.hint(),
+            Self::Why(error) => error.hint(),
             Self::Destination(error) => error.hint(),
             Self::Closure(error) => error.hint(),
             Self::Lockfile(error) => error.hint(),

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::base::{ResolvedBase, base_name};
 use super::contents::{Contents, Ingredients};
+use super::why::Needs;
 use super::{BuildError, BuildRequest, Context, Destination};
 use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
 use crate::config::{Health, ServiceSettings, Settings};
@@ -31,6 +32,8 @@ pub(super) struct Closures {
     pub services: Vec<ServiceClosure>,
     /// By the name of each member that could be a service, built now or not: what package.json files say it needs.
     pub fleet: BTreeMap<String, DependencyClosure>,
+    /// Who needs what, where the plan is to be explained.
+    pub needs: Option<Needs>,
 }
 
 /// What one service needs.
@@ -85,6 +88,7 @@ pub(super) fn close(
     platforms: &Platforms<'_>,
     context: &Context,
 ) -> Result<Closures, BuildError> {
+    let explain = platforms.request.explain;
     let production = ProductionTree::of(packages, &platforms.of_any())?;
     let mut closures = Vec::new();
     for service in services {
@@ -98,7 +102,8 @@ pub(super) fn close(
         let shipped = ShippedFiles::of_service(member, &dir, &service.entry_point.file, &include, &exclude)?;
         let of_root = own.root_dependencies.unwrap_or(false);
         let platform = platforms.of_service(&service.name);
-        let closure = DependencyClosure::of(&service, &shipped, packages, &production, &platform, of_root)?;
+        let closure_of = if explain { DependencyClosure::with_edges } else { DependencyClosure::of };
+        let closure = closure_of(&service, &shipped, packages, &production, &platform, of_root)?;
         for warning in &closure.warnings {
             context.progress.warn(&format!("{}: {warning}", service.name));
         }
@@ -115,7 +120,11 @@ pub(super) fn close(
         let platform = platforms.of_service(&name);
         fleet.insert(name, DependencyClosure::declared(&dir, packages, &production, &platform, of_root)?);
     }
-    Ok(Closures { production, services: closures, fleet })
+    let mut closures = Closures { production, services: closures, fleet, needs: None };
+    if explain {
+        closures.needs = Some(Needs::of(&closures, packages)?);
+    }
+    Ok(closures)
 }
 
 impl Closures {
@@ -159,6 +168,10 @@ pub struct BuildPlan {
     pub compression: Compression,
     /// What a production install of the whole workspace weighs.
     pub whole_tree: Weight,
+    /// The directory that stands for the workspace's root in the images.
+    pub root: ImagePath,
+    /// Who needs what, where the plan is to be explained.
+    pub needs: Option<Needs>,
 }
 
 /// Every decision about one service.
@@ -262,6 +275,8 @@ impl BuildPlan {
             layers: Vec::new(),
             compression: request.compression.or(settings.compression).unwrap_or(Compression::Gzip),
             whole_tree: Weight::of(closures.production.packages().map(|(dir, _)| dir), &weights),
+            root: contents.root().clone(),
+            needs: closures.needs,
         };
         for needs in closures.services {
             let Some(draft) = Draft::new(needs, contents.root(), settings, bases, request)? else { continue };

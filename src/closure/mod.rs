@@ -2,6 +2,7 @@
 //! with the reason why, and what was left out with the reason why not.
 
 mod builtin_modules;
+mod edges;
 mod imports;
 mod installed;
 mod locked;
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+pub use edges::{Chain, ChainLink, DependencyEdges, EdgeOrigin};
 pub use imports::{Import, ScanError, Scanned, scan};
 pub use installed::InstalledPackages;
 pub use locked::LockedProduction;
@@ -44,6 +46,8 @@ pub struct DependencyClosure {
     pub warnings: BTreeSet<String>,
     /// The port that the service's code listens on when nobody sets `PORT`, where the code says just one.
     pub default_port: Option<u16>,
+    /// All edges that were walked, where they were asked for.
+    pub edges: Option<DependencyEdges>,
 }
 
 /// An installed package of a closure.

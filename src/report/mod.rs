@@ -4,11 +4,13 @@ mod check;
 mod copy;
 mod plan;
 mod table;
+mod why;
 
 pub use check::CheckReport;
 pub use copy::CopyReport;
 pub use plan::PlanReport;
 pub use table::{megabytes, table};
+pub use why::WhyReport;
 
 use std::collections::BTreeMap;
 
