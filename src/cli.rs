@@ -185,8 +185,8 @@ pub struct Why {
     #[arg(value_name = "PACKAGE[@VERSION]", value_parser = package)]
     pub package: PackageQuery,
 
+    /// How the image would be built.
     #[command(flatten)]
-    #[allow(missing_docs, reason = "it would come before the description of the verb")]
     pub build: Build,
 }
 

@@ -72,7 +72,7 @@ pub enum WhyError {
         near: Vec<String>,
     },
     /// There is a package of that name, but not of that version.
-    #[error("the image of `{service}` has other versions only of `{query}`")]
+    #[error("the image of `{service}` has other versions than `{query}`")]
     OtherVersion {
         /// The service.
         service: String,

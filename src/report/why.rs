@@ -163,7 +163,9 @@ impl fmt::Display for WhyReport {
             write!(f, "{gap}{copy}")?;
         }
         if let Some(together) = &self.together {
-            writeln!(f, "\nAll {} copies, {together}.", self.copies.len())?;
+            write!(f, "\nAll {} copies: ", self.copies.len())?;
+            let own: Vec<&str> = self.copies.iter().map(|copy| copy.dir.as_str()).collect();
+            together.brings(&own, f)?;
         }
         if !self.excluded.is_empty() {
             writeln!(f, "\nLeft out:")?;
@@ -200,8 +202,8 @@ impl fmt::Display for CopyReport {
         if self.chains.len() > CHAINS {
             writeln!(f, "  and {} more", self.chains.len() - CHAINS)?;
         }
-        writeln!(f, "  alone: {}", self.alone)?;
-        writeln!(f, "  {}", self.removal)?;
+        write!(f, "  {}; ", self.alone)?;
+        self.removal.brings(&[&self.dir], f)?;
         match &self.layer {
             None => writeln!(f, "  layer: none, it has no file")?,
             Some(role) if self.layer_services.is_empty() => writeln!(f, "  layer: {role}")?,
@@ -222,21 +224,30 @@ impl fmt::Display for StepReport {
     }
 }
 
-impl fmt::Display for RemovalReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut labels: Vec<&str> = self.packages.values().map(String::as_str).collect();
-        labels.sort_unstable();
-        write!(f, "with all that nothing else needs: {}, {} packages: ", self.cost, labels.len())?;
-        f.write_str(&labels.iter().take(NAMES).copied().collect::<Vec<_>>().join(" "))?;
-        match labels.len().checked_sub(NAMES) {
-            Some(more) if more > 0 => write!(f, " and {more} more"),
-            _ => Ok(()),
+impl RemovalReport {
+    /// Says what comes with the packages in `own`, and with nothing else.
+    fn brings(&self, own: &[&str], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let others = self.packages.iter().filter(|(dir, _)| !own.contains(&dir.as_str()));
+        let mut others: Vec<&str> = others.map(|(_, label)| label.as_str()).collect();
+        others.sort_unstable();
+        let bring = if own.len() == 1 { "it brings" } else { "they bring" };
+        let packages = if others.len() == 1 { "package" } else { "packages" };
+        match others.len() {
+            0 if own.len() > 1 => return writeln!(f, "{}", self.cost),
+            0 => return writeln!(f, "it brings nothing that is not needed otherwise"),
+            count => write!(f, "{} with {count} {packages} that only {bring}: ", self.cost)?,
+        }
+        f.write_str(&others.iter().take(NAMES).copied().collect::<Vec<_>>().join(" "))?;
+        match others.len().saturating_sub(NAMES) {
+            0 => writeln!(f),
+            more => writeln!(f, " and {more} more"),
         }
     }
 }
 
 impl fmt::Display for CostReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} in {} files", megabytes(self.bytes), self.files)
+        let files = if self.files == 1 { "file" } else { "files" };
+        write!(f, "{} in {} {files}", megabytes(self.bytes), self.files)
     }
 }
