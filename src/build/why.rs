@@ -260,7 +260,7 @@ pub async fn why(
         let service = service.service.name.clone();
         return Err(WhyError::OtherVersion { service, query: query.to_string(), known }.into());
     }
-    Ok(present(&plan, service, query, &dirs, needs)?)
+    present(&plan, service, query, &dirs, needs)
 }
 
 /// The answer for a package that the image has in these directories.

@@ -86,7 +86,7 @@ impl DependencyEdges {
     pub fn chains_to(&self, target: &WorkspacePath) -> Vec<Chain> {
         let reached = self.reached_without(&BTreeSet::from([target.clone()]));
         let mut chains: Vec<Chain> = Vec::new();
-        for (&from, _) in &reached {
+        for &from in reached.keys() {
             let Some(origin) = self.edges.get(from).and_then(|edges| edges.get(target)) else { continue };
             let mut chain = vec![ChainLink { from: from.clone(), to: target.clone(), origin: origin.clone() }];
             let mut end = from;
