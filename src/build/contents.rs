@@ -19,7 +19,7 @@ use crate::layer::{
     ServiceSet, ServiceSets, Slimming, group,
 };
 use crate::path::ImagePath;
-use crate::workspace::{Service, ShippedFiles, Workspace, WorkspacePath};
+use crate::workspace::{PackageJson, Service, ShippedFiles, Workspace, WorkspacePath};
 
 /// The directory that stands for the workspace's root in images, where nobody names one.
 const DEFAULT_ROOT: &str = "/app";
@@ -115,7 +115,7 @@ impl<'a> Contents<'a> {
         };
         let look_at = |dir: &WorkspacePath| -> Result<_, BuildError> {
             let whole = Arc::new(tree(dir)?);
-            let slimming = Slimming::of(&whole, &collector.image_path(dir)?, &*self.source.package_json(dir)?);
+            let slimming = self.slimming(&whole, dir, &*self.source.package_json(dir)?)?;
             Ok((key(dir), Collected { whole, slimming, slim: OnceLock::new() }))
         };
         let collected: Result<Vec<_>, BuildError> = missing.into_par_iter().map(look_at).collect();
@@ -233,6 +233,18 @@ impl<'a> Contents<'a> {
         Ok((by_set, left_out))
     }
 
+    /// What `slim` leaves out of a package. What lies in no `node_modules` is the workspace's own, and stays whole.
+    fn slimming(
+        &self,
+        tree: &FileTree,
+        dir: &WorkspacePath,
+        package_json: &PackageJson,
+    ) -> Result<Slimming, BuildError> {
+        let is_installed = dir.as_path().iter().any(|name| name == "node_modules");
+        let top = self.root.join(dir.as_path())?;
+        Ok(if is_installed { Slimming::of(tree, &top, package_json) } else { Slimming::default() })
+    }
+
     /// A package's tree without what `exclude` in pirogue.toml matches, relative to the package, and what `slim` leaves
     /// out of the rest, or would.
     fn chosen(
@@ -253,7 +265,7 @@ impl<'a> Contents<'a> {
             let inside = path.as_path().strip_prefix(top.as_path()).unwrap_or(path.as_path());
             !excluded.matched_path_or_any_parents(inside, false).is_ignore()
         });
-        let slimming = Slimming::of(&kept, &top, &package.package_json);
+        let slimming = self.slimming(&kept, dir, &package.package_json)?;
         let tree = if slim { slimming.apply(&kept) } else { kept };
         Ok((Arc::new(tree), slimming.left_out))
     }

@@ -1,8 +1,7 @@
 //! What `slim = true` leaves out of installed packages: types, source maps, documentation and tests, which no program
 //! reads while it runs. The one place that says what these are; `docs/decisions/slim-by-a-list.md` says why so.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeSet, HashSet};
 
 use super::{FileTree, Kind};
 use crate::path::ImagePath;
@@ -59,26 +58,24 @@ impl Slimming {
         let package = Package::new(tree, top, package_json);
         let mut slimming = Self::default();
         let mut directories = Vec::new();
-        // Directories above something that stays, and above something that goes.
-        let (mut kept, mut emptied): (BTreeSet<&Path>, BTreeSet<&Path>) = Default::default();
+        // Directories above something that stays, and above something that goes. Nobody asks for their order.
+        let (mut kept, mut emptied) = (HashSet::new(), HashSet::new());
         for (position, (path, entry)) in tree.iter().enumerate() {
             let Some(inside) = inside(path, top) else { continue };
             if entry.kind == Kind::Directory {
-                directories.push((position, path.as_path()));
-                continue;
-            }
-            if !package.leaves_out(inside) {
-                kept.extend(path.as_path().ancestors().skip(1));
-                continue;
-            }
-            emptied.extend(path.as_path().ancestors().skip(1));
-            slimming.entries.push(position);
-            if let Kind::File(content) = &entry.kind {
-                slimming.left_out = slimming.left_out.plus(LeftOut { files: 1, bytes: content.size() });
+                directories.push((position, inside));
+            } else if !package.leaves_out(inside) {
+                add_directories_above(inside, &mut kept);
+            } else {
+                add_directories_above(inside, &mut emptied);
+                slimming.entries.push(position);
+                if let Kind::File(content) = &entry.kind {
+                    slimming.left_out = slimming.left_out.plus(LeftOut { files: 1, bytes: content.size() });
+                }
             }
         }
-        let is_emptied = |path: &Path| emptied.contains(path) && !kept.contains(path);
-        slimming.entries.extend(directories.iter().filter(|(_, path)| is_emptied(path)).map(|(position, _)| position));
+        directories.retain(|(_, inside)| emptied.contains(inside) && !kept.contains(inside));
+        slimming.entries.extend(directories.iter().map(|(position, _)| position));
         slimming.entries.sort_unstable();
         slimming
     }
@@ -168,9 +165,20 @@ impl<'a> Package<'a> {
     }
 }
 
+/// Adds the directories above a path. Where one is known, those above it are.
+fn add_directories_above<'p>(mut path: &'p str, known: &mut HashSet<&'p str>) {
+    while let Some((above, _)) = path.rsplit_once('/') {
+        if !known.insert(above) {
+            return;
+        }
+        path = above;
+    }
+}
+
 /// A path of a package's tree relative to the package; `None` for one that is no text, about which the list says nothing.
 fn inside<'p>(path: &'p ImagePath, top: &ImagePath) -> Option<&'p str> {
-    path.as_path().strip_prefix(top.as_path()).ok()?.to_str()
+    let inside = path.tar_name().strip_prefix(top.tar_name())?.strip_prefix(b"/")?;
+    std::str::from_utf8(inside).ok()
 }
 
 /// What package.json names, as far as it is no pattern.
@@ -218,6 +226,8 @@ fn is_document(name: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use proptest::prelude::*;
 
     use super::*;
