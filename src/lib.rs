@@ -21,9 +21,11 @@
 //! # Modules
 //!
 //! From the top: [`cli`] and [`commands`] (what is typed and shown), [`build`] (the pipeline), [`transfer`] (images between
-//! places), the edges [`registry`], [`npm_registry`], [`layout`], [`store`], the pure [`closure`], [`layer`], [`image`], [`workspace`], [`config`],
-//! [`manifest`], and the vocabulary [`digest`], [`path`], [`platform`], [`http`]. A test holds who may import whom.
+//! places), the edges [`registry`], [`npm_registry`], [`layout`], [`store`], the pure [`closure`], [`layer`], [`image`], [`workspace`], [`lock`],
+//! [`config`], [`manifest`], [`native`], and the vocabulary [`digest`], [`path`], [`platform`], [`http`]. A test holds who may import whom.
 
+pub mod apk;
+pub mod apk_repository;
 pub mod build;
 pub mod cancel;
 pub mod cli;
@@ -37,7 +39,9 @@ pub mod http;
 pub mod image;
 pub mod layer;
 pub mod layout;
+pub mod lock;
 pub mod manifest;
+pub mod native;
 pub mod npm_registry;
 pub mod path;
 pub mod platform;

@@ -31,6 +31,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "build",
         &[
+            "apk",
+            "apk_repository",
             "cancel",
             "closure",
             "config",
@@ -39,7 +41,9 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "image",
             "layer",
             "layout",
+            "lock",
             "manifest",
+            "native",
             "npm_registry",
             "path",
             "platform",
@@ -50,7 +54,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "workspace",
         ],
     ),
-    ("report", &["build", "closure", "image", "layer", "registry", "transfer"]),
+    ("report", &["build", "closure", "image", "layer", "lock", "registry", "transfer"]),
     // Images between the edges.
     (
         "transfer",
@@ -62,16 +66,20 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "npm_registry",
         &["cancel", "digest", "host", "http", "layer", "manifest", "path", "progress", "store", "workspace"],
     ),
+    ("apk_repository", &["apk", "cancel", "digest", "host", "http", "manifest", "path", "store"]),
     ("registry", &["config", "digest", "http", "manifest", "store"]),
     ("layout", &["digest", "manifest", "path", "store"]),
     ("store", &["digest", "layer", "manifest", "path"]),
     // The pure core, each naming only what stands below it.
-    ("config", &["host", "image", "layer", "manifest", "path"]),
-    ("image", &["layer", "manifest", "path", "platform"]),
-    ("layer", &["cancel", "digest", "host", "manifest", "path", "workspace"]),
+    ("lock", &["config", "digest", "host", "path", "platform"]),
+    ("config", &["apk", "digest", "host", "image", "layer", "manifest", "path"]),
+    ("apk", &["digest", "image", "layer", "path"]),
+    ("image", &["layer", "manifest", "native", "path", "platform"]),
+    ("layer", &["cancel", "digest", "host", "manifest", "native", "path", "workspace"]),
     ("closure", &["host", "path", "platform", "workspace"]),
     ("workspace", &["host", "path"]),
     ("manifest", &["digest", "platform"]),
+    ("native", &[]),
     // The vocabulary.
     ("host", &["cancel", "digest", "path"]),
     ("http", &[]),
@@ -83,8 +91,22 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 ];
 
 /// The modules that decide: given the same files, they say the same, whatever the hour, the machine and the network.
-const PURE: &[&str] =
-    &["cancel", "closure", "config", "digest", "host", "image", "layer", "manifest", "path", "platform", "workspace"];
+const PURE: &[&str] = &[
+    "apk",
+    "cancel",
+    "closure",
+    "config",
+    "digest",
+    "host",
+    "image",
+    "layer",
+    "lock",
+    "manifest",
+    "native",
+    "path",
+    "platform",
+    "workspace",
+];
 
 /// What the pure modules never name.
 const IMPURE: &[&str] = &["std::env", "std::net", "std::time::Instant", "std::time::SystemTime", "reqwest", "tokio"];

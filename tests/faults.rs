@@ -139,7 +139,7 @@ fn an_image_that_is_there_is_asked_for_once_a_tag() {
     let digest = registry.state().repositories["base/node"].tags["20"].clone();
     let workspace = workspace();
     let tagged = format!("{}/base/node:20", registry.host());
-    let pinned = format!("{}/base/node@{digest}", registry.host());
+    let pinned = format!("{tagged}@{digest}");
     let lines = |base: &str, tags: &[&str]| {
         let before = registry.server.asked().len();
         let run = workspace.told(&pushing(&workspace, base, &registry.host(), tags).output().unwrap());

@@ -68,7 +68,7 @@ fn package_files(files: &ImageFiles) -> BTreeMap<&str, usize> {
 
 /// The services that share the layers of a service's packages.
 fn sharers(report: &Value, service: usize) -> Vec<&Value> {
-    let layers = report["services"][service]["layers"].as_array().unwrap();
+    let layers = report["services"][service]["images"][0]["layers"].as_array().unwrap();
     layers.iter().filter(|layer| layer["role"] == "packages").map(|layer| &layer["services"]).collect()
 }
 
@@ -93,10 +93,10 @@ fn packages_are_shared_by_services_that_want_them_the_same() {
     assert_eq!((sharers(&report, 0), sharers(&report, 1)), (vec![&json!(["api"])], vec![&json!(["web"])]));
     for (service, taken) in [(0, true), (1, false)] {
         let saving = json!({"taken": taken, "files": 3, "bytes": 13_033});
-        assert_eq!(report["services"][service]["leaner"]["slim"], saving);
+        assert_eq!(report["services"][service]["images"][0]["leaner"]["slim"], saving);
         let name = report["services"][service]["name"].as_str().unwrap();
         let bytes: usize = package_files(&images[name].files).values().sum();
-        assert_eq!(report["services"][service]["package_bytes"], bytes);
+        assert_eq!(report["services"][service]["images"][0]["package_bytes"], bytes);
     }
 
     let (report, slim) = built(&workspace, &["--slim"]);
@@ -111,7 +111,10 @@ fn packages_are_shared_by_services_that_want_them_the_same() {
 fn what_is_excluded_anyway_is_not_saved() {
     let workspace = shop("exclude = [\"*.d.ts\", \"/test\"]\n");
     let (report, _) = built(&workspace, &["web"]);
-    assert_eq!(report["services"][0]["leaner"]["slim"], json!({"taken": false, "files": 1, "bytes": 13_000}));
+    assert_eq!(
+        report["services"][0]["images"][0]["leaner"]["slim"],
+        json!({"taken": false, "files": 1, "bytes": 13_000})
+    );
 }
 
 #[test]
@@ -140,8 +143,8 @@ fn a_slim_sample_is_the_whole_one_without_the_list_and_serves() {
         let left_out: BTreeMap<_, _> = all.iter().filter(|(path, _)| !slim.contains_key(*path)).collect();
         assert!(slim.iter().all(|(path, size)| all.get(path) == Some(size)), "{service}: nothing is new");
         let saved = json!({"taken": true, "files": left_out.len(), "bytes": left_out.values().copied().sum::<usize>()});
-        assert_eq!(report.service(service)["leaner"]["slim"], saved, "{service}");
-        let mut would_save = whole.report.service(service)["leaner"]["slim"].clone();
+        assert_eq!(report.image(service)["leaner"]["slim"], saved, "{service}");
+        let mut would_save = whole.report.image(service)["leaner"]["slim"].clone();
         would_save["taken"] = json!(true);
         assert_eq!(would_save, saved, "{service}: as was said before");
         for (path, _) in left_out {

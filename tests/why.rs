@@ -246,10 +246,10 @@ fn copies_that_are_hard_links() {
     let answer: serde_json::Value = serde_json::from_str(&why(&workspace, &["web", "same", "--json"]).stdout).unwrap();
     let weight = |of: &serde_json::Value| [of["files"].as_u64().unwrap(), of["bytes"].as_u64().unwrap()];
     let bytes = same.len() as u64;
-    assert_eq!(answer["copies"].as_array().unwrap().len(), 2);
-    assert_eq!(weight(&answer["copies"][0]["alone"]), [1, 0], "the other copy keeps them");
-    assert_eq!(weight(&answer["copies"][1]["removal"]), [1, 0]);
-    assert_eq!(weight(&answer["together"]), [2, bytes]);
+    assert_eq!(answer["images"][0]["copies"].as_array().unwrap().len(), 2);
+    assert_eq!(weight(&answer["images"][0]["copies"][0]["alone"]), [1, 0], "the other copy keeps them");
+    assert_eq!(weight(&answer["images"][0]["copies"][1]["removal"]), [1, 0]);
+    assert_eq!(weight(&answer["images"][0]["together"]), [2, bytes]);
 }
 
 /// What it costs is what the image lacks without it.
@@ -258,16 +258,16 @@ fn the_cost_is_what_a_build_without_it_saves() {
     let shop = shop();
     let answer = why(&shop, &["api", "x", "--json"]);
     let answer: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
-    let removal = &answer["copies"][0]["removal"];
+    let removal = &answer["images"][0]["copies"][0]["removal"];
     let weight = |shop: &TestWorkspace| -> [u64; 2] {
         let options =
             ["build", "--json", "--base", sample::SMALL_BASE, "--platform", "linux/amd64", "--to", "oci:../i"];
         let run = shop.run(&[&options[..], &["api"]].concat());
         let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{run}"));
-        let layers = report["services"][0]["layers"].as_array().unwrap();
+        let layers = report["services"][0]["images"][0]["layers"].as_array().unwrap();
         let packages = layers.iter().filter(|layer| layer["role"] == "packages");
         let files = packages.map(|layer| layer["files"].as_u64().unwrap()).sum();
-        [files, report["services"][0]["package_bytes"].as_u64().unwrap()]
+        [files, report["services"][0]["images"][0]["package_bytes"].as_u64().unwrap()]
     };
     let before = weight(&shop);
     let package_json = r#"{"name": "api", "version": "1.0.0", "main": "main.js", "dependencies": {"@shop/lib": "*"}}"#;

@@ -1,25 +1,29 @@
 //! What goes into the image of a service, and where.
 
+mod package_trees;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use package_trees::Collected;
+pub(super) use package_trees::PackageTaste;
 use rayon::prelude::*;
 
 use super::BuildError;
-use super::locked::LockedPackages;
-use super::plan::{Closures, LayerUnit, Weight};
-use crate::closure::{ClosurePackage, DependencyClosure, Packages};
+use super::closures::{Closures, LayerUnit, portability};
+use super::locked::LockedNodeModules;
+use super::plan::Weight;
+use crate::closure::{DependencyClosure, Packages};
 use crate::config::{ServiceSettings, Settings};
 use crate::host::{self, StatIndex};
-use crate::image::{BaseFiles, UserEntries};
+use crate::image::BaseFiles;
 use crate::layer::{
-    CollectError, Collector, Entry, FileTree, ForeignKind, Fragment, ImageContents, Kind, LayerPlan, LeftOut, Owner,
-    ServiceSet, ServiceSets, Slimming, group,
+    CollectError, Collector, Entry, FileTree, Fragment, ImageContents, Kind, LayerPlan, LeftOut, Owner, PackageSet,
+    PackageSets, group,
 };
 use crate::path::ImagePath;
-use crate::workspace::{PackageJson, Service, ShippedFiles, Workspace, WorkspacePath};
+use crate::workspace::{Service, ShippedFiles, Workspace, WorkspacePath};
 
 /// The directory that stands for the workspace's root in images, where nobody names one.
 const DEFAULT_ROOT: &str = "/app";
@@ -27,30 +31,12 @@ const DEFAULT_ROOT: &str = "/app";
 /// Collects the contents of images. A package that several services need is looked at once.
 pub(super) struct Contents<'a> {
     /// The packages of the lockfile, where nothing is taken from the installed ones.
-    locked: Option<&'a LockedPackages>,
+    locked: Option<&'a LockedNodeModules<'a>>,
     source: &'a dyn Packages,
     workspace: &'a Workspace,
     index: &'a StatIndex,
     root: ImagePath,
-    packages: BTreeMap<(WorkspacePath, (u32, u32)), Collected>,
-}
-
-/// A package that was looked at.
-struct Collected {
-    whole: Arc<FileTree>,
-    /// What the list of `slim` leaves out.
-    slimming: Slimming,
-    /// The tree without that, once somebody wants it.
-    slim: OnceLock<Arc<FileTree>>,
-}
-
-impl Collected {
-    fn slim(&self) -> Arc<FileTree> {
-        match self.slimming.is_empty() {
-            true => self.whole.clone(),
-            false => self.slim.get_or_init(|| Arc::new(self.slimming.apply(&self.whole))).clone(),
-        }
-    }
+    packages: BTreeMap<(WorkspacePath, (u32, u32)), Arc<Collected>>,
 }
 
 /// What the image of one service is made of.
@@ -60,19 +46,28 @@ pub(super) struct Ingredients<'a> {
     pub closure: &'a DependencyClosure,
     /// The service's own files, relative to its directory.
     pub shipped: &'a [PathBuf],
+    /// What packages have in place of what lies in their directories.
+    pub supplied: &'a BTreeMap<WorkspacePath, Arc<FileTree>>,
+    /// What is left out of everything.
+    pub left_out: &'a BTreeSet<ImagePath>,
     pub working_dir: &'a ImagePath,
+    /// What is added to the base.
+    pub system: &'a FileTree,
     /// Which packages share a layer.
-    pub sets: &'a ServiceSets<LayerUnit>,
+    pub sets: &'a PackageSets<LayerUnit>,
     /// Whether packages come without what no running program reads.
     pub slim: bool,
     pub hard_links: bool,
+    pub base: &'a BaseFiles,
+    /// Whom its files belong to.
+    pub owner: Owner,
 }
 
 impl<'a> Contents<'a> {
     /// The contents of images of the workspace, whose packages are those of the lockfile or the installed ones.
     pub fn new(
         packages: &'a dyn Packages,
-        locked: Option<&'a LockedPackages>,
+        locked: Option<&'a LockedNodeModules<'a>>,
         settings: &Settings,
     ) -> Result<Self, BuildError> {
         let root = ImagePath::new(settings.root.as_deref().unwrap_or(DEFAULT_ROOT))?;
@@ -80,9 +75,22 @@ impl<'a> Contents<'a> {
         Ok(Self { locked, source: packages, workspace, index, root, packages: BTreeMap::new() })
     }
 
+    /// Takes over what was looked at for images of another platform. What is installed is the same for all; what the
+    /// lockfile puts at a place may differ.
+    pub fn take_over(&mut self, other: &Self) {
+        if self.locked.is_none() {
+            self.packages.clone_from(&other.packages);
+        }
+    }
+
     /// The directory that stands for the workspace's root.
     pub fn root(&self) -> &ImagePath {
         &self.root
+    }
+
+    /// The workspace.
+    pub fn workspace(&self) -> &Workspace {
+        self.workspace
     }
 
     /// Looks at the packages of those services of which it is known without the base who will own them.
@@ -114,13 +122,27 @@ impl<'a> Contents<'a> {
             None => Ok(collector.package(dir)?),
         };
         let look_at = |dir: &WorkspacePath| -> Result<_, BuildError> {
-            let whole = Arc::new(tree(dir)?);
+            let whole = tree(dir)?;
             let slimming = self.slimming(&whole, dir, &*self.source.package_json(dir)?)?;
-            Ok((key(dir), Collected { whole, slimming, slim: OnceLock::new() }))
+            Ok((key(dir), Arc::new(Collected::new(whole, slimming))))
         };
         let collected: Result<Vec<_>, BuildError> = missing.into_par_iter().map(look_at).collect();
         self.packages.extend(collected?);
         Ok(())
+    }
+
+    /// Files of a member, at their places.
+    pub fn files(&self, dir: &WorkspacePath, files: &[PathBuf], owner: Owner) -> Result<FileTree, BuildError> {
+        Ok(self.collector(owner).files(dir, files)?)
+    }
+
+    /// A tree that is made as those of packages are.
+    pub fn tree_of(
+        &self,
+        owner: Owner,
+        make: impl FnOnce(&Collector<'_>) -> Result<FileTree, BuildError>,
+    ) -> Result<FileTree, BuildError> {
+        make(&self.collector(owner))
     }
 
     /// What each of these packages weighs: known of those that were looked at, found out for the others without opening a
@@ -148,11 +170,12 @@ impl<'a> Contents<'a> {
     pub fn of_service(
         &self,
         image: &Ingredients<'_>,
-        user: UserEntries,
+        extension: Vec<Fragment>,
     ) -> Result<(ImageContents, LeftOut), BuildError> {
-        let owner = user.owner;
+        let owner = image.owner;
         let closure = image.closure;
         let mut application = self.collector(owner).files(&image.service.dir, image.shipped)?;
+        application.retain(|path, _| !image.left_out.contains(path));
         application.extend(self.extra_files(image, owner)?)?;
         application.extend(writable_directories(image.settings, owner, image.working_dir)?)?;
         application.extend(self.bin_links(closure, owner)?)?;
@@ -164,7 +187,8 @@ impl<'a> Contents<'a> {
         let (packages, left_out) = self.package_fragments(image, owner)?;
         let contents = ImageContents {
             service: image.service.name.clone(),
-            user: user.tree,
+            system: image.system.clone(),
+            user: extension,
             packages,
             workspace,
             application: vec![application],
@@ -173,101 +197,68 @@ impl<'a> Contents<'a> {
         Ok((contents, left_out))
     }
 
-    /// Groups contents into layers over a base. Directories that the base has keep its mode and owner; those of the
-    /// application belong to its user.
+    /// Groups contents into layers over a base, behind whose links they lie where the links lead. Directories that the
+    /// base has keep its mode and owner; those of the application belong to its user.
     pub fn layers(
         &self,
-        contents: ImageContents,
+        mut contents: ImageContents,
         base: &BaseFiles,
         owner: Owner,
     ) -> Result<Vec<LayerPlan>, BuildError> {
-        let directory = |path: &ImagePath| match path.starts_with(&self.root) {
+        // Thousands of files of packages need not be looked at where nothing of the base is near them.
+        let below_root = match base.leaves_free(&self.root) {
+            true => Vec::new(),
+            false => contents.packages.values_mut().flatten().chain(&mut contents.workspace).collect(),
+        };
+        for fragment in below_root.into_iter().chain(&mut contents.user).chain(&mut contents.application) {
+            if let Some(laid) = base.lay(&fragment.tree)? {
+                fragment.tree = Arc::new(laid);
+            }
+        }
+        let root = base.resolve(&self.root)?;
+        let directory = |path: &ImagePath| match path.starts_with(&root) {
             true => Entry::directory(owner),
             false => base.directory(path).unwrap_or_else(|| Entry::directory(Owner { uid: 0, gid: 0 })),
         };
-        let layers = group(contents, directory)?;
-        let entries = layers.iter().flat_map(|layer| &layer.fragments).flat_map(|fragment| fragment.tree.iter());
-        for (path, _) in entries.filter(|(_, entry)| entry.kind == Kind::Directory) {
-            // A directory over a link of the base would replace it: /var/run, or /bin of a merged /usr.
-            if base.get(path).is_some_and(|existing| existing.kind != ForeignKind::Directory) {
-                return Err(BuildError::BaseInTheWay(path.clone()));
-            }
-        }
-        Ok(layers)
+        Ok(group(contents, directory)?)
     }
 
-    /// The packages and the links to packages, by the set of services that share them; and what `slim` leaves out.
+    /// The packages and the links to packages, by the layer that holds them; and what `slim` leaves out.
     fn package_fragments(
         &self,
         image: &Ingredients<'_>,
         owner: Owner,
-    ) -> Result<(BTreeMap<ServiceSet, Vec<Fragment>>, LeftOut), BuildError> {
-        let set = |place: &WorkspacePath| {
+    ) -> Result<(BTreeMap<PackageSet, Vec<Fragment>>, LeftOut), BuildError> {
+        let name = &image.service.name;
+        let set_of = |place: &WorkspacePath| {
             let unit = LayerUnit { place: place.clone(), slim: image.slim };
-            image.sets.of_service(&unit, &image.service.name)
+            image.sets.of_service(&unit, portability(image.closure, place), name)
         };
         let mut left_out = LeftOut::default();
-        let excluded = excluded(image.settings.exclude.as_deref().unwrap_or_default())?;
-        let mut by_set: BTreeMap<ServiceSet, Vec<Fragment>> = BTreeMap::new();
+        let exclude = image.settings.exclude.as_deref().unwrap_or_default();
+        let taste = PackageTaste::new(owner, exclude, image.supplied, image.left_out, image.slim)?;
+        let mut by_set: BTreeMap<PackageSet, Vec<Fragment>> = BTreeMap::new();
         for (dir, package) in &image.closure.packages {
             if lies_in_another(dir, image.closure) {
                 continue;
             }
-            let Some(collected) = self.packages.get(&(dir.clone(), (owner.uid, owner.gid))) else { continue };
-            let (tree, slimming) = self.chosen(collected, dir, package, &excluded, image.slim)?;
+            let Some((tree, slimming)) = self.package(dir, &package.package_json, &taste)? else { continue };
             left_out = left_out.plus(slimming);
             let fragment = Fragment {
                 name: package.package_json.name.clone().unwrap_or_else(|| dir.to_string()),
                 label: package.package_json.label(),
                 tree,
             };
-            by_set.entry(set(dir)).or_default().push(fragment);
+            by_set.entry(set_of(dir)).or_default().push(fragment);
         }
-        let mut links: BTreeMap<ServiceSet, Vec<(&WorkspacePath, &WorkspacePath)>> = BTreeMap::new();
+        let mut links: BTreeMap<PackageSet, Vec<(&WorkspacePath, &WorkspacePath)>> = BTreeMap::new();
         for (from, to) in image.closure.links.iter().filter(|(_, to)| image.closure.packages.contains_key(*to)) {
-            links.entry(set(from)).or_default().push((from, to));
+            links.entry(set_of(from)).or_default().push((from, to));
         }
         for (set, links) in links {
             by_set.entry(set).or_default().push(Fragment::new("package links", self.links(&links, owner)?));
         }
         Ok((by_set, left_out))
-    }
-
-    /// What `slim` leaves out of a package. What lies in no `node_modules` is the workspace's own, and stays whole.
-    fn slimming(
-        &self,
-        tree: &FileTree,
-        dir: &WorkspacePath,
-        package_json: &PackageJson,
-    ) -> Result<Slimming, BuildError> {
-        let is_installed = dir.as_path().iter().any(|name| name == "node_modules");
-        let top = self.root.join(dir.as_path())?;
-        Ok(if is_installed { Slimming::of(tree, &top, package_json) } else { Slimming::default() })
-    }
-
-    /// A package's tree without what `exclude` in pirogue.toml matches, relative to the package, and what `slim` leaves
-    /// out of the rest, or would.
-    fn chosen(
-        &self,
-        collected: &Collected,
-        dir: &WorkspacePath,
-        package: &ClosurePackage,
-        excluded: &Gitignore,
-        slim: bool,
-    ) -> Result<(Arc<FileTree>, LeftOut), BuildError> {
-        if excluded.is_empty() {
-            let tree = if slim { collected.slim() } else { collected.whole.clone() };
-            return Ok((tree, collected.slimming.left_out));
-        }
-        let top = self.root.join(dir.as_path())?;
-        let mut kept = collected.whole.as_ref().clone();
-        kept.retain(|path| {
-            let inside = path.as_path().strip_prefix(top.as_path()).unwrap_or(path.as_path());
-            !excluded.matched_path_or_any_parents(inside, false).is_ignore()
-        });
-        let slimming = self.slimming(&kept, dir, &package.package_json)?;
-        let tree = if slim { slimming.apply(&kept) } else { kept };
-        Ok((Arc::new(tree), slimming.left_out))
     }
 
     fn member_fragments(&self, image: &Ingredients<'_>, owner: Owner) -> Result<Vec<Fragment>, BuildError> {
@@ -277,7 +268,9 @@ impl<'a> Contents<'a> {
             let Some(member) = self.workspace.member_at(dir) else { continue };
             let on_host = self.workspace.on_host(dir);
             let files = ShippedFiles::of_package(member, &on_host, exclude)?.list(&on_host)?;
-            fragments.push(Fragment::new(dir.to_string(), self.collector(owner).files(dir, &files)?));
+            let mut tree = self.collector(owner).files(dir, &files)?;
+            tree.retain(|path, _| !image.left_out.contains(path));
+            fragments.push(Fragment::new(dir.to_string(), tree));
         }
         Ok(fragments)
     }
@@ -323,12 +316,20 @@ impl<'a> Contents<'a> {
     fn extra_files(&self, image: &Ingredients<'_>, owner: Owner) -> Result<FileTree, BuildError> {
         let mut tree = FileTree::default();
         for file in image.settings.files.iter().flatten() {
-            let missing = || BuildError::NoSuchFile { service: image.service.name.clone(), from: file.from.clone() };
+            let missing = || BuildError::NoSuchFile {
+                key: "files",
+                service: image.service.name.clone(),
+                from: file.from.clone(),
+            };
             let from = WorkspacePath::new(&file.from).ok_or_else(missing)?;
             host::stamp(&self.workspace.on_host(&from)).map_err(CollectError::Host)?.ok_or_else(missing)?;
             let to = below(image.working_dir, &file.to)?;
             tree.extend(self.collector(owner).copied(&from, &to)?)?;
         }
+        // A directory that the base has stays as it is, whatever is copied into it: /etc does not become the user's.
+        let is_of_base =
+            |path: &ImagePath| image.base.resolve(path).is_ok_and(|place| image.base.directory(&place).is_some());
+        tree.retain(|path, entry| entry.kind != Kind::Directory || path.starts_with(&self.root) || !is_of_base(path));
         Ok(tree)
     }
 }
@@ -365,16 +366,4 @@ fn writable_directories(
         tree.insert(below(working_dir, dir)?, Entry::directory(owner))?;
     }
     Ok(tree)
-}
-
-fn excluded(patterns: &[String]) -> Result<Gitignore, BuildError> {
-    let mut builder = GitignoreBuilder::new("");
-    let error = |pattern: &str, error: ignore::Error| BuildError::Pattern {
-        pattern: pattern.to_owned(),
-        reason: error.to_string(),
-    };
-    for pattern in patterns {
-        builder.add_line(None, pattern).map_err(|reason| error(pattern, reason))?;
-    }
-    builder.build().map_err(|reason| error("exclude", reason))
 }

@@ -1,161 +1,35 @@
 //! The steps that decide: closures, then for each service the layers and what the image runs. No byte of any file's
 //! content is read but package.json files and the code that is scanned for imports.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::base::{ResolvedBase, base_name};
+use super::base::{Bases, ResolvedBase, base_name};
+use super::closures::{self, Closures, ServiceClosure};
 use super::contents::{Contents, Ingredients};
-use super::why::Needs;
-use super::{BuildError, BuildRequest, Context, Destination};
-use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
+use super::extension::Extension;
+use super::locked::LockedNodeModules;
+use super::natives::ForeignVariants;
+use super::platforms::TargetPlatform;
+use super::system::{ServiceSystem, Systems};
+use super::why::Dependents;
+use super::{BuildError, BuildRequest, Context, Destination, format};
+use crate::apk::PinnedPackage;
+use crate::closure::{DependencyClosure, Packages};
 use crate::config::{Health, ServiceSettings, Settings};
-use crate::image::{HealthCheck, RunSettings, UserEntries};
-use crate::layer::{LayerPlan, LeftOut, Owner, ServiceSets, Unit};
-use crate::manifest::ContainerConfig;
+use crate::image::{BaseFiles, HealthCheck, RunSettings, RunUser, UserEntries};
+use crate::layer::{FileTree, LayerPlan, LeftOut, Owner, PackageSets};
 use crate::manifest::media_type::Compression;
+use crate::manifest::{ContainerConfig, Format};
 use crate::path::ImagePath;
 use crate::platform::Platform;
-use crate::workspace::{Service, ShippedFiles, WorkspacePath};
+use crate::workspace::{Service, WorkspacePath};
 
 /// How many layers an image has above its base at most, where nobody says.
 const DEFAULT_LAYERS: usize = 12;
-/// Layers that hold no packages: the user, workspace packages, the application.
+/// Layers that hold no packages: the user, workspace packages, the application; and packages of the system, if there are.
 const OTHER_LAYERS: usize = 3;
-
-/// What the services of a workspace need.
-pub(super) struct Closures {
-    /// What a production install of the whole workspace holds.
-    pub production: ProductionTree,
-    /// The services that are built, in their order.
-    pub services: Vec<ServiceClosure>,
-    /// By the name of each member that could be a service, built now or not: what package.json files say it needs.
-    pub fleet: BTreeMap<String, DependencyClosure>,
-    /// Who needs what, where the plan is to be explained.
-    pub needs: Option<Needs>,
-}
-
-/// What one service needs.
-pub(super) struct ServiceClosure {
-    pub service: Service,
-    pub closure: DependencyClosure,
-    /// The files of its own that it ships, relative to its directory.
-    pub shipped: Vec<PathBuf>,
-}
-
-/// What layers of packages are made of: a package or a link to one, at its place, whole or slim. Services that want it
-/// otherwise do not share it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct LayerUnit {
-    pub place: WorkspacePath,
-    pub slim: bool,
-}
-
-/// Whether the packages of a service come without what no running program reads.
-fn is_slim(name: &str, settings: &Settings, request: &BuildRequest) -> bool {
-    request.slim.or(settings.of_service(name).slim).unwrap_or(false)
-}
-
-/// The platform of each service's image. Its C library is that of its base.
-pub(super) struct Platforms<'a> {
-    pub platform: &'a Platform,
-    pub settings: &'a Settings,
-    pub request: &'a BuildRequest,
-    /// The bases that are known yet; without one, packages for either library stay.
-    pub bases: Option<Arc<BTreeMap<String, ResolvedBase>>>,
-}
-
-impl Platforms<'_> {
-    /// What holds whatever the C library is.
-    pub fn of_any(&self) -> NodePlatform {
-        NodePlatform::new(self.platform, None)
-    }
-
-    /// The platform of a service's image.
-    pub fn of_service(&self, name: &str) -> NodePlatform {
-        let base = self.bases.as_ref().and_then(|bases| bases.get(&base_name(name, self.settings, self.request)));
-        NodePlatform::new(self.platform, base.and_then(|base| base.files.libc()))
-    }
-}
-
-/// Computes the closure of each service.
-pub(super) fn close(
-    services: Vec<Service>,
-    settings: &Settings,
-    destinations: &[Destination],
-    packages: &dyn Packages,
-    platforms: &Platforms<'_>,
-    context: &Context,
-) -> Result<Closures, BuildError> {
-    let explain = platforms.request.explain;
-    let production = ProductionTree::of(packages, &platforms.of_any())?;
-    let mut closures = Vec::new();
-    for service in services {
-        context.cancellation.check()?;
-        let own = settings.of_service(&service.name);
-        let workspace = packages.workspace();
-        let Some(member) = workspace.member_at(&service.dir) else { continue };
-        let dir = workspace.on_host(&service.dir);
-        let include = own.include.unwrap_or_default();
-        let exclude = own.exclude.unwrap_or_default();
-        let shipped = ShippedFiles::of_service(member, &dir, &service.entry_point.file, &include, &exclude)?;
-        let of_root = own.root_dependencies.unwrap_or(false);
-        let platform = platforms.of_service(&service.name);
-        let closure_of = if explain { DependencyClosure::with_edges } else { DependencyClosure::of };
-        let closure = closure_of(&service, &shipped, packages, &production, &platform, of_root)?;
-        for warning in &closure.warnings {
-            context.progress.warn(&format!("{}: {warning}", service.name));
-        }
-        let mut files = shipped.list(&dir)?;
-        // Images that an earlier build left in the workspace are no part of the next.
-        let layouts: Vec<PathBuf> = destinations.iter().filter_map(Destination::absolute_path).collect();
-        files.retain(|file| !layouts.iter().any(|layout| dir.join(file).as_path().starts_with(layout)));
-        closures.push(ServiceClosure { service, closure, shipped: files });
-    }
-    let configured = |name: &str| settings.of_service(name).entry_point.is_some();
-    let mut fleet = BTreeMap::new();
-    for (name, dir) in packages.workspace().fleet(configured) {
-        let of_root = settings.of_service(&name).root_dependencies.unwrap_or(false);
-        let platform = platforms.of_service(&name);
-        fleet.insert(name, DependencyClosure::declared(&dir, packages, &production, &platform, of_root)?);
-    }
-    let mut closures = Closures { production, services: closures, fleet, needs: None };
-    if explain {
-        closures.needs = Some(Needs::of(&closures, packages)?);
-    }
-    Ok(closures)
-}
-
-impl Closures {
-    /// The directories of all packages that anybody needs.
-    fn directories(&self) -> impl Iterator<Item = &WorkspacePath> {
-        let fleet = self.fleet.values().flat_map(|closure| closure.packages.keys());
-        let production = self.production.packages().map(|(dir, _)| dir);
-        let built = self.services.iter().flat_map(|needs| needs.closure.packages.keys());
-        fleet.chain(production).chain(built)
-    }
-
-    /// Everything that layers of packages are made of, with the services of the whole workspace that need it.
-    fn units(
-        &self,
-        weights: &BTreeMap<WorkspacePath, Weight>,
-        is_slim: impl Fn(&str) -> bool,
-    ) -> BTreeMap<LayerUnit, Unit> {
-        let mut units: BTreeMap<LayerUnit, Unit> = BTreeMap::new();
-        for (service, closure) in &self.fleet {
-            let slim = is_slim(service);
-            let links = closure.links.iter().filter(|(_, to)| closure.packages.contains_key(*to)).map(|(from, _)| from);
-            for place in closure.packages.keys().chain(links) {
-                let bytes = weights.get(place).map_or(0, |weight| weight.bytes);
-                let key = LayerUnit { place: place.clone(), slim };
-                let unit = units.entry(key).or_insert(Unit { services: BTreeSet::new(), bytes });
-                unit.services.insert(service.clone());
-            }
-        }
-        units
-    }
-}
 
 /// Every decision of a build.
 #[derive(Clone, Debug)]
@@ -166,12 +40,8 @@ pub struct BuildPlan {
     pub layers: Vec<LayerPlan>,
     /// How they are compressed.
     pub compression: Compression,
-    /// What a production install of the whole workspace weighs.
-    pub whole_tree: Weight,
-    /// The directory that stands for the workspace's root in the images.
-    pub root: ImagePath,
-    /// Who needs what, where the plan is to be explained.
-    pub needs: Option<Needs>,
+    /// The format of the images' documents.
+    pub format: Format,
 }
 
 /// Every decision about one service.
@@ -181,18 +51,37 @@ pub struct ServicePlan {
     pub service: Service,
     /// Its settings.
     pub settings: ServiceSettings,
-    /// What it needs.
+    /// Its base, as the user names it.
+    pub base: String,
+    /// Its images, in the order of their platforms.
+    pub images: Vec<ImagePlan>,
+}
+
+/// Every decision about the image of a service for one platform.
+#[derive(Clone, Debug)]
+pub struct ImagePlan {
+    /// The platform, as its base has it.
+    pub platform: Platform,
+    /// What the service needs on it.
     pub closure: DependencyClosure,
     /// What its packages weigh.
     pub packages: Weight,
-    /// Whether they come without what no running program reads.
+    /// Where the directory that stands for the workspace's root lies in it.
+    pub root: ImagePath,
+    /// Whether its packages come without what no running program reads.
     pub slim: bool,
     /// What that leaves out of them, or would.
     pub slimming: LeftOut,
-    /// Its base, as the user names it.
-    pub base: String,
+    /// What is left out of them, since it is native code for other platforms.
+    pub foreign: ForeignVariants,
+    /// What a production install of the whole workspace weighs.
+    pub whole_tree: Weight,
+    /// Who needs what, where the plan is to be explained.
+    pub dependents: Option<Arc<Dependents>>,
     /// What the container runs.
     pub run: RunSettings,
+    /// The packages that are added to the base's own, each behind what it needs.
+    pub system_packages: Vec<PinnedPackage>,
     /// Its layers above the base, by their place in [`BuildPlan::layers`].
     pub layers: Vec<usize>,
 }
@@ -210,7 +99,10 @@ pub struct Weight {
 
 impl Weight {
     /// What the packages in these directories weigh together.
-    fn of<'p>(dirs: impl Iterator<Item = &'p WorkspacePath>, weights: &BTreeMap<WorkspacePath, Self>) -> Self {
+    pub(super) fn of<'p>(
+        dirs: impl Iterator<Item = &'p WorkspacePath>,
+        weights: &BTreeMap<WorkspacePath, Self>,
+    ) -> Self {
         dirs.filter_map(|dir| weights.get(dir)).copied().fold(Self::default(), Self::plus)
     }
 
@@ -220,7 +112,11 @@ impl Weight {
         Self { files, bytes: self.bytes.saturating_sub(left_out.bytes), ..self }
     }
 
-    fn plus(self, other: Self) -> Self {
+    pub(super) fn of_tree(tree: &FileTree) -> Self {
+        Self { packages: 1, files: tree.files(), bytes: tree.content_bytes() }
+    }
+
+    pub(super) fn plus(self, other: Self) -> Self {
         Self {
             packages: self.packages + other.packages,
             files: self.files + other.files,
@@ -229,90 +125,173 @@ impl Weight {
     }
 }
 
-/// A service whose base and user are known, before its layers are.
+/// What the images for one platform are made of.
+pub(super) struct Needs<'a> {
+    pub target: TargetPlatform<'a>,
+    pub packages: &'a dyn Packages,
+    /// Where they lie, if they are the lockfile's.
+    pub locked: Option<&'a LockedNodeModules<'a>>,
+    pub closures: Closures,
+    /// What is added to the bases, once that is known.
+    pub systems: Systems,
+    pub contents: Contents<'a>,
+}
+
+impl<'a> Needs<'a> {
+    /// What these services need on one platform, and what is known of that without their bases. `others` are those of the
+    /// platforms before.
+    pub fn of(
+        target: TargetPlatform<'a>,
+        packages: &'a dyn Packages,
+        locked: Option<&'a LockedNodeModules<'a>>,
+        services: &[Service],
+        destinations: &[Destination],
+        others: &[Self],
+        context: &Context,
+    ) -> Result<Self, BuildError> {
+        let settings = target.platforms.settings;
+        let closures = closures::close(services, settings, destinations, packages, target, context)?;
+        let told: BTreeSet<String> = others.iter().flat_map(|other| other.closures.warnings()).collect();
+        closures.warnings().filter(|text| !told.contains(text)).for_each(|text| context.progress.warn(&text));
+        if let Some(locked) = locked {
+            locked.refuse_install_scripts(&closures, target, settings)?;
+        }
+        let mut contents = Contents::new(packages, locked, settings)?;
+        others.last().into_iter().for_each(|other| contents.take_over(&other.contents));
+        contents.look_ahead(settings, &closures)?;
+        Ok(Self { target, packages, locked, closures, systems: Systems::default(), contents })
+    }
+}
+
+/// An image whose base and user are known, before its layers are.
 struct Draft<'a> {
     needs: ServiceClosure,
     settings: ServiceSettings,
     base: String,
     resolved: &'a ResolvedBase,
-    user: UserEntries,
+    owner: Owner,
+    extension: Extension,
+    system: Arc<ServiceSystem>,
+    /// Of the base, and of what the system layer brings.
+    files: Cow<'a, BaseFiles>,
     run: RunSettings,
 }
 
 impl<'a> Draft<'a> {
     fn new(
         needs: ServiceClosure,
-        root: &ImagePath,
+        contents: &Contents<'_>,
+        platform: &Platform,
         settings: &Settings,
-        bases: &'a BTreeMap<String, ResolvedBase>,
+        bases: &'a Bases,
+        systems: &Systems,
         request: &BuildRequest,
     ) -> Result<Option<Self>, BuildError> {
         let service = &needs.service;
         let base = base_name(&service.name, settings, request);
-        let Some(resolved) = bases.get(&base) else { return Ok(None) };
+        let Some(resolved) = bases.get(&base, platform) else { return Ok(None) };
         let settings = settings.of_service(&service.name);
-        let user = settings.user.clone().unwrap_or_default().entries(&resolved.files)?;
+        let system = systems.of_service(&service.name);
+        let files = match system.tree.is_empty() {
+            true => Cow::Borrowed(&resolved.files),
+            false => Cow::Owned(resolved.files.under(&system.tree)),
+        };
+        let UserEntries { owner, in_other_groups, tree } = settings.user.clone().unwrap_or_default().entries(&files)?;
+        let extension = Extension::of(&service.name, &settings, contents.workspace(), &files, tree)?;
         let base_config = &resolved.image.config.parsed().config;
-        let run = run_settings(service, &settings, &needs.closure, root, user.owner, base_config)?;
-        Ok(Some(Self { needs, settings, base, resolved, user, run }))
+        let user = RunUser { owner, in_other_groups };
+        let entrypoint = system.entrypoint(settings.entrypoint.as_deref(), &base_config.entrypoint);
+        let run = run_settings(&needs, &settings, contents.root(), user, &extension.env, entrypoint, base_config)?;
+        Ok(Some(Self { needs, settings, base, resolved, owner, extension, system, files, run }))
     }
 }
 
 impl BuildPlan {
-    /// Decides everything. `bases` are by the name the user gave them.
+    /// Decides everything. What is decided for one platform does not depend on which others there are.
     pub(super) fn new(
-        mut contents: Contents<'_>,
+        needs: Vec<Needs<'_>>,
         settings: &Settings,
-        closures: Closures,
-        bases: &BTreeMap<String, ResolvedBase>,
+        bases: &Bases,
         request: &BuildRequest,
     ) -> Result<Self, BuildError> {
+        let compression = request.compression.or(settings.compression).unwrap_or(Compression::Gzip);
+        let format = format::chosen(request, settings);
+        let mut plan = Self { services: Vec::new(), layers: Vec::new(), compression, format };
+        for of_platform in needs {
+            plan.add(of_platform, settings, bases, request)?;
+        }
+        for service in &mut plan.services {
+            service.images.sort_by(|a, b| a.platform.cmp(&b.platform));
+            // Two wishes, such as `linux/arm` and `linux/arm/v7`, may lead to one image.
+            service.images.dedup_by(|a, b| a.platform == b.platform);
+        }
+        Ok(plan)
+    }
+
+    /// Adds the images for one platform.
+    fn add(
+        &mut self,
+        needs: Needs<'_>,
+        settings: &Settings,
+        bases: &Bases,
+        request: &BuildRequest,
+    ) -> Result<(), BuildError> {
+        let Needs { target, packages, closures, systems, mut contents, .. } = needs;
         let weights = contents.weigh(closures.directories())?;
-        let units = closures.units(&weights, |name| is_slim(name, settings, request));
-        let sets = ServiceSets::of(units, settings.layers.unwrap_or(DEFAULT_LAYERS) - OTHER_LAYERS);
-        let mut plan = Self {
-            services: Vec::new(),
-            layers: Vec::new(),
-            compression: request.compression.or(settings.compression).unwrap_or(Compression::Gzip),
-            whole_tree: Weight::of(closures.production.packages().map(|(dir, _)| dir), &weights),
-            root: contents.root().clone(),
-            needs: closures.needs,
+        let dependents = match request.explain {
+            true => Some(Arc::new(Dependents::of(&closures, packages)?)),
+            false => None,
         };
+        let others = OTHER_LAYERS + usize::from(systems.are_any());
+        let package_layers = settings.layers.unwrap_or(DEFAULT_LAYERS).saturating_sub(others).max(1);
+        let sets = PackageSets::of(closures.units(&weights, |name| target.platforms.is_slim(name)), package_layers);
+        let whole_tree = Weight::of(closures.production.packages().map(|(dir, _)| dir), &weights);
         for needs in closures.services {
-            let Some(draft) = Draft::new(needs, contents.root(), settings, bases, request)? else { continue };
-            let Draft { needs, settings: own, base, resolved, user, run } = draft;
-            let owner = user.owner;
-            contents.collect(needs.closure.packages.keys(), owner)?;
+            let draft = Draft::new(needs, &contents, target.platform, settings, bases, &systems, request)?;
+            let Some(draft) = draft else { continue };
+            let Draft { needs, settings: own, base, resolved, owner, extension, system, files, run } = draft;
+            contents.collect(needs.installed(), owner)?;
             let ingredients = Ingredients {
                 service: &needs.service,
                 settings: &own,
                 closure: &needs.closure,
                 shipped: &needs.shipped,
+                supplied: &needs.supplied,
+                left_out: &needs.foreign.places,
                 working_dir: &run.working_dir,
+                system: &system.tree,
                 sets: &sets,
-                slim: is_slim(&needs.service.name, settings, request),
+                slim: target.platforms.is_slim(&needs.service.name),
                 hard_links: settings.hard_links.unwrap_or(true),
+                base: &files,
+                owner,
             };
             let slim = ingredients.slim;
-            let (above, slimming) = contents.of_service(&ingredients, user)?;
-            let layers = contents.layers(above, &resolved.files, owner)?;
-            let layers = layers.into_iter().map(|layer| plan.index_of(layer)).collect();
-            let whole = Weight::of(needs.closure.packages.keys(), &weights);
-            let packages = if slim { whole.without(slimming) } else { whole };
-            let ServiceClosure { service, closure, .. } = needs;
-            plan.services.push(ServicePlan {
-                service,
-                settings: own,
+            let (above, slimming) = contents.of_service(&ingredients, extension.fragments)?;
+            let layers = contents.layers(above, &files, owner)?;
+            let layers = layers.into_iter().map(|layer| self.index_of(layer)).collect();
+            let whole = needs.weight(&weights);
+            let ServiceClosure { service, closure, foreign, .. } = needs;
+            let image = ImagePlan {
+                platform: resolved.image.platform.clone(),
                 closure,
-                packages,
+                packages: if slim { whole.without(slimming) } else { whole },
+                root: files.resolve(contents.root())?,
                 slim,
                 slimming,
-                base,
+                foreign,
+                whole_tree,
+                dependents: dependents.clone(),
                 run,
+                system_packages: system.packages.clone(),
                 layers,
-            });
+            };
+            match self.services.iter_mut().find(|known| known.service.dir == service.dir) {
+                Some(known) => known.images.push(image),
+                None => self.services.push(ServicePlan { service, settings: own, base, images: vec![image] }),
+            }
         }
-        Ok(plan)
+        Ok(())
     }
 
     /// The place of a layer among those planned, which it joins if it is new.
@@ -325,37 +304,41 @@ impl BuildPlan {
 }
 
 fn run_settings(
-    service: &Service,
+    needs: &ServiceClosure,
     settings: &ServiceSettings,
-    closure: &DependencyClosure,
     root: &ImagePath,
-    user: Owner,
+    user: RunUser,
+    found_by: &BTreeMap<String, String>,
+    entrypoint: Option<Vec<String>>,
     base: &ContainerConfig,
 ) -> Result<RunSettings, BuildError> {
+    let ServiceClosure { service, closure, .. } = needs;
     let port = settings.port.or(closure.default_port);
     let mut env = BTreeMap::from([("NODE_ENV".to_owned(), "production".to_owned())]);
     env.extend(port.map(|port| ("PORT".to_owned(), port.to_string())));
+    env.extend(found_by.clone());
     env.extend(settings.env.clone());
     let mut expose: BTreeSet<String> = port.iter().map(|port| format!("{port}/tcp")).collect();
     expose.extend(settings.expose.iter().flatten().cloned());
+    let starts = entrypoint.as_ref().unwrap_or(&base.entrypoint);
     let health = match &settings.health {
         None => None,
         Some(Health::Command(check)) => Some(check.clone()),
         Some(Health::Http(path, times)) => {
             let port = port.ok_or_else(|| BuildError::HealthWithoutPort(service.name.clone()))?;
-            let http = HealthCheck::http(path, port);
+            let http = HealthCheck::http(node_in(starts).unwrap_or("node"), path, port);
             Some(HealthCheck { command: http.command, ..times.clone() })
         }
     };
-    let entrypoint = settings.entrypoint.as_ref().unwrap_or(&base.entrypoint);
+    let command = settings.command.clone().unwrap_or_else(|| command(service, starts));
     Ok(RunSettings {
         user,
         working_dir: match &settings.workdir {
             Some(workdir) => ImagePath::new(workdir)?,
             None => root.join(service.dir.as_path())?,
         },
-        entrypoint: settings.entrypoint.clone(),
-        command: settings.command.clone().unwrap_or_else(|| command(service, entrypoint)),
+        entrypoint,
+        command,
         env,
         expose,
         labels: settings.labels.clone(),
@@ -363,11 +346,16 @@ fn run_settings(
     })
 }
 
+/// Node itself, where an entrypoint ends with it.
+pub(super) fn node_in(entrypoint: &[String]) -> Option<&str> {
+    let last = entrypoint.last()?;
+    matches!(last.rsplit('/').next(), Some("node" | "nodejs")).then_some(last)
+}
+
 /// `node`, the options of the start script, and the entry point; without `node` where the entrypoint is node itself, as in
 /// distroless bases.
 fn command(service: &Service, entrypoint: &[String]) -> Vec<String> {
-    let starts_node = entrypoint.last().is_some_and(|last| matches!(last.rsplit('/').next(), Some("node" | "nodejs")));
-    let mut command = if starts_node { Vec::new() } else { vec!["node".to_owned()] };
+    let mut command = if node_in(entrypoint).is_some() { Vec::new() } else { vec!["node".to_owned()] };
     command.extend(service.entry_point.node_options.iter().cloned());
     command.push(service.entry_point.file.display().to_string());
     command

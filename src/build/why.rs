@@ -9,11 +9,12 @@ use std::str::FromStr;
 pub use package_files::Cost;
 use package_files::PackageFiles;
 
-use super::plan::Closures;
-use super::{BuildError, BuildPlan, BuildRequest, Context, ServicePlan};
+use super::closures::Closures;
+use super::{BuildError, BuildPlan, BuildRequest, Context, ImagePlan};
 use crate::closure::{ChainLink, ClosureError, EdgeOrigin, ExclusionReason, Packages};
 use crate::layer::{LayerPlan, LayerRole};
-use crate::workspace::WorkspacePath;
+use crate::platform::Platform;
+use crate::workspace::{PackageJson, WorkspacePath};
 
 /// How much a name has to look like the one that was asked for, from 0 to 1, to be offered instead.
 const NEAR: f64 = 0.85;
@@ -84,8 +85,8 @@ pub enum WhyError {
 }
 
 impl WhyError {
-    fn unknown(service: &str, query: &PackageQuery, needs: &Needs) -> Self {
-        let names: BTreeSet<&String> = needs.places.values().map(|need| &need.name).chain(&needs.development).collect();
+    fn unknown<'d>(service: &str, query: &PackageQuery, dependents: impl Iterator<Item = &'d Dependents>) -> Self {
+        let names: BTreeSet<&String> = dependents.flat_map(Dependents::names).collect();
         let alike = |name: &&String| strsim::jaro_winkler(name, &query.name);
         let mut near: Vec<&String> = names.into_iter().filter(|name| alike(name) >= NEAR).collect();
         near.sort_by(|a, b| alike(b).total_cmp(&alike(a)));
@@ -106,17 +107,17 @@ impl WhyError {
     }
 }
 
-/// What a plan keeps to answer the question: who needs what.
+/// What a plan keeps to answer the question: who needs what on one platform.
 #[derive(Clone, Debug, Default)]
-pub struct Needs {
+pub struct Dependents {
     /// Every package and member that a production install holds, by its directory.
-    places: BTreeMap<WorkspacePath, Need>,
+    places: BTreeMap<WorkspacePath, Needed>,
     /// What only development depends on, by name.
     development: BTreeSet<String>,
 }
 
 #[derive(Clone, Debug)]
-struct Need {
+struct Needed {
     name: String,
     version: Option<String>,
     label: String,
@@ -124,41 +125,47 @@ struct Need {
     services: BTreeSet<String>,
 }
 
-impl Needs {
-    /// What `closures` say of the whole workspace.
+impl Dependents {
+    /// What `closures` say of the whole workspace. Of services that are built they say more than package.json files do.
     pub(super) fn of(closures: &Closures, packages: &dyn Packages) -> Result<Self, ClosureError> {
-        let mut needs = Self::default();
-        let mut need = |dir: &WorkspacePath, service: Option<&String>| -> Result<(), ClosureError> {
-            if !needs.places.contains_key(dir) {
-                let package_json = packages.package_json(dir)?;
-                let need = Need {
-                    name: package_json.name.clone().unwrap_or_default(),
-                    version: package_json.version.clone(),
-                    label: package_json.label(),
-                    services: BTreeSet::new(),
-                };
-                needs.places.insert(dir.clone(), need);
-            }
-            if let Some(need) = needs.places.get_mut(dir) {
-                need.services.extend(service.cloned());
-            }
-            Ok(())
-        };
+        let mut dependents = Self::default();
         let built = closures.services.iter().map(|needs| (&needs.service.name, &needs.closure));
-        for (service, closure) in closures.fleet.iter().chain(built) {
-            closure.packages.keys().chain(closure.members.keys()).try_for_each(|dir| need(dir, Some(service)))?;
+        let is_built = |name: &String| closures.services.iter().any(|needs| needs.service.name == *name);
+        for (service, closure) in closures.fleet.iter().filter(|(name, _)| !is_built(name)).chain(built) {
+            for (dir, package) in &closure.packages {
+                dependents.add(dir, &package.package_json, Some(service));
+            }
+            for dir in closure.members.keys() {
+                dependents.add(dir, &*packages.package_json(dir)?, Some(service));
+            }
         }
-        closures.production.packages().try_for_each(|(dir, _)| need(dir, None))?;
+        for (dir, package) in closures.production.packages() {
+            dependents.add(dir, &package.package_json, None);
+        }
         let workspace = packages.workspace();
         let members = workspace.members.iter().map(|member| &member.package_json).chain([&workspace.package_json]);
-        needs.development.extend(members.flat_map(|package_json| package_json.dev_dependencies.keys().cloned()));
-        Ok(needs)
+        dependents.development.extend(members.flat_map(|package_json| package_json.dev_dependencies.keys().cloned()));
+        Ok(dependents)
+    }
+
+    fn add(&mut self, dir: &WorkspacePath, package_json: &PackageJson, service: Option<&String>) {
+        let needed = self.places.entry(dir.clone()).or_insert_with(|| Needed {
+            name: package_json.name.clone().unwrap_or_default(),
+            version: package_json.version.clone(),
+            label: package_json.label(),
+            services: BTreeSet::new(),
+        });
+        needed.services.extend(service.cloned());
+    }
+
+    fn names(&self) -> impl Iterator<Item = &String> {
+        self.places.values().map(|needed| &needed.name).chain(&self.development)
     }
 
     /// The packages of a name: that of their package.json, or the one they are installed under.
-    fn called<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a WorkspacePath, &'a Need)> {
+    fn called<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a WorkspacePath, &'a Needed)> {
         let installed_as = std::path::Path::new("node_modules").join(name);
-        self.places.iter().filter(move |(dir, need)| need.name == name || dir.as_path().ends_with(&installed_as))
+        self.places.iter().filter(move |(dir, needed)| needed.name == name || dir.as_path().ends_with(&installed_as))
     }
 }
 
@@ -169,6 +176,15 @@ pub struct Why {
     pub service: String,
     /// What was asked for.
     pub query: PackageQuery,
+    /// The answer for each of its images, in the order of their platforms.
+    pub images: Vec<ImageAnswer>,
+}
+
+/// The answer for the image for one platform.
+#[derive(Clone, Debug)]
+pub struct ImageAnswer {
+    /// The platform.
+    pub platform: Platform,
     /// Its copies in the image, by their directories; empty if it is not there.
     pub copies: Vec<PackageCopy>,
     /// What leaves the image with all copies at once, where there are several.
@@ -235,7 +251,7 @@ impl HoldingLayer {
     }
 }
 
-/// Says why the image of a service has a package.
+/// Says why the images of a service have a package.
 pub async fn why(
     service: &str,
     query: &PackageQuery,
@@ -244,35 +260,64 @@ pub async fn why(
 ) -> Result<Why, BuildError> {
     let request = BuildRequest { services: vec![service.to_owned()], explain: true, ..request.clone() };
     let plan = super::plan(&request, context).await?;
-    let unplanned = || WhyError::unknown(service, query, &Needs::default());
-    let (service, needs) = plan.services.first().zip(plan.needs.as_ref()).ok_or_else(unplanned)?;
-    let closure = &service.closure;
-    let in_image = |dir: &WorkspacePath| closure.packages.contains_key(dir) || closure.members.contains_key(dir);
-    let (here, elsewhere): (Vec<_>, Vec<_>) = needs.called(&query.name).partition(|(dir, _)| in_image(dir));
-    if here.is_empty() {
-        return Ok(absent(service, query, elsewhere, needs)?);
+    let service = plan.services.first().map_or(service, |known| &known.service.name);
+    let images = || plan.services.iter().flat_map(|service| &service.images);
+    let dependents = || images().filter_map(|image| image.dependents.as_deref());
+    let answers: Result<Vec<ImageAnswer>, BuildError> =
+        images().zip(dependents()).map(|(image, dependents)| answer(&plan, image, query, dependents)).collect();
+    let why = Why { service: service.to_owned(), query: query.clone(), images: answers? };
+    if why.images.iter().any(|image| !image.copies.is_empty()) {
+        return Ok(why);
     }
-    let is_wanted = |need: &Need| query.version.is_none() || need.version == query.version;
-    let dirs: BTreeSet<WorkspacePath> =
-        here.iter().filter(|(_, need)| is_wanted(need)).map(|(dir, _)| (*dir).clone()).collect();
-    if dirs.is_empty() {
-        let known = here.into_iter().map(|(_, need)| need.label.clone()).collect();
-        let service = service.service.name.clone();
-        return Err(WhyError::OtherVersion { service, query: query.to_string(), known }.into());
+    let known = images().zip(dependents()).flat_map(|(image, dependents)| of_image(image, query, dependents));
+    let known: BTreeSet<String> = known.map(|(_, needed)| needed.label.clone()).collect();
+    if !known.is_empty() {
+        return Err(WhyError::OtherVersion { service: why.service, query: query.to_string(), known }.into());
     }
-    present(&plan, service, query, &dirs, needs)
+    match why.images.iter().any(ImageAnswer::says_why_not) {
+        true => Ok(why),
+        false => Err(WhyError::unknown(service, query, dependents()).into()),
+    }
+}
+
+/// The packages of an image that have the name.
+fn of_image<'a>(
+    image: &'a ImagePlan,
+    query: &'a PackageQuery,
+    dependents: &'a Dependents,
+) -> impl Iterator<Item = (&'a WorkspacePath, &'a Needed)> {
+    dependents.called(&query.name).filter(|(dir, _)| has(image, dir))
+}
+
+fn has(image: &ImagePlan, dir: &WorkspacePath) -> bool {
+    image.closure.packages.contains_key(dir) || image.closure.members.contains_key(dir)
+}
+
+fn answer(
+    plan: &BuildPlan,
+    image: &ImagePlan,
+    query: &PackageQuery,
+    dependents: &Dependents,
+) -> Result<ImageAnswer, BuildError> {
+    let is_wanted = |needed: &Needed| query.version.is_none() || needed.version == query.version;
+    let here = of_image(image, query, dependents).filter(|(_, needed)| is_wanted(needed));
+    let dirs: BTreeSet<WorkspacePath> = here.map(|(dir, _)| dir.clone()).collect();
+    match dirs.is_empty() {
+        true => Ok(absent(image, query, dependents)),
+        false => present(plan, image, query, &dirs, dependents),
+    }
 }
 
 /// The answer for a package that the image has in these directories.
 fn present(
     plan: &BuildPlan,
-    service: &ServicePlan,
+    image: &ImagePlan,
     query: &PackageQuery,
     dirs: &BTreeSet<WorkspacePath>,
-    needs: &Needs,
-) -> Result<Why, BuildError> {
-    let edges = service.closure.edges.clone().unwrap_or_default();
-    let files = PackageFiles::of(plan, service)?;
+    dependents: &Dependents,
+) -> Result<ImageAnswer, BuildError> {
+    let edges = image.closure.edges.clone().unwrap_or_default();
+    let files = PackageFiles::of(plan, image)?;
     let removal = |removed: &BTreeSet<WorkspacePath>| {
         let leaving = edges.only_through(removed);
         let cost = files.cost(&leaving);
@@ -292,47 +337,49 @@ fn present(
             alone: files.cost(&itself),
             removal: removal(&itself),
             layer: files.layer_of(dir).and_then(|index| plan.layers.get(index)).map(HoldingLayer::of),
-            needed_by: needs.places.get(dir).map(|need| need.services.clone()).unwrap_or_default(),
+            needed_by: dependents.places.get(dir).map(|needed| needed.services.clone()).unwrap_or_default(),
         }
     };
-    Ok(Why {
-        service: service.service.name.clone(),
-        query: query.clone(),
+    Ok(ImageAnswer {
+        platform: image.platform.clone(),
         copies: dirs.iter().map(copy).collect(),
         together: (dirs.len() > 1).then(|| removal(dirs)),
-        excluded: exclusions(service, query),
+        excluded: exclusions(image, query),
         elsewhere: BTreeMap::new(),
         for_development: false,
     })
 }
 
 /// The answer for a package that the image does not have.
-fn absent(
-    service: &ServicePlan,
-    query: &PackageQuery,
-    elsewhere: Vec<(&WorkspacePath, &Need)>,
-    needs: &Needs,
-) -> Result<Why, WhyError> {
-    let mut why = Why {
-        service: service.service.name.clone(),
-        query: query.clone(),
+fn absent(image: &ImagePlan, query: &PackageQuery, dependents: &Dependents) -> ImageAnswer {
+    let excluded = exclusions(image, query);
+    let elsewhere: Vec<&Needed> =
+        dependents.called(&query.name).filter(|(dir, _)| !has(image, dir)).map(|(_, needed)| needed).collect();
+    let for_development = elsewhere.is_empty() && dependents.development.contains(&query.name);
+    let mut by_label: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    // What was left out here and is needed by nobody else was told already.
+    for needed in elsewhere.into_iter().filter(|needed| excluded.is_empty() || !needed.services.is_empty()) {
+        by_label.entry(needed.label.clone()).or_default().extend(needed.services.iter().cloned());
+    }
+    ImageAnswer {
+        platform: image.platform.clone(),
         copies: Vec::new(),
         together: None,
-        excluded: exclusions(service, query),
-        elsewhere: BTreeMap::new(),
-        for_development: elsewhere.is_empty() && needs.development.contains(&query.name),
-    };
-    for (_, need) in elsewhere {
-        why.elsewhere.entry(need.label.clone()).or_default().extend(need.services.iter().cloned());
-    }
-    match why.excluded.is_empty() && why.elsewhere.is_empty() && !why.for_development {
-        true => Err(WhyError::unknown(&why.service, query, needs)),
-        false => Ok(why),
+        excluded,
+        elsewhere: by_label,
+        for_development,
     }
 }
 
-fn exclusions(service: &ServicePlan, query: &PackageQuery) -> BTreeSet<(String, ExclusionReason)> {
-    let excluded = service.closure.excluded.iter().filter(|exclusion| exclusion.name == query.name);
+impl ImageAnswer {
+    /// Whether anything is known of a package that the image does not have.
+    fn says_why_not(&self) -> bool {
+        !self.excluded.is_empty() || !self.elsewhere.is_empty() || self.for_development
+    }
+}
+
+fn exclusions(image: &ImagePlan, query: &PackageQuery) -> BTreeSet<(String, ExclusionReason)> {
+    let excluded = image.closure.excluded.iter().filter(|exclusion| exclusion.name == query.name);
     excluded.map(|exclusion| (exclusion.from.clone(), exclusion.why)).collect()
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::table::megabytes;
-use crate::build::{ChainStep, Cost, PackageCopy, Removal, Why};
+use crate::build::{ChainStep, Cost, ImageAnswer, PackageCopy, Removal, Why};
 use crate::closure::{EdgeOrigin, ExclusionReason};
 
 /// How many chains to a package people read, and how many names of packages in a row.
@@ -18,6 +18,15 @@ pub struct WhyReport {
     pub service: String,
     /// What was asked for: `NAME` or `NAME@VERSION`.
     pub package: String,
+    /// The answer for each of its images, one for each platform.
+    pub images: Vec<ImageAnswerReport>,
+}
+
+/// The answer for the image for one platform.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImageAnswerReport {
+    /// The platform.
+    pub platform: String,
     /// Its copies in the image; none if it is not there.
     pub copies: Vec<CopyReport>,
     /// What leaves the image with all copies at once, where there are several.
@@ -99,18 +108,27 @@ pub struct ExclusionReport {
 impl WhyReport {
     /// Reports on an answer.
     pub fn new(why: &Why) -> Self {
+        Self {
+            service: why.service.clone(),
+            package: why.query.to_string(),
+            images: why.images.iter().map(ImageAnswerReport::new).collect(),
+        }
+    }
+}
+
+impl ImageAnswerReport {
+    fn new(answer: &ImageAnswer) -> Self {
         let exclusion = |(from, reason): &(String, ExclusionReason)| ExclusionReport {
             from: from.clone(),
             reason: reason.to_string(),
         };
         Self {
-            service: why.service.clone(),
-            package: why.query.to_string(),
-            copies: why.copies.iter().map(CopyReport::new).collect(),
-            together: why.together.as_ref().map(RemovalReport::new),
-            excluded: why.excluded.iter().map(exclusion).collect(),
-            elsewhere: why.elsewhere.clone(),
-            for_development: why.for_development,
+            platform: answer.platform.to_string(),
+            copies: answer.copies.iter().map(CopyReport::new).collect(),
+            together: answer.together.as_ref().map(RemovalReport::new),
+            excluded: answer.excluded.iter().map(exclusion).collect(),
+            elsewhere: answer.elsewhere.clone(),
+            for_development: answer.for_development,
         }
     }
 }
@@ -155,9 +173,25 @@ impl CostReport {
 
 impl fmt::Display for WhyReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.copies.is_empty() {
-            writeln!(f, "The image of {} has no {}.", self.service, self.package)?;
+        for (index, image) in self.images.iter().enumerate() {
+            let gap = if index > 0 { "\n" } else { "" };
+            let on = match self.images.len() {
+                1 => String::new(),
+                _ => format!(" for {}", image.platform),
+            };
+            match image.copies.is_empty() {
+                true => writeln!(f, "{gap}The image of {}{on} has no {}.", self.service, self.package)?,
+                false if on.is_empty() => {}
+                false => writeln!(f, "{gap}The image of {}{on}:\n", self.service)?,
+            }
+            image.fmt(f)?;
         }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ImageAnswerReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, copy) in self.copies.iter().enumerate() {
             let gap = if index > 0 { "\n" } else { "" };
             write!(f, "{gap}{copy}")?;

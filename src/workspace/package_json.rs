@@ -42,6 +42,8 @@ pub struct PackageJson {
     pub files: Option<Vec<String>>,
     /// `os`, `cpu` and `libc`: the platforms the package is for
     pub limits: PlatformLimits,
+    /// `node` of `engines`: the versions of Node it is for
+    pub node: Option<String>,
     /// The files that `exports`, `module` and `browser` name, but those for types alone
     pub exported_files: Vec<String>,
     /// The files that `types`, `typings` and conditions of `exports` name for types alone
@@ -111,6 +113,7 @@ impl PackageJson {
                 cpu: texts(fields.get("cpu")),
                 libc: texts(fields.get("libc")),
             },
+            node: text(fields.get("engines").and_then(|engines| engines.get("node"))),
             is_library: ["types", "typings", "exports"].iter().any(|field| fields.contains_key(*field)),
             exported_files: exported.run,
             type_files: exported.types,

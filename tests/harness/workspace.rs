@@ -44,6 +44,12 @@ impl TestWorkspace {
         self
     }
 
+    /// The same workspace with a file that is no text.
+    pub fn with_bytes(self, path: &str, content: &[u8]) -> Self {
+        fs::write(self.place(path), content).expect("a temporary directory can be written");
+        self
+    }
+
     /// The same workspace without a file or directory.
     pub fn without(self, path: &str) -> Self {
         let path = self.root().join(path);

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::build::{BuildError, BuildPlan, ServicePlan};
+use crate::build::{BuildError, BuildPlan, ImagePlan};
 use crate::layer::{Kind, LayerRole};
 use crate::path::ImagePath;
 use crate::workspace::WorkspacePath;
@@ -26,15 +26,15 @@ pub(super) struct PackageFiles<'p> {
 }
 
 impl<'p> PackageFiles<'p> {
-    /// Those of one service.
-    pub fn of(plan: &'p BuildPlan, service: &'p ServicePlan) -> Result<Self, BuildError> {
-        let closure = &service.closure;
+    /// Those of one image.
+    pub fn of(plan: &'p BuildPlan, image: &'p ImagePlan) -> Result<Self, BuildError> {
+        let closure = &image.closure;
         let mut owners = HashMap::new();
         for dir in closure.packages.keys().chain(closure.members.keys()) {
-            owners.insert(plan.root.join(dir.as_path())?, dir);
+            owners.insert(image.root.join(dir.as_path())?, dir);
         }
         let mut found = Self { names: BTreeMap::new(), files: HashMap::new() };
-        for &index in &service.layers {
+        for &index in &image.layers {
             let Some(layer) = plan.layers.get(index) else { continue };
             if !matches!(layer.role, LayerRole::Packages | LayerRole::Workspace) {
                 continue;
