@@ -978,8 +978,20 @@ fn a_build_that_succeeds_as_json() {
               "files": 7,
               "packages": 1,
               "package_bytes": 90,
+              "leaner": {
+                "slim": {
+                  "taken": false,
+                  "files": 0,
+                  "bytes": 0
+                }
+              },
               "undeclared": {},
               "excluded": [],
+              "foreign_variants": {
+                "packages": [],
+                "files": 0,
+                "bytes": 0
+              },
               "warnings": []
             }
           ],

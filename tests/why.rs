@@ -175,55 +175,60 @@ fn as_json() {
     {
       "service": "api",
       "package": "deep",
-      "copies": [
+      "images": [
         {
-          "label": "deep@1.0.0",
-          "dir": "node_modules/deep",
-          "chains": [
-            [
-              {
-                "from": "api@1.0.0",
-                "to": "x@1.1.0",
-                "kind": "dependency",
-                "name": "x",
-                "specifier": "^1.0.0",
-                "place": null
+          "platform": "linux/amd64",
+          "copies": [
+            {
+              "label": "deep@1.0.0",
+              "dir": "node_modules/deep",
+              "chains": [
+                [
+                  {
+                    "from": "api@1.0.0",
+                    "to": "x@1.1.0",
+                    "kind": "dependency",
+                    "name": "x",
+                    "specifier": "^1.0.0",
+                    "place": null
+                  },
+                  {
+                    "from": "x@1.1.0",
+                    "to": "deep@1.0.0",
+                    "kind": "dependency",
+                    "name": "deep",
+                    "specifier": "1",
+                    "place": null
+                  }
+                ]
+              ],
+              "alone": {
+                "files": 1,
+                "bytes": 69
               },
-              {
-                "from": "x@1.1.0",
-                "to": "deep@1.0.0",
-                "kind": "dependency",
-                "name": "deep",
-                "specifier": "1",
-                "place": null
-              }
-            ]
+              "removal": {
+                "packages": {
+                  "node_modules/deep": "deep@1.0.0",
+                  "node_modules/deeper": "deeper@1.0.0"
+                },
+                "files": 2,
+                "bytes": 107
+              },
+              "layer": "packages",
+              "layer_services": [
+                "api"
+              ],
+              "needed_by": [
+                "api"
+              ]
+            }
           ],
-          "alone": {
-            "files": 1,
-            "bytes": 69
-          },
-          "removal": {
-            "packages": {
-              "node_modules/deep": "deep@1.0.0",
-              "node_modules/deeper": "deeper@1.0.0"
-            },
-            "files": 2,
-            "bytes": 107
-          },
-          "layer": "packages",
-          "layer_services": [
-            "api"
-          ],
-          "needed_by": [
-            "api"
-          ]
+          "together": null,
+          "excluded": [],
+          "elsewhere": {},
+          "for_development": false
         }
-      ],
-      "together": null,
-      "excluded": [],
-      "elsewhere": {},
-      "for_development": false
+      ]
     }
     "#);
 }
