@@ -2,6 +2,7 @@
 //! the work.
 
 mod base;
+mod closures;
 mod contents;
 mod deliver;
 mod destination;
@@ -18,6 +19,7 @@ mod platforms;
 mod rebase;
 mod selection;
 mod system;
+mod why;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,6 +47,10 @@ use platforms::Platforms;
 pub use rebase::{Outcome, Rebase, RebaseError, RebasedImage, Refusal, Refused, rebase};
 pub use selection::SelectionError;
 pub use system::SystemError;
+pub use why::{
+    ChainStep, Cost, Dependents, HoldingLayer, ImageAnswer, NoPackageName, PackageCopy, PackageQuery, Removal, Why,
+    WhyError, why,
+};
 
 use crate::cancel::Cancellation;
 use crate::closure::{InstalledPackages, Packages};
@@ -83,6 +89,10 @@ pub struct BuildRequest {
     pub format: Option<Format>,
     /// Where their packages come from.
     pub packages: Option<PackagesFrom>,
+    /// Whether packages come without types, source maps, documentation and tests.
+    pub slim: Option<bool>,
+    /// Whether the plan keeps what it takes to say why a package is there: every edge, and who needs what.
+    pub explain: bool,
     /// Whether `pirogue.lock` has to have every base, and may not change.
     pub locked: bool,
     /// Whether native code that the base cannot load is taken from the lockfile's packages instead; `None` where all

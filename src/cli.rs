@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::build::BuildRequest;
+use crate::build::{BuildRequest, NoPackageName, PackageQuery};
 use crate::config::{PackagesFrom, UnknownPackages};
 use crate::manifest::Format;
 use crate::manifest::media_type::Compression;
@@ -29,6 +29,8 @@ pub enum Command {
     Build(Build),
     /// Print which layers the images would have, and what lies in them; make none
     Plan(Build),
+    /// Say why the image of a service has a package, what it costs there, and who else has it
+    Why(Why),
     /// Show a registry a user and a password, and keep them for later runs if it takes them
     Login(Login),
     /// Forget the user and the password for a registry
@@ -300,6 +302,32 @@ fn packages(text: &str) -> Result<PackagesFrom, String> {
     text.parse().map_err(|error: UnknownPackages| error.to_string())
 }
 
+fn package(text: &str) -> Result<PackageQuery, String> {
+    text.parse().map_err(|error: NoPackageName| error.to_string())
+}
+
+/// There is no more to name.
+fn nothing(_: &str) -> Result<String, String> {
+    Err("one service and one package are enough".to_owned())
+}
+
+/// `pirogue why`: whatever `pirogue build` takes, for the image would be what that builds.
+#[derive(Debug, Args)]
+#[command(mut_arg("services", |services| services.hide(true).value_parser(nothing)))]
+pub struct Why {
+    /// The service, by name, package name or directory
+    #[arg(value_name = "SERVICE")]
+    pub service: String,
+
+    /// The package
+    #[arg(value_name = "PACKAGE[@VERSION]", value_parser = package)]
+    pub package: PackageQuery,
+
+    /// How the image would be built.
+    #[command(flatten)]
+    pub build: Build,
+}
+
 /// `pirogue build`
 #[derive(Debug, Args)]
 pub struct Build {
@@ -366,6 +394,10 @@ pub struct Build {
     #[arg(long)]
     pub offline: bool,
 
+    /// Leave types, source maps, documentation and tests out of packages
+    #[arg(long)]
+    pub slim: bool,
+
     /// Print the report as one JSON document
     #[arg(long)]
     pub json: bool,
@@ -398,6 +430,8 @@ impl Build {
             compression: self.compression,
             format: self.format,
             packages: self.packages,
+            slim: self.slim.then_some(true),
+            explain: false,
             locked: self.locked,
             fix_natives: (self.fix_natives || self.no_fix_natives).then_some(self.fix_natives),
         }

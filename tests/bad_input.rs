@@ -976,6 +976,13 @@ fn a_build_that_succeeds_as_json() {
               "files": 7,
               "packages": 1,
               "package_bytes": 90,
+              "leaner": {
+                "slim": {
+                  "taken": false,
+                  "files": 0,
+                  "bytes": 0
+                }
+              },
               "undeclared": {},
               "excluded": [],
               "foreign_variants": {

@@ -6,12 +6,16 @@ mod harness;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use harness::workspace::TestWorkspace;
-use pirogue::closure::{DependencyClosure, InstalledPackages, NodePlatform, ProductionTree};
+use pirogue::closure::{
+    ClosureError, DependencyClosure, InstalledPackages, NodePlatform, Packages, ProductionEdge, ProductionTree,
+    ResolvedPackage,
+};
 use pirogue::host::StatIndex;
 use pirogue::path::HostPath;
-use pirogue::workspace::{ShippedFiles, Workspace, WorkspacePath};
+use pirogue::workspace::{PackageJson, ShippedFiles, Workspace, WorkspacePath};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde_json::{Map, Value, json};
@@ -169,6 +173,11 @@ fn package_json(name: &str, package: &Package, reversed: bool) -> String {
 
 /// The closure of the service, computed by pirogue.
 fn closure(workspace: &TestWorkspace) -> DependencyClosure {
+    closure_without(workspace, None)
+}
+
+/// The same as if nothing led to one directory.
+fn closure_without(workspace: &TestWorkspace, removed: Option<&WorkspacePath>) -> DependencyClosure {
     let workspace = Workspace::discover(&HostPath::new(workspace.root())).unwrap();
     let (services, others) = workspace.services(|_| None, Some(&[WorkspacePath::new("apps/web").unwrap()])).unwrap();
     let service = services.iter().find(|service| service.name == "web").unwrap_or_else(|| panic!("{others:?}"));
@@ -179,7 +188,46 @@ fn closure(workspace: &TestWorkspace) -> DependencyClosure {
     let installed = InstalledPackages::new(&workspace, &index);
     let platform = platform();
     let production = ProductionTree::of(&installed, &platform).unwrap();
-    DependencyClosure::of(service, &shipped, &installed, &production, &platform, false).unwrap()
+    let Some(removed) = removed else {
+        return DependencyClosure::with_edges(service, &shipped, &installed, &production, &platform, false).unwrap();
+    };
+    let packages = Without { installed, removed };
+    DependencyClosure::of(service, &shipped, &packages, &production, &platform, false).unwrap()
+}
+
+/// Installed packages of which nobody finds one.
+struct Without<'a> {
+    installed: InstalledPackages<'a>,
+    removed: &'a WorkspacePath,
+}
+
+impl Packages for Without<'_> {
+    fn workspace(&self) -> &Workspace {
+        self.installed.workspace()
+    }
+
+    fn index(&self) -> &StatIndex {
+        self.installed.index()
+    }
+
+    fn resolve(&self, name: &str, dir: &WorkspacePath, from: &str) -> Result<Option<ResolvedPackage>, ClosureError> {
+        Ok(self.installed.resolve(name, dir, from)?.filter(|found| found.dir != *self.removed))
+    }
+
+    fn package_json(&self, dir: &WorkspacePath) -> Result<Arc<PackageJson>, ClosureError> {
+        self.installed.package_json(dir)
+    }
+
+    fn edges(&self, dir: &WorkspacePath) -> Result<Vec<ProductionEdge>, ClosureError> {
+        let mut edges = self.installed.edges(dir)?;
+        let is_removed = |found: Option<ResolvedPackage>| found.is_some_and(|found| found.dir == *self.removed);
+        edges.retain(|edge| !is_removed(self.installed.resolve(&edge.name, dir, "").unwrap()));
+        Ok(edges)
+    }
+
+    fn unresolved(&self, from: &str, name: &str, wanted: &str) -> ClosureError {
+        self.installed.unresolved(from, name, wanted)
+    }
 }
 
 fn platform() -> NodePlatform {
@@ -270,6 +318,40 @@ proptest! {
         for (place, target) in &closure.links {
             let real = workspace.root().join(place.as_path()).canonicalize().unwrap();
             prop_assert_eq!(real, workspace.root().join(target.as_path()), "links lead where Node follows them");
+        }
+    }
+
+    /// What would leave with a package is what the closure lacks if nothing leads to that package, code that imports what
+    /// nothing declares counted too; and every chain leads from the service to it, edge by edge.
+    #[test]
+    fn what_leaves_with_a_package_is_what_only_it_brings(
+        layout in layout(),
+        of_service in prop::collection::vec(0..HOISTED, 0..3),
+        of_lib in prop::collection::vec(0..HOISTED, 0..3),
+    ) {
+        let code = |imports: &[usize]| -> String {
+            imports.iter().map(|number| format!("require('{}');\n", name(*number))).collect()
+        };
+        let (of_service, of_lib) = (code(&of_service), code(&of_lib));
+        let workspace = layout.write(false);
+        let workspace =
+            workspace.and(&[("apps/web/dist/main.js", &of_service), ("packages/lib/dist/main.js", &of_lib)]);
+        let whole = closure(&workspace);
+        let edges = whole.edges.as_ref().unwrap();
+        let service = WorkspacePath::new("apps/web").unwrap();
+        for dir in whole.packages.keys().chain(whole.members.keys()) {
+            let rest = directories(&closure_without(&workspace, Some(dir)));
+            let leaves: BTreeSet<PathBuf> = directories(&whole).difference(&rest).cloned().collect();
+            let told = edges.only_through(&BTreeSet::from([dir.clone()]));
+            prop_assert_eq!(leaves, told.iter().map(|dir| dir.as_path().to_owned()).collect::<BTreeSet<_>>());
+            let chains = edges.chains_to(dir);
+            prop_assert!(!chains.is_empty());
+            prop_assert!(chains.is_sorted_by_key(Vec::len));
+            for chain in chains {
+                prop_assert_eq!(&chain[0].from, &service);
+                prop_assert!(chain.windows(2).all(|links| links[0].to == links[1].from));
+                prop_assert_eq!(chain.iter().position(|link| link.to == *dir), Some(chain.len() - 1));
+            }
         }
     }
 

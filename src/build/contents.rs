@@ -1,22 +1,26 @@
 //! What goes into the image of a service, and where.
 
+mod package_trees;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use ignore::gitignore::{Gitignore, GitignoreBuilder};
+use package_trees::Collected;
+pub(super) use package_trees::PackageTaste;
 use rayon::prelude::*;
 
 use super::BuildError;
+use super::closures::{Closures, LayerUnit, portability};
 use super::locked::LockedNodeModules;
-use super::plan::{Closures, Weight, portability};
+use super::plan::Weight;
 use crate::closure::{DependencyClosure, Packages};
 use crate::config::{ServiceSettings, Settings};
 use crate::host::{self, StatIndex};
 use crate::image::BaseFiles;
 use crate::layer::{
-    CollectError, Collector, Entry, FileTree, Fragment, ImageContents, Kind, LayerPlan, Owner, PackageSet, PackageSets,
-    group,
+    CollectError, Collector, Entry, FileTree, Fragment, ImageContents, Kind, LayerPlan, LeftOut, Owner, PackageSet,
+    PackageSets, group,
 };
 use crate::path::ImagePath;
 use crate::workspace::{Service, ShippedFiles, Workspace, WorkspacePath};
@@ -28,10 +32,11 @@ const DEFAULT_ROOT: &str = "/app";
 pub(super) struct Contents<'a> {
     /// The packages of the lockfile, where nothing is taken from the installed ones.
     locked: Option<&'a LockedNodeModules<'a>>,
+    source: &'a dyn Packages,
     workspace: &'a Workspace,
     index: &'a StatIndex,
     root: ImagePath,
-    packages: BTreeMap<(WorkspacePath, (u32, u32)), Arc<FileTree>>,
+    packages: BTreeMap<(WorkspacePath, (u32, u32)), Arc<Collected>>,
 }
 
 /// What the image of one service is made of.
@@ -49,7 +54,9 @@ pub(super) struct Ingredients<'a> {
     /// What is added to the base.
     pub system: &'a FileTree,
     /// Which packages share a layer.
-    pub sets: &'a PackageSets<WorkspacePath>,
+    pub sets: &'a PackageSets<LayerUnit>,
+    /// Whether packages come without what no running program reads.
+    pub slim: bool,
     pub hard_links: bool,
     pub base: &'a BaseFiles,
     /// Whom its files belong to.
@@ -65,7 +72,7 @@ impl<'a> Contents<'a> {
     ) -> Result<Self, BuildError> {
         let root = ImagePath::new(settings.root.as_deref().unwrap_or(DEFAULT_ROOT))?;
         let (workspace, index) = (packages.workspace(), packages.index());
-        Ok(Self { locked, workspace, index, root, packages: BTreeMap::new() })
+        Ok(Self { locked, source: packages, workspace, index, root, packages: BTreeMap::new() })
     }
 
     /// Takes over what was looked at for images of another platform. What is installed is the same for all; what the
@@ -114,24 +121,14 @@ impl<'a> Contents<'a> {
             Some(locked) => locked.tree(dir, &collector),
             None => Ok(collector.package(dir)?),
         };
-        let collected: Result<Vec<_>, BuildError> =
-            missing.into_par_iter().map(|dir| Ok((key(dir), Arc::new(tree(dir)?)))).collect();
+        let look_at = |dir: &WorkspacePath| -> Result<_, BuildError> {
+            let whole = tree(dir)?;
+            let slimming = self.slimming(&whole, dir, &*self.source.package_json(dir)?)?;
+            Ok((key(dir), Arc::new(Collected::new(whole, slimming))))
+        };
+        let collected: Result<Vec<_>, BuildError> = missing.into_par_iter().map(look_at).collect();
         self.packages.extend(collected?);
         Ok(())
-    }
-
-    /// What a package puts into an image, without what `exclude` matches: what is `supplied` in its place, else what was
-    /// looked at.
-    pub fn package(
-        &self,
-        dir: &WorkspacePath,
-        owner: Owner,
-        exclude: &[String],
-        supplied: &BTreeMap<WorkspacePath, Arc<FileTree>>,
-    ) -> Result<Option<Arc<FileTree>>, BuildError> {
-        let looked_at = || self.packages.get(&(dir.clone(), (owner.uid, owner.gid)));
-        let Some(tree) = supplied.get(dir).or_else(looked_at) else { return Ok(None) };
-        self.without(tree, dir, &excluded(exclude)?, &BTreeSet::new()).map(Some)
     }
 
     /// Files of a member, at their places.
@@ -155,7 +152,7 @@ impl<'a> Contents<'a> {
         dirs: impl Iterator<Item = &'p WorkspacePath>,
     ) -> Result<BTreeMap<WorkspacePath, Weight>, BuildError> {
         let collected: BTreeMap<&WorkspacePath, &FileTree> =
-            self.packages.iter().map(|((dir, _), tree)| (dir, tree.as_ref())).collect();
+            self.packages.iter().map(|((dir, _), package)| (dir, package.whole.as_ref())).collect();
         let collector = self.collector(Owner { uid: 0, gid: 0 });
         let weigh = |dir: &WorkspacePath| {
             let (files, bytes) = match (collected.get(dir), self.locked) {
@@ -169,8 +166,12 @@ impl<'a> Contents<'a> {
         dirs.into_par_iter().map(weigh).collect()
     }
 
-    /// Everything above the base of one service.
-    pub fn of_service(&self, image: &Ingredients<'_>, extension: Vec<Fragment>) -> Result<ImageContents, BuildError> {
+    /// Everything above the base of one service, and what `slim` leaves out of it, or would.
+    pub fn of_service(
+        &self,
+        image: &Ingredients<'_>,
+        extension: Vec<Fragment>,
+    ) -> Result<(ImageContents, LeftOut), BuildError> {
         let owner = image.owner;
         let closure = image.closure;
         let mut application = self.collector(owner).files(&image.service.dir, image.shipped)?;
@@ -183,15 +184,17 @@ impl<'a> Contents<'a> {
             closure.links.iter().partition(|(_, target)| closure.packages.contains_key(*target));
         let mut workspace = self.member_fragments(image, owner)?;
         workspace.push(Fragment::new("workspace links", self.links(&to_members, owner)?));
-        Ok(ImageContents {
+        let (packages, left_out) = self.package_fragments(image, owner)?;
+        let contents = ImageContents {
             service: image.service.name.clone(),
             system: image.system.clone(),
             user: extension,
-            packages: self.package_fragments(image, owner)?,
+            packages,
             workspace,
             application: vec![application],
             hard_links: image.hard_links,
-        })
+        };
+        Ok((contents, left_out))
     }
 
     /// Where outside of the root the image of a service has something.
@@ -201,26 +204,31 @@ impl<'a> Contents<'a> {
         Ok(tree.iter().map(|(path, _)| path).filter(|path| !path.starts_with(&self.root)).cloned().collect())
     }
 
-    /// The packages and the links to packages, by the layer that holds them.
+    /// The packages and the links to packages, by the layer that holds them; and what `slim` leaves out.
     fn package_fragments(
         &self,
         image: &Ingredients<'_>,
         owner: Owner,
-    ) -> Result<BTreeMap<PackageSet, Vec<Fragment>>, BuildError> {
+    ) -> Result<(BTreeMap<PackageSet, Vec<Fragment>>, LeftOut), BuildError> {
         let name = &image.service.name;
-        let excluded = excluded(image.settings.exclude.as_deref().unwrap_or_default())?;
-        let set_of = |place| image.sets.of_service(place, portability(image.closure, place), name);
+        let set_of = |place: &WorkspacePath| {
+            let unit = LayerUnit { place: place.clone(), slim: image.slim };
+            image.sets.of_service(&unit, portability(image.closure, place), name)
+        };
+        let mut left_out = LeftOut::default();
+        let exclude = image.settings.exclude.as_deref().unwrap_or_default();
+        let taste = PackageTaste::new(owner, exclude, image.supplied, image.left_out, image.slim)?;
         let mut by_set: BTreeMap<PackageSet, Vec<Fragment>> = BTreeMap::new();
         for (dir, package) in &image.closure.packages {
             if lies_in_another(dir, image.closure) {
                 continue;
             }
-            let looked_at = || self.packages.get(&(dir.clone(), (owner.uid, owner.gid)));
-            let Some(tree) = image.supplied.get(dir).or_else(looked_at) else { continue };
+            let Some((tree, slimming)) = self.package(dir, &package.package_json, &taste)? else { continue };
+            left_out = left_out.plus(slimming);
             let fragment = Fragment {
                 name: package.package_json.name.clone().unwrap_or_else(|| dir.to_string()),
                 label: package.package_json.label(),
-                tree: self.without(tree, dir, &excluded, image.left_out)?,
+                tree,
             };
             by_set.entry(set_of(dir)).or_default().push(fragment);
         }
@@ -231,27 +239,7 @@ impl<'a> Contents<'a> {
         for (set, links) in links {
             by_set.entry(set).or_default().push(Fragment::new("package links", self.links(&links, owner)?));
         }
-        Ok(by_set)
-    }
-
-    /// A package's tree without what `exclude` in pirogue.toml matches, relative to the package.
-    fn without(
-        &self,
-        tree: &Arc<FileTree>,
-        dir: &WorkspacePath,
-        excluded: &Gitignore,
-        left_out: &BTreeSet<ImagePath>,
-    ) -> Result<Arc<FileTree>, BuildError> {
-        if excluded.is_empty() && !left_out.iter().any(|place| tree.get(place).is_some()) {
-            return Ok(tree.clone());
-        }
-        let top = self.root.join(dir.as_path())?;
-        let mut kept = tree.as_ref().clone();
-        kept.retain(|path, _| {
-            let inside = path.as_path().strip_prefix(top.as_path()).unwrap_or(path.as_path());
-            !left_out.contains(path) && !excluded.matched_path_or_any_parents(inside, false).is_ignore()
-        });
-        Ok(Arc::new(kept))
+        Ok((by_set, left_out))
     }
 
     fn member_fragments(&self, image: &Ingredients<'_>, owner: Owner) -> Result<Vec<Fragment>, BuildError> {
@@ -391,16 +379,4 @@ fn writable_directories(
         tree.insert(below(working_dir, dir)?, Entry::directory(owner))?;
     }
     Ok(tree)
-}
-
-fn excluded(patterns: &[String]) -> Result<Gitignore, BuildError> {
-    let mut builder = GitignoreBuilder::new("");
-    let error = |pattern: &str, error: ignore::Error| BuildError::Pattern {
-        pattern: pattern.to_owned(),
-        reason: error.to_string(),
-    };
-    for pattern in patterns {
-        builder.add_line(None, pattern).map_err(|reason| error(pattern, reason))?;
-    }
-    builder.build().map_err(|reason| error("exclude", reason))
 }

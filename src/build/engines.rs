@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use nodejs_semver::{Range, Version};
 
 use super::base::{Bases, base_name};
-use super::plan::{Needs, ServiceClosure};
+use super::closures::ServiceClosure;
+use super::plan::Needs;
 use super::platforms::Platforms;
 use super::{BuildError, Context};
 use crate::closure::{EdgeKind, Packages, Reason};

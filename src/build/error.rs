@@ -4,7 +4,7 @@ use super::base::{BaseError, BaseLockError};
 use super::engines::EnginesError;
 use super::locked::LockedError;
 use super::natives::NativesError;
-use super::{DestinationError, FormatError, RebaseError, SelectionError, SystemError};
+use super::{DestinationError, FormatError, RebaseError, SelectionError, SystemError, WhyError};
 use crate::cancel::Cancelled;
 use crate::closure::{ClosureError, PlacementError};
 use crate::config::ConfigError;
@@ -33,6 +33,9 @@ pub enum BuildError {
     /// The services cannot be told.
     #[error(transparent)]
     Selection(#[from] SelectionError),
+    /// A package of which nothing can be said.
+    #[error(transparent)]
+    Why(#[from] WhyError),
     /// A platform that is none.
     #[error(transparent)]
     Platform(#[from] PlatformError),
@@ -153,6 +156,7 @@ impl BuildError {
             Self::Workspace(error) => error.hint(),
             Self::Config(error) => error.hint(),
             Self::Selection(error) => error.hint(),
+            Self::Why(error) => error.hint(),
             Self::Destination(error) => error.hint(),
             Self::Format(error) => error.hint(),
             Self::Closure(error) => error.hint(),

@@ -20,7 +20,7 @@ use tarballs::{ReadTarball, Tarballs};
 use tokio::task::block_in_place;
 
 use super::base::Resolving;
-use super::plan::Closures;
+use super::closures::Closures;
 use super::platforms::{Platforms, TargetPlatform};
 use super::{BuildError, Context};
 use crate::closure::{LockedProduction, NodeModules, NodePlatform, PlacedPackages};

@@ -15,9 +15,9 @@ use settling::Settling;
 use unit::{Candidates, Host};
 
 use super::base::{ResolvedBase, base_name};
+use super::closures::Closures;
 use super::contents::Contents;
 use super::locked::{LockedNodeModules, Supply};
-use super::plan::Closures;
 use super::platforms::{Platforms, TargetPlatform};
 use super::{BuildError, Context};
 use crate::closure::{NodePlatform, Packages};

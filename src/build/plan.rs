@@ -3,172 +3,33 @@
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::base::{Bases, ResolvedBase, base_name};
+use super::closures::{self, Closures, ServiceClosure};
 use super::contents::{self, Contents, Ingredients};
 use super::extension::{self, Extension};
 use super::locked::LockedNodeModules;
 use super::natives::ForeignVariants;
 use super::platforms::TargetPlatform;
 use super::system::{ServiceSystem, Systems};
+use super::why::Dependents;
 use super::{BuildError, BuildRequest, Context, Destination, format};
 use crate::apk::PinnedPackage;
-use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
+use crate::closure::{DependencyClosure, Packages};
 use crate::config::{Health, ServiceSettings, Settings};
 use crate::image::{BaseExtension, BaseFiles, Contract, HealthCheck, ReliedOn, RunSettings, RunUser};
-use crate::layer::{FileTree, LayerPlan, PackageSets, Portability, Unit};
+use crate::layer::{FileTree, LayerPlan, LeftOut, PackageSets};
 use crate::manifest::media_type::Compression;
 use crate::manifest::{ContainerConfig, Format};
 use crate::path::ImagePath;
 use crate::platform::Platform;
-use crate::workspace::{Service, ShippedFiles, WorkspacePath};
+use crate::workspace::{Service, WorkspacePath};
 
 /// How many layers an image has above its base at most, where nobody says.
 const DEFAULT_LAYERS: usize = 12;
 /// Layers that hold no packages: the user, workspace packages, the application; and packages of the system, if there are.
 const OTHER_LAYERS: usize = 3;
-
-/// What the services of a workspace need on one platform.
-pub(super) struct Closures {
-    /// What a production install of the whole workspace holds.
-    pub production: ProductionTree,
-    /// The services that are built, in their order.
-    pub services: Vec<ServiceClosure>,
-    /// By the name of each member that could be a service, built now or not: what package.json files say it needs.
-    pub fleet: BTreeMap<String, DependencyClosure>,
-}
-
-/// What one service needs.
-pub(super) struct ServiceClosure {
-    pub service: Service,
-    pub closure: DependencyClosure,
-    /// The files of its own that it ships, relative to its directory.
-    pub shipped: Vec<PathBuf>,
-    /// What is left out of them all, once native code was looked at.
-    pub foreign: ForeignVariants,
-    /// What packages have in place of what lies in their directories, if anything does.
-    pub supplied: BTreeMap<WorkspacePath, Arc<FileTree>>,
-}
-
-impl ServiceClosure {
-    /// The directories of its packages, but for those that are supplied.
-    pub fn installed(&self) -> impl Iterator<Item = &WorkspacePath> {
-        self.closure.packages.keys().filter(|dir| !self.supplied.contains_key(*dir))
-    }
-
-    /// The directories of packages that are other than they came, for the platform's sake.
-    pub fn fitted(&self) -> impl Iterator<Item = &WorkspacePath> {
-        self.foreign.fitted.iter().chain(self.supplied.keys())
-    }
-
-    /// What its packages weigh.
-    fn weight(&self, weights: &BTreeMap<WorkspacePath, Weight>) -> Weight {
-        let supplied = self.supplied.values().map(|tree| Weight::of_tree(tree));
-        let sum = supplied.fold(Weight::of(self.installed(), weights), Weight::plus);
-        let (files, bytes) = self.foreign.in_packages;
-        Weight { files: sum.files.saturating_sub(files), bytes: sum.bytes.saturating_sub(bytes), ..sum }
-    }
-}
-
-/// Computes the closure of each service on one platform.
-fn close(
-    services: &[Service],
-    settings: &Settings,
-    destinations: &[Destination],
-    packages: &dyn Packages,
-    platform: TargetPlatform<'_>,
-    context: &Context,
-) -> Result<Closures, BuildError> {
-    let production = ProductionTree::of(packages, &platform.of_any())?;
-    let mut closures = Vec::new();
-    for service in services {
-        context.cancellation.check()?;
-        let of_service = platform.of_service(&service.name);
-        let closed = close_service(service, settings, packages, &production, &of_service)?;
-        let Some((closure, shipped)) = closed else { continue };
-        let dir = packages.workspace().on_host(&service.dir);
-        let mut files = shipped.list(&dir)?;
-        // Images that an earlier build left in the workspace are no part of the next.
-        let layouts: Vec<PathBuf> = destinations.iter().filter_map(Destination::absolute_path).collect();
-        files.retain(|file| !layouts.iter().any(|layout| dir.join(file).as_path().starts_with(layout)));
-        closures.push(ServiceClosure {
-            service: service.clone(),
-            closure,
-            shipped: files,
-            foreign: ForeignVariants::default(),
-            supplied: BTreeMap::new(),
-        });
-    }
-    let configured = |name: &str| settings.of_service(name).entry_point.is_some();
-    let mut fleet = BTreeMap::new();
-    for (name, dir) in packages.workspace().fleet(configured) {
-        let of_root = settings.of_service(&name).root_dependencies.unwrap_or(false);
-        let of_service = platform.of_service(&name);
-        fleet.insert(name, DependencyClosure::declared(&dir, packages, &production, &of_service, of_root)?);
-    }
-    Ok(Closures { production, services: closures, fleet })
-}
-
-/// Computes the closure of one service, with what it ships of its own; `None` for what is no member.
-pub(super) fn close_service(
-    service: &Service,
-    settings: &Settings,
-    packages: &dyn Packages,
-    production: &ProductionTree,
-    platform: &NodePlatform,
-) -> Result<Option<(DependencyClosure, ShippedFiles)>, BuildError> {
-    let own = settings.of_service(&service.name);
-    let workspace = packages.workspace();
-    let Some(member) = workspace.member_at(&service.dir) else { return Ok(None) };
-    let dir = workspace.on_host(&service.dir);
-    let include = own.include.unwrap_or_default();
-    let exclude = own.exclude.unwrap_or_default();
-    let shipped = ShippedFiles::of_service(member, &dir, &service.entry_point.file, &include, &exclude)?;
-    let of_root = own.root_dependencies.unwrap_or(false);
-    let closure = DependencyClosure::of(service, &shipped, packages, production, platform, of_root)?;
-    Ok(Some((closure, shipped)))
-}
-
-impl Closures {
-    /// What the user should know.
-    pub fn warnings(&self) -> impl Iterator<Item = String> {
-        let of_service = |needs: &ServiceClosure| {
-            let name = needs.service.name.clone();
-            needs.closure.warnings.clone().into_iter().map(move |warning| format!("{name}: {warning}"))
-        };
-        self.services.iter().flat_map(of_service)
-    }
-
-    /// The directories of all packages that anybody needs.
-    fn directories(&self) -> impl Iterator<Item = &WorkspacePath> {
-        let fleet = self.fleet.values().flat_map(|closure| closure.packages.keys());
-        let production = self.production.packages().map(|(dir, _)| dir);
-        let built = self.services.iter().flat_map(ServiceClosure::installed);
-        fleet.chain(production).chain(built)
-    }
-
-    /// Everything that layers of packages are made of, with the services of the whole workspace that need it.
-    fn units(&self, weights: &BTreeMap<WorkspacePath, Weight>) -> BTreeMap<(Portability, WorkspacePath), Unit> {
-        // What is fitted to the platform for one service most likely is for others, whose native code nobody looked at.
-        let fitted: BTreeSet<&WorkspacePath> = self.services.iter().flat_map(ServiceClosure::fitted).collect();
-        let mut units = BTreeMap::new();
-        for (service, closure) in &self.fleet {
-            let links = closure.links.iter().filter(|(_, to)| closure.packages.contains_key(*to)).map(|(from, _)| from);
-            for place in closure.packages.keys().chain(links) {
-                let bytes = weights.get(place).map_or(0, |weight| weight.bytes);
-                let fitted = fitted.contains(place).then_some(Portability::Bound);
-                for portability in BTreeSet::from_iter(fitted.into_iter().chain([portability(closure, place)])) {
-                    let key = (portability, place.clone());
-                    let unit = units.entry(key).or_insert(Unit { services: BTreeSet::new(), bytes });
-                    unit.services.insert(service.clone());
-                }
-            }
-        }
-        units
-    }
-}
 
 /// Every decision of a build.
 #[derive(Clone, Debug)]
@@ -205,10 +66,18 @@ pub struct ImagePlan {
     pub closure: DependencyClosure,
     /// What its packages weigh.
     pub packages: Weight,
+    /// Where the directory that stands for the workspace's root lies in it.
+    pub root: ImagePath,
+    /// Whether its packages come without what no running program reads.
+    pub slim: bool,
+    /// What that leaves out of them, or would.
+    pub slimming: LeftOut,
     /// What is left out of them, since it is native code for other platforms.
     pub foreign: ForeignVariants,
     /// What a production install of the whole workspace weighs.
     pub whole_tree: Weight,
+    /// Who needs what, where the plan is to be explained.
+    pub dependents: Option<Arc<Dependents>>,
     /// As whom the container runs.
     pub user: RunUser,
     /// What the container runs, and what the image says of its making.
@@ -232,15 +101,24 @@ pub struct Weight {
 
 impl Weight {
     /// What the packages in these directories weigh together.
-    fn of<'p>(dirs: impl Iterator<Item = &'p WorkspacePath>, weights: &BTreeMap<WorkspacePath, Self>) -> Self {
+    pub(super) fn of<'p>(
+        dirs: impl Iterator<Item = &'p WorkspacePath>,
+        weights: &BTreeMap<WorkspacePath, Self>,
+    ) -> Self {
         dirs.filter_map(|dir| weights.get(dir)).copied().fold(Self::default(), Self::plus)
     }
 
-    fn of_tree(tree: &FileTree) -> Self {
+    /// The same packages without some of their files.
+    fn without(self, left_out: LeftOut) -> Self {
+        let files = self.files.saturating_sub(left_out.files);
+        Self { files, bytes: self.bytes.saturating_sub(left_out.bytes), ..self }
+    }
+
+    pub(super) fn of_tree(tree: &FileTree) -> Self {
         Self { packages: 1, files: tree.files(), bytes: tree.content_bytes() }
     }
 
-    fn plus(self, other: Self) -> Self {
+    pub(super) fn plus(self, other: Self) -> Self {
         Self {
             packages: self.packages + other.packages,
             files: self.files + other.files,
@@ -274,7 +152,7 @@ impl<'a> Needs<'a> {
         context: &Context,
     ) -> Result<Self, BuildError> {
         let settings = target.platforms.settings;
-        let closures = close(services, settings, destinations, packages, target, context)?;
+        let closures = closures::close(services, settings, destinations, packages, target, context)?;
         let told: BTreeSet<String> = others.iter().flat_map(|other| other.closures.warnings()).collect();
         closures.warnings().filter(|text| !told.contains(text)).for_each(|text| context.progress.warn(&text));
         if let Some(locked) = locked {
@@ -360,11 +238,15 @@ impl BuildPlan {
         bases: &Bases,
         request: &BuildRequest,
     ) -> Result<(), BuildError> {
-        let Needs { target, closures, systems, mut contents, .. } = needs;
+        let Needs { target, packages, closures, systems, mut contents, .. } = needs;
         let weights = contents.weigh(closures.directories())?;
+        let dependents = match request.explain {
+            true => Some(Arc::new(Dependents::of(&closures, packages)?)),
+            false => None,
+        };
         let others = OTHER_LAYERS + usize::from(systems.are_any());
         let package_layers = settings.layers.unwrap_or(DEFAULT_LAYERS).saturating_sub(others).max(1);
-        let sets = PackageSets::of(closures.units(&weights), package_layers);
+        let sets = PackageSets::of(closures.units(&weights, |name| target.platforms.is_slim(name)), package_layers);
         let whole_tree = Weight::of(closures.production.packages().map(|(dir, _)| dir), &weights);
         for needs in closures.services {
             let draft = Draft::new(needs, &contents, target.platform, settings, bases, &systems, request)?;
@@ -382,24 +264,37 @@ impl BuildPlan {
                 working_dir: &run.working_dir,
                 system: &system.tree,
                 sets: &sets,
+                slim: target.platforms.is_slim(&needs.service.name),
                 hard_links,
                 base: &files,
                 owner,
             };
-            let of_service = contents.of_service(&ingredients, extension.fragments)?;
-            let layers = contents::layers(of_service, contents.root(), &files, owner)?;
+            let slim = ingredients.slim;
+            let (above, slimming) = contents.of_service(&ingredients, extension.fragments)?;
+            let layers = contents::layers(above, contents.root(), &files, owner)?;
             let (root, outside) = (contents.root(), contents.places_outside_root(&ingredients)?);
             let relied_on = ReliedOn::of(&resolved.image, &files, root, &outside, is_made_for_entrypoint(&own), owner);
             let roles = layers.iter().map(|layer| layer.role).collect();
             let mut contract = Contract::new(self.compression, hard_links, root.clone(), wanted, run, relied_on, roles);
             contract.system_packages = system.described();
             let layers = layers.into_iter().map(|layer| self.index_of(layer)).collect();
-            let packages = needs.weight(&weights);
+            let whole = needs.weight(&weights);
             let ServiceClosure { service, closure, foreign, .. } = needs;
-            let (platform, system_packages) = (resolved.image.platform.clone(), system.packages.clone());
-            let user = extension.user;
-            let image =
-                ImagePlan { platform, closure, packages, foreign, whole_tree, user, contract, system_packages, layers };
+            let image = ImagePlan {
+                platform: resolved.image.platform.clone(),
+                closure,
+                packages: if slim { whole.without(slimming) } else { whole },
+                root: files.resolve(contents.root())?,
+                slim,
+                slimming,
+                foreign,
+                whole_tree,
+                dependents: dependents.clone(),
+                user: extension.user,
+                contract,
+                system_packages: system.packages.clone(),
+                layers,
+            };
             match self.services.iter_mut().find(|known| known.service.dir == service.dir) {
                 Some(known) => known.images.push(image),
                 None => self.services.push(ServicePlan { service, settings: own, base, images: vec![image] }),
@@ -414,14 +309,6 @@ impl BuildPlan {
             self.layers.push(layer);
             self.layers.len() - 1
         })
-    }
-}
-
-/// Whether a package or link of a closure is the same on every platform.
-pub(super) fn portability(closure: &DependencyClosure, place: &WorkspacePath) -> Portability {
-    match closure.bound.contains(place) {
-        true => Portability::Bound,
-        false => Portability::Portable,
     }
 }
 

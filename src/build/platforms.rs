@@ -22,6 +22,11 @@ impl Platforms<'_> {
     pub fn each(&self) -> impl Iterator<Item = TargetPlatform<'_>> {
         self.wanted.iter().map(|platform| TargetPlatform { platform, platforms: self })
     }
+
+    /// Whether the packages of a service come without what no running program reads, whatever the platform.
+    pub fn is_slim(&self, service: &str) -> bool {
+        self.request.slim.or(self.settings.of_service(service).slim).unwrap_or(false)
+    }
 }
 
 /// A platform that is built for. The C library of a service's image is that of its base.

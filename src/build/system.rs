@@ -12,7 +12,8 @@ use tokio::task::block_in_place;
 pub use error::SystemError;
 
 use super::base::{BaseLock, ResolvedBase, base_name};
-use super::plan::{Closures, node_in};
+use super::closures::Closures;
+use super::plan::node_in;
 use super::platforms::{Platforms, TargetPlatform};
 use super::{BuildError, Context};
 use crate::apk::{

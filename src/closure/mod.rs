@@ -2,6 +2,7 @@
 //! with the reason why, and what was left out with the reason why not.
 
 mod builtin_modules;
+mod edges;
 mod fitted;
 mod imports;
 mod installed;
@@ -18,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+pub use edges::{Chain, ChainLink, DependencyEdges, EdgeOrigin};
 pub use fitted::FittedPackages;
 pub use imports::{Import, ScanError, Scanned, scan};
 pub use installed::InstalledPackages;
@@ -50,6 +52,8 @@ pub struct DependencyClosure {
     pub warnings: BTreeSet<String>,
     /// The port that the service's code listens on when nobody sets `PORT`, where the code says just one.
     pub default_port: Option<u16>,
+    /// All edges that were walked, where they were asked for.
+    pub edges: Option<DependencyEdges>,
 }
 
 /// An installed package of a closure.

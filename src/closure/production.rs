@@ -2,8 +2,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::walk::{Walk, directories};
 use super::{
-    ClosureError, ClosurePackage, DependencyClosure, Exclusion, ExclusionReason, Import, NodePlatform, Packages,
-    Reason, Scanned, scan,
+    ClosureError, ClosurePackage, DependencyClosure, DependencyEdges, EdgeOrigin, Exclusion, ExclusionReason, Import,
+    NodePlatform, Packages, Reason, Scanned, scan,
 };
 use crate::path::HostPath;
 use crate::workspace::{Service, ShippedFiles, WorkspacePath};
@@ -69,8 +69,35 @@ impl DependencyClosure {
         platform: &NodePlatform,
         root_dependencies: bool,
     ) -> Result<Self, ClosureError> {
-        let workspace = packages.workspace();
+        let walk = Walk::new(packages, platform, Some(production));
+        Self::walked(walk, service, shipped, production, root_dependencies)
+    }
+
+    /// The same with all edges that were walked, for those who ask why a package is there.
+    pub fn with_edges(
+        service: &Service,
+        shipped: &ShippedFiles,
+        packages: &dyn Packages,
+        production: &ProductionTree,
+        platform: &NodePlatform,
+        root_dependencies: bool,
+    ) -> Result<Self, ClosureError> {
         let mut walk = Walk::new(packages, platform, Some(production));
+        walk.closure.edges = Some(DependencyEdges::default());
+        let mut closure = Self::walked(walk, service, shipped, production, root_dependencies)?;
+        closure.edges.iter_mut().try_for_each(|edges| edges.label(packages))?;
+        Ok(closure)
+    }
+
+    fn walked(
+        mut walk: Walk<'_>,
+        service: &Service,
+        shipped: &ShippedFiles,
+        production: &ProductionTree,
+        root_dependencies: bool,
+    ) -> Result<Self, ClosureError> {
+        let packages = walk.packages;
+        let workspace = packages.workspace();
         walk.from(service.dir.clone())?;
         if root_dependencies {
             walk.from(WorkspacePath::default())?;
@@ -149,6 +176,12 @@ fn add_undeclared(
             left_out.entry(&import.package).or_insert((why, Vec::new())).1.push(place);
             continue;
         };
+        if resolved.dir != *member && production.holds(&resolved.dir) {
+            walk.note(member, &resolved, || EdgeOrigin::Imported {
+                name: import.package.clone(),
+                place: place.clone(),
+            });
+        }
         if walk.closure.packages.contains_key(&resolved.dir) {
             continue;
         }

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 use super::portability::{self, Step};
 use super::{
-    ClosureError, ClosurePackage, DependencyClosure, EdgeKind, Exclusion, ExclusionReason, NodePlatform, Packages,
-    ProductionEdge, ProductionTree, Reason, ResolvedPackage,
+    ClosureError, ClosurePackage, DependencyClosure, EdgeKind, EdgeOrigin, Exclusion, ExclusionReason, NodePlatform,
+    Packages, ProductionEdge, ProductionTree, Reason, ResolvedPackage,
 };
 use crate::workspace::WorkspacePath;
 
@@ -32,6 +32,9 @@ impl<'a> Walk<'a> {
 
     /// Walks from the package or member in `dir` to everything it needs. `dir` itself does not join the closure.
     pub fn from(&mut self, dir: WorkspacePath) -> Result<(), ClosureError> {
+        if let Some(edges) = &mut self.closure.edges {
+            edges.start(dir.clone());
+        }
         self.queue.push_back(dir);
         while let Some(dir) = self.queue.pop_front() {
             self.follow_edges_of(&dir)?;
@@ -83,7 +86,16 @@ impl<'a> Walk<'a> {
             self.closure.excluded.insert(exclusion(ExclusionReason::DevelopmentOnly));
             return Ok(());
         }
+        let origin = || EdgeOrigin::Declared { kind, name: name.clone(), wanted: wanted.clone() };
+        self.note(dir, &resolved, origin);
         self.join(Some(dir), resolved, Reason::Dependency { from: from.to_owned(), kind })
+    }
+
+    /// Keeps an edge, if somebody asked for all of them.
+    pub fn note(&mut self, from: &WorkspacePath, to: &ResolvedPackage, origin: impl FnOnce() -> EdgeOrigin) {
+        if let Some(edges) = &mut self.closure.edges {
+            edges.add(from, &to.dir, origin());
+        }
     }
 
     /// The closure, once the walk has been everywhere.

@@ -11,6 +11,7 @@ mod rebase;
 mod registry;
 mod session;
 mod terminal;
+mod why;
 
 use std::process::ExitCode;
 
@@ -64,6 +65,7 @@ pub fn run(cli: &Cli) -> ExitCode {
     let result = Environment::read().map_err(CommandError::from).and_then(|environment| match &cli.command {
         Command::Build(arguments) => build::run(arguments, &environment),
         Command::Plan(arguments) => plan::run(arguments, &environment),
+        Command::Why(arguments) => why::run(arguments, &environment),
         Command::Login(arguments) => login::run(arguments, &environment),
         Command::Logout { host } => logout::run(host, &environment),
         Command::Base { command } => base::run(command, &environment),

@@ -145,6 +145,8 @@ pub struct ServiceSettings {
     pub keeps_foreign_variants: Option<bool>,
     /// Whether what the workspace's root depends on comes along.
     pub root_dependencies: Option<bool>,
+    /// Whether packages come without types, source maps, documentation and tests.
+    pub slim: Option<bool>,
     /// Directories that the service may write, relative to the working directory or absolute.
     pub writable: Option<Vec<String>>,
     /// The repository under a registry destination; the service's name otherwise.
@@ -349,6 +351,7 @@ impl ServiceSettings {
             exclude: self.exclude.or(all.exclude),
             keeps_foreign_variants: self.keeps_foreign_variants.or(all.keeps_foreign_variants),
             root_dependencies: self.root_dependencies.or(all.root_dependencies),
+            slim: self.slim.or(all.slim),
             writable: self.writable.or(all.writable),
             repository: self.repository.or(all.repository),
             tags: self.tags.or(all.tags),

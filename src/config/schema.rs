@@ -71,6 +71,7 @@ fn service(table: &Table<'_>) -> Result<ServiceSettings, ConfigError> {
         exclude: table.texts("exclude")?,
         keeps_foreign_variants: one_of(table, "foreign-variants", ["keep", "leave-out"])?,
         root_dependencies: table.boolean("root-dependencies")?,
+        slim: table.boolean("slim")?,
         writable: table.texts("writable")?,
         repository: table.text("repository")?,
         tags: command(table, "tags")?,

@@ -18,6 +18,7 @@ mod package_tarball;
 mod patch;
 mod piece;
 mod run;
+mod slim;
 mod tar_entry;
 mod tree;
 mod volatile_files;
@@ -30,6 +31,7 @@ pub use pack::{PackError, Packed, PackedPiece, Packing, PieceCache, pack};
 pub use package_archive::{PackageArchive, Scratch, SmallArchive};
 pub use package_tarball::{PackageFile, PackageTarball, TarballError, TarballLimits, YarnCompression};
 pub use patch::{FileState, PackagePatch, PatchError};
+pub use slim::{LeftOut, Slimming};
 pub use tree::{Content, Entry, FileTree, HostFile, Kind, Owner, TreeError};
 
 use std::fmt;

@@ -190,6 +190,13 @@ impl FileTree {
         self.entries.retain(|(path, entry)| keep(path, entry));
     }
 
+    /// The tree without the entries at these positions, which are in their order.
+    pub fn without(&self, positions: &[usize]) -> Self {
+        let mut positions = positions.iter().copied().peekable();
+        let stays = |(position, _): &(usize, _)| positions.next_if_eq(position).is_none();
+        Self { entries: self.entries.iter().enumerate().filter(stays).map(|(_, entry)| entry.clone()).collect() }
+    }
+
     /// The entry at a path.
     pub fn get(&self, path: &ImagePath) -> Option<&Entry> {
         self.place(path).ok().map(|place| &self.entries[place].1)

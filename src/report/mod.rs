@@ -7,6 +7,7 @@ mod copy;
 mod plan;
 mod rebase;
 mod table;
+mod why;
 
 pub use base_status::BaseStatusReport;
 pub use base_update::BaseUpdateReport;
@@ -15,6 +16,7 @@ pub use copy::CopyReport;
 pub use plan::PlanReport;
 pub use rebase::RebaseReport;
 pub use table::{megabytes, table};
+pub use why::WhyReport;
 
 use std::collections::BTreeMap;
 
@@ -23,7 +25,7 @@ use serde::Serialize;
 use crate::build::{BuildPlan, Built, Delivery, ImagePlan, ServicePlan, Weight};
 use crate::closure::{DependencyClosure, Exclusion, Reason};
 use crate::image::{Image, PlatformImages};
-use crate::layer::{Layer, LayerRole};
+use crate::layer::{Layer, LayerRole, LeftOut};
 
 /// What a build did. Sizes are in bytes.
 #[derive(Clone, Debug, Serialize)]
@@ -89,6 +91,8 @@ pub struct ImageReport {
     pub packages: usize,
     /// The files of the packages, in bytes.
     pub package_bytes: u64,
+    /// What leaving out what its packages do not need at run time saves.
+    pub leaner: Leaner,
     /// Why packages are there that nobody declares: `name@version`, reason.
     pub undeclared: BTreeMap<String, String>,
     /// What was left out: one line each.
@@ -107,6 +111,24 @@ pub struct ForeignVariantsReport {
     /// How many files, with those of packages that are there.
     pub files: usize,
     /// Their bytes.
+    pub bytes: u64,
+}
+
+/// The ways to leave files out of packages that are there anyway, each with what it saves.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Leaner {
+    /// `slim`: types, source maps, documentation and tests.
+    pub slim: Saving,
+}
+
+/// What one of these ways saves.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Saving {
+    /// Whether it was taken; if not, the figures are what it would save.
+    pub taken: bool,
+    /// How many files.
+    pub files: usize,
+    /// The bytes of these files.
     pub bytes: u64,
 }
 
@@ -233,6 +255,7 @@ impl ImageReport {
             files: planned().map(|(plan, _)| plan.files()).sum(),
             packages: packages.packages,
             package_bytes: packages.bytes,
+            leaner: Leaner { slim: Saving::of(of_platform.slim, of_platform.slimming) },
             undeclared: undeclared.collect(),
             excluded: exclusions(closure),
             foreign_variants: ForeignVariantsReport {
@@ -248,6 +271,12 @@ impl ImageReport {
     fn bytes_of(&self, role: LayerRole) -> u64 {
         let role = role.to_string();
         self.layers.iter().filter(|layer| layer.role == role).map(|layer| layer.compressed_bytes).sum()
+    }
+}
+
+impl Saving {
+    fn of(taken: bool, LeftOut { files, bytes }: LeftOut) -> Self {
+        Self { taken, files, bytes }
     }
 }
 

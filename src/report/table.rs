@@ -36,10 +36,21 @@ pub fn table(report: &BuildReport) -> String {
             saved * 100 / comparison.whole_tree_in_each_bytes,
         );
     }
-    let foreign =
-        report.services.iter().flat_map(|service| &service.images).map(|image| image.foreign_variants.bytes).sum();
+    let foreign = images().map(|(_, image)| image.foreign_variants.bytes).sum();
     if foreign > 0 {
         let _ = writeln!(text, "Left out of them: {} of native code for other platforms.", megabytes(foreign));
+    }
+    for (taken, words) in [(true, "`slim` left out"), (false, "`slim = true` would leave out")] {
+        let saved = || images().map(|(_, image)| image.leaner.slim).filter(|slim| slim.taken == taken);
+        let bytes: u64 = saved().map(|slim| slim.bytes).sum();
+        if bytes > 0 {
+            let _ = writeln!(
+                text,
+                "Of the packages of {}, {words} {}: types, source maps, documentation and tests.",
+                count(saved().count(), "image"),
+                megabytes(bytes),
+            );
+        }
     }
     text.push('\n');
     for service in &report.services {

@@ -44,8 +44,12 @@ pub struct PackageJson {
     pub limits: PlatformLimits,
     /// `node` of `engines`: the versions of Node it is for
     pub node: Option<String>,
-    /// The files that `exports`, `module`, `browser` (as a text) and `types` name
+    /// The files that `exports`, `module` and `browser` name, but those for types alone
     pub exported_files: Vec<String>,
+    /// The files that `types`, `typings` and conditions of `exports` name for types alone
+    pub type_files: Vec<String>,
+    /// The files that `imports` names for the package itself
+    pub imported_files: Vec<String>,
     /// Whether `types`, `typings` or `exports` say that other packages import this one
     pub is_library: bool,
 }
@@ -74,10 +78,15 @@ impl PackageJson {
         let mut dependencies = texts_by_name(fields.get("dependencies"));
         dependencies.retain(|name, _| !optional_dependencies.contains_key(name));
         let (peer_dependencies, optional_peers) = peers(fields);
-        let mut exported_files = Vec::new();
-        for field in ["exports", "module", "browser", "types", "typings"] {
-            collect_files(fields.get(field), &mut exported_files);
+        let mut exported = NamedFiles::default();
+        for field in ["exports", "module", "browser"] {
+            exported.collect(fields.get(field));
         }
+        for field in ["types", "typings"] {
+            exported.types.extend(text(fields.get(field)));
+        }
+        let mut imported = NamedFiles::default();
+        imported.collect(fields.get("imports"));
         Self {
             name: text(fields.get("name")),
             version: text(fields.get("version")),
@@ -106,8 +115,16 @@ impl PackageJson {
             },
             node: text(fields.get("engines").and_then(|engines| engines.get("node"))),
             is_library: ["types", "typings", "exports"].iter().any(|field| fields.contains_key(*field)),
-            exported_files,
+            exported_files: exported.run,
+            type_files: exported.types,
+            imported_files: imported.run,
         }
+    }
+
+    /// The files that Node, a bundler or a shell may begin with.
+    pub fn run_files(&self) -> impl Iterator<Item = &str> {
+        let named = self.main.iter().chain(&self.bin).chain(&self.exported_files).chain(&self.imported_files);
+        named.map(String::as_str)
     }
 
     /// `name@version`, as people write it.
@@ -150,13 +167,36 @@ fn peers(fields: &Map<String, Value>) -> (BTreeMap<String, String>, BTreeMap<Str
     (required, optional)
 }
 
-/// The file names anywhere below a value of `exports`, whatever the conditions.
-fn collect_files(value: Option<&Value>, files: &mut Vec<String>) {
-    match value {
-        Some(Value::String(file)) => files.push(file.clone()),
-        Some(Value::Array(list)) => list.iter().for_each(|value| collect_files(Some(value), files)),
-        Some(Value::Object(fields)) => fields.values().for_each(|value| collect_files(Some(value), files)),
-        _ => {}
+/// The file names anywhere below values such as that of `exports`, whatever the conditions.
+#[derive(Default)]
+struct NamedFiles {
+    run: Vec<String>,
+    types: Vec<String>,
+}
+
+impl NamedFiles {
+    fn collect(&mut self, value: Option<&Value>) {
+        match value {
+            Some(Value::String(file)) => self.run.push(file.clone()),
+            Some(Value::Array(list)) => list.iter().for_each(|value| self.collect(Some(value))),
+            Some(Value::Object(fields)) => {
+                for (condition, value) in fields {
+                    // `types@RANGE` is for some versions of TypeScript. No path begins so: those begin with a dot.
+                    match condition == "types" || condition.starts_with("types@") {
+                        true => self.collect_types(value),
+                        false => self.collect(Some(value)),
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// All below the condition `types` is for types.
+    fn collect_types(&mut self, value: &Value) {
+        let mut below = Self::default();
+        below.collect(Some(value));
+        self.types.extend(below.run.into_iter().chain(below.types));
     }
 }
 

@@ -64,7 +64,8 @@ impl ShippedFiles {
     /// build output as a rule.
     pub fn of_package(member: &Member, dir: &HostPath, exclude: &[String]) -> Result<Self, WorkspaceError> {
         let package_json = &member.package_json;
-        let named = || package_json.main.iter().chain(&package_json.bin).chain(&package_json.exported_files);
+        let exported = || package_json.exported_files.iter().chain(&package_json.type_files);
+        let named = || package_json.main.iter().chain(&package_json.bin).chain(exported());
         let mut patterns: Vec<String> = ALWAYS.map(str::to_owned).into();
         match &package_json.files {
             Some(files) => {

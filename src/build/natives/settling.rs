@@ -11,9 +11,9 @@ use super::missing::{MissingVariant, missing_variants};
 use super::unit::{Candidates, Judged, Unit, shipped_libraries};
 use super::{ForeignVariants, Natives, Refusal, Refused, Service};
 use crate::build::BuildError;
-use crate::build::contents::Contents;
+use crate::build::closures::{self, ServiceClosure};
+use crate::build::contents::{Contents, PackageTaste};
 use crate::build::locked::{Place, Supply};
-use crate::build::plan::{self, ServiceClosure};
 use crate::closure::{FittedPackages, ProductionTree};
 use crate::native::{is_candidate, names_a_platform};
 use crate::workspace::{PackageJson, ShippedFiles, WorkspacePath};
@@ -87,9 +87,9 @@ impl Settling<'_, '_> {
     ) -> Result<(), BuildError> {
         let packages =
             FittedPackages { packages: self.natives.packages, foreign: &changes.foreign, added: &changes.added };
-        let settings = self.natives.target.platforms.settings;
-        let platform = &self.service.platform;
-        let closed = block_in_place(|| plan::close_service(&needs.service, settings, &packages, production, platform))?;
+        let (platforms, platform) = (self.natives.target.platforms, &self.service.platform);
+        let closed =
+            block_in_place(|| closures::close_service(&needs.service, platforms, &packages, production, platform))?;
         if let Some((closure, _)) = closed {
             for warning in closure.warnings.difference(&needs.closure.warnings) {
                 self.natives.context.progress.warn(&format!("{}: {warning}", needs.service.name));
@@ -132,9 +132,12 @@ impl Settling<'_, '_> {
         contents.collect(needs.installed(), owner)?;
         let own = self.natives.target.platforms.settings.of_service(&needs.service.name);
         let exclude = own.exclude.unwrap_or_default();
+        let slim = self.natives.target.platforms.is_slim(&needs.service.name);
+        let nothing = BTreeSet::new();
+        let taste = PackageTaste::new(owner, &exclude, &needs.supplied, &nothing, slim)?;
         let mut units = Vec::new();
         for (dir, package) in &needs.closure.packages {
-            let Some(tree) = contents.package(dir, owner, &exclude, &needs.supplied)? else { continue };
+            let Some((tree, _)) = contents.package(dir, &package.package_json, &taste)? else { continue };
             let (label, top) = (package.package_json.label(), contents.root().join(dir.as_path())?);
             let candidates = self.candidates.of(&tree);
             units.push(Unit { label, package: Some(dir.clone()), top, tree, candidates });
@@ -354,7 +357,7 @@ impl Settling<'_, '_> {
     ) -> ForeignVariants {
         let mut foreign = ForeignVariants::default();
         for dir in dropped {
-            let Ok(Some(tree)) = contents.package(dir, self.service.owner, &[], &BTreeMap::new()) else { continue };
+            let Some(tree) = contents.whole_package(dir, self.service.owner) else { continue };
             let label = self.natives.packages.package_json(dir).map(|package_json| package_json.label());
             foreign.packages.extend(label);
             foreign.files += tree.files();
