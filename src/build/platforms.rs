@@ -53,15 +53,20 @@ impl TargetPlatform<'_> {
 /// The platforms to build for, in their order, each once: those that are typed, else those of `pirogue.toml`, else this
 /// machine's processor on Linux.
 pub(super) fn wanted(typed: &[Platform], configured: &[String]) -> Result<Vec<Platform>, BuildError> {
-    let mut platforms = match (typed, configured) {
+    let platforms = match (typed, configured) {
         ([], []) => vec![Platform::of_this_machine()],
         ([], configured) => configured.iter().map(|text| text.parse()).collect::<Result<_, _>>()?,
         (typed, _) => typed.to_vec(),
     };
+    Ok(each_once(platforms))
+}
+
+/// Platforms in their order, each once.
+pub(super) fn each_once(mut platforms: Vec<Platform>) -> Vec<Platform> {
     platforms.sort();
     // arm64 has two names.
     platforms.dedup_by(|a, b| a.accepts(b) && b.accepts(a));
-    Ok(platforms)
+    platforms
 }
 
 #[cfg(test)]

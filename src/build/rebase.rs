@@ -81,10 +81,10 @@ async fn run(request: &BuildRequest, dry_run: bool, context: &Context) -> Result
     refusal::refuse_digests(&fleet)?;
     let deployed = deployed::read(&fleet, context).await?;
     let bases = NewBases::resolve(&deployed, &fleet, request, context).await?;
-    let moves = check(&deployed, &bases, request)?;
+    let plans = check(&deployed, &bases, request)?;
     let mut remade = Vec::new();
-    for (service, of_service) in deployed.iter().zip(moves) {
-        remade.push(remake(service, of_service, context).await?);
+    for (service, plan) in deployed.iter().zip(plans) {
+        remade.push(remake(service, plan, context).await?);
     }
     if !dry_run {
         ask_to_push(&remade, context).await?;

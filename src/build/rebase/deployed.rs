@@ -4,7 +4,7 @@ use futures_util::future::try_join_all;
 
 use crate::build::base::{BaseError, KnownImage, offer};
 use crate::build::fleet::Fleet;
-use crate::build::{BuildError, Context};
+use crate::build::{BuildError, Context, platforms};
 use crate::digest::Digest;
 use crate::manifest::BASE_NAME;
 use crate::platform::Platform;
@@ -37,7 +37,7 @@ impl DeployedService {
     pub fn platforms(&self, typed: &[Platform]) -> Vec<Platform> {
         match typed {
             [] => self.images.iter().map(|image| image.platform.clone()).collect(),
-            typed => typed.to_vec(),
+            typed => platforms::each_once(typed.to_vec()),
         }
     }
 
