@@ -35,6 +35,7 @@ pub mod environment;
 pub mod host;
 pub mod http;
 pub mod image;
+pub mod javascript;
 pub mod layer;
 pub mod layout;
 pub mod manifest;

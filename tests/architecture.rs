@@ -69,7 +69,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("config", &["host", "image", "layer", "manifest", "path"]),
     ("image", &["layer", "manifest", "path", "platform"]),
     ("layer", &["cancel", "digest", "host", "manifest", "path", "workspace"]),
-    ("closure", &["host", "path", "platform", "workspace"]),
+    ("closure", &["host", "javascript", "path", "platform", "workspace"]),
+    ("javascript", &[]),
     ("workspace", &["host", "path"]),
     ("manifest", &["digest", "platform"]),
     // The vocabulary.
@@ -84,7 +85,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 
 /// The modules that decide: given the same files, they say the same, whatever the hour, the machine and the network.
 const PURE: &[&str] =
-    &["cancel", "closure", "config", "digest", "host", "image", "layer", "manifest", "path", "platform", "workspace"];
+    &["cancel", "closure", "config", "digest", "host", "image", "javascript", "layer", "manifest", "path", "platform", "workspace"];
 
 /// What the pure modules never name.
 const IMPURE: &[&str] = &["std::env", "std::net", "std::time::Instant", "std::time::SystemTime", "reqwest", "tokio"];
