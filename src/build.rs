@@ -2,6 +2,7 @@
 //! the work.
 
 mod base;
+mod check;
 mod contents;
 mod deliver;
 mod destination;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use tokio::task::block_in_place;
 
 use contents::Contents;
+pub use check::ServiceCheck;
 pub use deliver::Delivery;
 pub use destination::{Destination, DestinationError};
 pub use error::BuildError;
@@ -30,12 +32,12 @@ pub use selection::SelectionError;
 
 use crate::cancel::Cancellation;
 use crate::closure::{InstalledPackages, Packages};
-use crate::config::{PackagesFrom, Settings};
+use crate::config::{CheckLevel, PackagesFrom, Settings};
 use crate::host::StatIndex;
 use crate::image::Image;
 use crate::manifest::media_type::Compression;
 use crate::npm_registry::{Mirror, Variables};
-use crate::path::HostPath;
+use crate::path::{HostPath, ImagePath};
 use crate::platform::Platform;
 use crate::progress::Progress;
 use crate::registry::Client;
@@ -62,6 +64,8 @@ pub struct BuildRequest {
     pub compression: Option<Compression>,
     /// Where their packages come from.
     pub packages: Option<PackagesFrom>,
+    /// What becomes of what the checks find.
+    pub check: Option<CheckLevel>,
 }
 
 /// What a build works with.
@@ -115,6 +119,8 @@ pub struct NpmAccess {
 pub struct Built {
     /// Every decision.
     pub plan: BuildPlan,
+    /// What was found out about the images before they were made.
+    pub checks: Vec<ServiceCheck>,
     /// The finished layers.
     pub packed: PackedLayers,
     /// The images, by the services' names.
@@ -134,9 +140,23 @@ pub async fn build(request: &BuildRequest, context: &Context) -> Result<Built, B
 /// Decides everything about the images, and makes none.
 pub async fn plan(request: &BuildRequest, context: &Context) -> Result<BuildPlan, BuildError> {
     let decided = decide(request, context).await;
-    let decided = decided.map_err(|error| context.cancellation.check().err().map_or(error, BuildError::from))?;
-    pack::save_index(decided.index, context)?;
+    let (decided, index) = decided.map_err(|error| context.cancellation.check().err().map_or(error, BuildError::from))?;
+    pack::save_index(index, context)?;
     Ok(decided.plan)
+}
+
+/// Decides everything about the images, and looks whether they would start. Makes none.
+pub async fn check(request: &BuildRequest, context: &Context) -> Result<Vec<ServiceCheck>, BuildError> {
+    let checked = check_steps(request, context).await;
+    checked.map_err(|error| context.cancellation.check().err().map_or(error, BuildError::from))
+}
+
+async fn check_steps(request: &BuildRequest, context: &Context) -> Result<Vec<ServiceCheck>, BuildError> {
+    let (decided, index) = decide(request, context).await?;
+    let packer = Packer { plan: &decided.plan, locked: decided.locked.as_ref(), context };
+    let checks = check::check(&decided, &packer.look_up()?, &packer).await?;
+    pack::save_index(index, context)?;
+    Ok(checks)
 }
 
 async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
@@ -147,35 +167,43 @@ async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildEr
 }
 
 async fn run_steps(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
-    let Decided { plan, bases, destinations, index, locked } = decide(request, context).await?;
-
-    let packer = Packer { plan: &plan, locked: locked.as_ref(), context };
+    let (decided, index) = decide(request, context).await?;
+    let Decided { plan, bases, destinations, .. } = &decided;
+    let packer = Packer { plan, locked: decided.locked.as_ref(), context };
     let found = packer.look_up()?;
+    let checks = check::check(&decided, &found, &packer).await?;
+    check::refuse_errors(&checks, context)?;
+
     // With nothing to pack the registries are asked for the images at once, and most likely have them.
     if !found.are_all_known() {
-        deliver::ask_to_push(&plan, &destinations, request, context).await?;
+        deliver::ask_to_push(plan, destinations, request, context).await?;
     }
     let mut packed = packer.pack(found).await?;
     let saving = pack::save_index_meanwhile(index, context);
-    let images = pack::assemble_images(&plan, &packed, &bases, context)?;
+    let images = pack::assemble_images(plan, &packed, bases, context)?;
 
-    let delivered = deliver::deliver(packer, &mut packed, &images, &destinations, &bases, request).await;
+    let delivered = deliver::deliver(packer, &mut packed, &images, destinations, bases, request).await;
     // Whatever comes of the delivery, what was learned is kept.
     saving.await.unwrap_or_else(|error| Err(BuildError::Task(error.into())))?;
     let deliveries = delivered?;
-    Ok(Built { plan, packed, images, deliveries })
+    Ok(Built { plan: decided.plan, checks, packed, images, deliveries })
 }
 
-/// A plan, and what carrying it out needs besides.
+/// A plan, and what checking it and carrying it out need besides.
 struct Decided {
+    workspace: Workspace,
+    settings: Settings,
+    /// The directory that stands for the workspace's root in images.
+    root: ImagePath,
+    /// What becomes of what the checks find, where the command line says so.
+    check: Option<CheckLevel>,
     plan: BuildPlan,
     bases: Arc<BTreeMap<String, base::ResolvedBase>>,
     destinations: Vec<Destination>,
-    index: StatIndex,
     locked: Option<LockedPackages>,
 }
 
-async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, BuildError> {
+async fn decide(request: &BuildRequest, context: &Context) -> Result<(Decided, StatIndex), BuildError> {
     let workspace = Workspace::discover(&request.dir)?;
     let settings = Settings::read(&workspace.root)?;
     let destinations = Destination::of(request, &settings, &workspace)?;
@@ -219,6 +247,8 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
     })?;
     let bases = resolving.finish().await?;
     context.progress.step("planning layers");
+    let root = contents.root().clone();
     let plan = BuildPlan::new(contents, &settings, closures, &bases, request)?;
-    Ok(Decided { plan, bases, destinations, index, locked })
+    let check = request.check;
+    Ok((Decided { workspace, settings, root, check, plan, bases, destinations, locked }, index))
 }

@@ -25,7 +25,16 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build the images of a workspace's services and bring them to a registry or a directory
-    Build(Build),
+    Build {
+        /// What to build.
+        #[command(flatten)]
+        arguments: Build,
+        /// Do not look whether the images will start
+        #[arg(long)]
+        no_check: bool,
+    },
+    /// Look whether the images would start; make none
+    Check(Check),
     /// Print which layers the images would have, and what lies in them; make none
     Plan(Build),
     /// Show a registry a user and a password, and keep them for later runs if it takes them
@@ -108,6 +117,22 @@ impl Copy {
             referrers: self.referrers,
         })
     }
+}
+
+/// `pirogue check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// What to look at.
+    #[command(flatten)]
+    pub build: Build,
+
+    /// Print the findings in SARIF 2.1.0, for tools that review code
+    #[arg(long, conflicts_with = "json")]
+    pub sarif: bool,
+
+    /// Print notes too, and what could not be followed
+    #[arg(short, long)]
+    pub verbose: bool,
 }
 
 /// `pirogue registry`
@@ -241,6 +266,7 @@ impl Build {
             platform: self.platform.clone(),
             compression: self.compression,
             packages: self.packages,
+            check: None,
         }
     }
 }

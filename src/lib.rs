@@ -26,6 +26,7 @@
 
 pub mod build;
 pub mod cancel;
+pub mod check;
 pub mod cli;
 pub mod closure;
 pub mod commands;

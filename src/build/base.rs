@@ -124,7 +124,7 @@ pub struct ResolvedBase {
     /// Manifest and config.
     pub image: BaseImage,
     /// The merged file system.
-    pub files: BaseFiles,
+    pub files: Arc<BaseFiles>,
     source: Source,
 }
 
@@ -256,7 +256,7 @@ async fn resolved_image(
     let image = BaseImage { name: name.to_owned(), platform: offered, manifest, config, layers };
     let listings = image.layers.iter().map(|layer| listing(name, layer, &source, context));
     let listings = try_join_all(listings).await?;
-    Ok(ResolvedBase { image, files: BaseFiles::merge(&listings), source })
+    Ok(ResolvedBase { image, files: Arc::new(BaseFiles::merge(&listings)), source })
 }
 
 /// What a layer holds: remembered by its digest, so that a layer is fetched for this once.

@@ -1,9 +1,11 @@
 use std::io;
 
 use super::base::BaseError;
+use super::check::WillNotStart;
 use super::locked::LockedError;
 use super::{DestinationError, SelectionError};
 use crate::cancel::Cancelled;
+use crate::check::CheckError;
 use crate::closure::{ClosureError, PlacementError};
 use crate::config::ConfigError;
 use crate::host::{HostError, StatIndexError};
@@ -92,6 +94,12 @@ pub enum BuildError {
     /// A health check over HTTP needs a port.
     #[error("the health check needs to know the port of the service: `{0}`")]
     HealthWithoutPort(String),
+    /// The images cannot be checked.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// The checks say that images would not start.
+    #[error(transparent)]
+    WillNotStart(#[from] WillNotStart),
     /// A layer cannot be packed.
     #[error(transparent)]
     Pack(#[from] PackError),
@@ -139,6 +147,7 @@ impl BuildError {
             Self::Collect(error) => error.hint(),
             Self::Pack(error) => error.hint(),
             Self::Platform(_) => Some("write such as `platform = \"linux/amd64\"` in pirogue.toml".into()),
+            Self::WillNotStart(error) => Some(error.hint()),
             Self::Pattern { .. } => Some("patterns are those of .gitignore, such as `*.map` and `docs/`".into()),
             Self::NoSuchFile { .. } => Some("paths in `from` start at the root of the workspace".into()),
             Self::Store(error) => error.hint(),

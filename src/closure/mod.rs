@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+pub use builtin_modules::package_of;
 pub use imports::{Import, ScanError, Scanned, scan};
 pub use installed::InstalledPackages;
 pub use locked::LockedProduction;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::document::{Source, Table};
 use super::{
-    ConfigError, ExtraFile, FILE_NAME, Health, PackageSettings, PackagesFrom, ServiceSettings, Settings,
-    UnknownPackages,
+    CheckLevel, ConfigError, ExtraFile, FILE_NAME, Health, PackageSettings, PackagesFrom, ServiceSettings, Settings,
+    UnknownCheckLevel, UnknownPackages,
 };
 use crate::image::{HealthCheck, ImageUser, NewUser};
 use crate::layer::Owner;
@@ -61,6 +61,7 @@ fn service(table: &Table<'_>) -> Result<ServiceSettings, ConfigError> {
         exclude: table.texts("exclude")?,
         root_dependencies: table.boolean("root-dependencies")?,
         writable: table.texts("writable")?,
+        check: check(table)?,
         repository: table.text("repository")?,
         tags: command(table, "tags")?,
     })
@@ -74,6 +75,11 @@ fn compression(table: &Table<'_>) -> Result<Option<Compression>, ConfigError> {
 fn packages(table: &Table<'_>) -> Result<Option<PackagesFrom>, ConfigError> {
     let Some(text) = table.text("packages")? else { return Ok(None) };
     text.parse().map(Some).map_err(|error: UnknownPackages| table.problem("packages", error.to_string()))
+}
+
+fn check(table: &Table<'_>) -> Result<Option<CheckLevel>, ConfigError> {
+    let Some(text) = table.text("check")? else { return Ok(None) };
+    text.parse().map(Some).map_err(|error: UnknownCheckLevel| table.problem("check", error.to_string()))
 }
 
 /// `[package.NAME]`

@@ -59,6 +59,11 @@ impl BaseFiles {
         self.entries.get(path)
     }
 
+    /// Everything the base has, in the order of paths.
+    pub fn iter(&self) -> impl Iterator<Item = (&ImagePath, &BaseEntry)> {
+        self.entries.iter()
+    }
+
     /// The content of a file that was kept.
     pub fn text(&self, path: &ImagePath) -> Option<&str> {
         match &self.get(path)?.kind {

@@ -2,18 +2,23 @@
 
 mod check;
 mod copy;
+mod findings;
 mod plan;
+mod sarif;
 mod table;
 
 pub use check::CheckReport;
 pub use copy::CopyReport;
+pub use findings::{FindingsReport, ServiceFindings};
 pub use plan::PlanReport;
+pub use sarif::sarif;
 pub use table::{megabytes, table};
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::check::Severity;
 use crate::build::{BuildPlan, Built, Delivery, ServicePlan, Weight};
 use crate::closure::{DependencyClosure, Exclusion, Reason};
 use crate::image::Image;
@@ -28,6 +33,17 @@ pub struct BuildReport {
     pub comparison: Comparison,
     /// What had to be done anew.
     pub work: Work,
+    /// What the checks before it found, all services together.
+    pub checks: Checks,
+}
+
+/// What the checks of a build found; `pirogue check` shows it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Checks {
+    /// How many warnings.
+    pub warnings: usize,
+    /// How many notes.
+    pub notes: usize,
 }
 
 /// What a build did anew; everything else was known from earlier builds.
@@ -126,7 +142,7 @@ pub struct Comparison {
 impl BuildReport {
     /// Reports on a finished build.
     pub fn new(built: &Built) -> Self {
-        let Built { plan, packed, images, deliveries } = built;
+        let Built { plan, checks, packed, images, deliveries } = built;
         let services: Vec<ServiceReport> = plan
             .services
             .iter()
@@ -143,7 +159,9 @@ impl BuildReport {
             closures_bytes: plan.services.iter().map(|service| service.packages.bytes).sum(),
         };
         let work = Work { layers_written: packed.written, fragments_compressed: packed.compressed.clone() };
-        Self { services, comparison, work }
+        let found = |severity| checks.iter().map(|check| check.checked.count(severity)).sum();
+        let checks = Checks { warnings: found(Severity::Warning), notes: found(Severity::Note) };
+        Self { services, comparison, work, checks }
     }
 }
 

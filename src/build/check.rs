@@ -1,0 +1,165 @@
+//! The step that looks whether the images will start, before anything is packed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::task::block_in_place;
+
+use super::pack::{FoundLayers, Packer};
+use super::{BuildError, Context, Decided, ServicePlan};
+use crate::check::{self, Checked, Finding, ImageFiles, KnownModules, LayerFiles, Severity, Subject};
+use crate::config::CheckLevel;
+use crate::digest::Digest;
+
+/// What the checks of a service found.
+#[derive(Clone, Debug)]
+pub struct ServiceCheck {
+    /// The name of the service.
+    pub service: String,
+    /// What was found.
+    pub checked: Checked,
+}
+
+/// Images that would not start.
+#[derive(Debug, thiserror::Error)]
+pub struct WillNotStart(Vec<ServiceCheck>);
+
+impl WillNotStart {
+    /// What to type next.
+    pub fn hint(&self) -> String {
+        "what each code means stands in docs/checks.md; to build all the same: `--no-check`".to_owned()
+    }
+}
+
+impl fmt::Display for WillNotStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [only] => write!(f, "the service `{}` would not start", only.service)?,
+            more => write!(f, "{} services would not start", more.len())?,
+        }
+        for ServiceCheck { service, checked } in &self.0 {
+            for Finding { code, place, message, fix, .. } in errors(checked) {
+                write!(f, "\n  {service}: ")?;
+                place.iter().try_for_each(|place| write!(f, "{place}: "))?;
+                write!(f, "{message} [{code}]")?;
+                fix.iter().try_for_each(|fix| write!(f, "\n    {fix}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn errors(checked: &Checked) -> impl Iterator<Item = &Finding> {
+    checked.findings.iter().filter(|finding| finding.severity == Severity::Error)
+}
+
+/// Ends a build whose images would not start; tells what else its user should know.
+pub(super) fn refuse_errors(checks: &[ServiceCheck], context: &Context) -> Result<(), BuildError> {
+    for ServiceCheck { service, checked } in checks {
+        for finding in checked.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
+            let place = finding.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
+            context.progress.warn(&format!("{service}: {place}{} [{}]", finding.message, finding.code));
+        }
+    }
+    let failed: Vec<ServiceCheck> =
+        checks.iter().filter(|check| check.checked.count(Severity::Error) > 0).cloned().collect();
+    if failed.is_empty() { Ok(()) } else { Err(WillNotStart(failed).into()) }
+}
+
+/// Checks the images of all services for which nobody said otherwise.
+pub(super) async fn check(
+    decided: &Decided,
+    found: &FoundLayers<'_>,
+    packer: &Packer<'_>,
+) -> Result<Vec<ServiceCheck>, BuildError> {
+    let Decided { plan, .. } = decided;
+    let context = packer.context;
+    let mut checks: BTreeMap<usize, Checked> = BTreeMap::new();
+    let mut open = Vec::new();
+    for (position, service) in plan.services.iter().enumerate() {
+        if level(decided, service) != CheckLevel::Off {
+            let name = fact_name(decided, service, found);
+            match context.store.fact(&name)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+                Some(known) => _ = checks.insert(position, known),
+                None => open.push((position, service, name)),
+            }
+        }
+    }
+    if !open.is_empty() {
+        context.progress.step("checking whether the images will start");
+        let layers = open.iter().flat_map(|(_, service, _)| &service.layers).filter_map(|index| plan.layers.get(*index));
+        packer.have_contents(&layers.collect::<Vec<_>>()).await?;
+        block_in_place(|| check_anew(decided, &open, &mut checks, context))?;
+    }
+    let result = checks.into_iter().filter_map(|(position, checked)| {
+        let service = plan.services.get(position)?;
+        let checked = if level(decided, service) == CheckLevel::Warn { checked.softened() } else { checked };
+        Some(ServiceCheck { service: service.service.name.clone(), checked })
+    });
+    Ok(result.collect())
+}
+
+fn check_anew(
+    decided: &Decided,
+    open: &[(usize, &ServicePlan, String)],
+    checks: &mut BTreeMap<usize, Checked>,
+    context: &Context,
+) -> Result<(), BuildError> {
+    let Decided { workspace, root, plan, bases, .. } = decided;
+    let pack = format!("modules-{}", Digest::of(workspace.root.as_path().as_os_str().as_encoded_bytes()).short());
+    let modules = KnownModules::decode(context.store.fact(&pack)?);
+    let mut layers: BTreeMap<usize, Arc<LayerFiles>> = BTreeMap::new();
+    for (position, service, name) in open {
+        context.cancellation.check()?;
+        let Some(base) = bases.get(&service.base) else { continue };
+        let own = service.layers.iter().filter_map(|index| {
+            let layer = plan.layers.get(*index)?;
+            Some(layers.entry(*index).or_insert_with(|| Arc::new(LayerFiles::of(layer))).clone())
+        });
+        let subject = Subject {
+            service: &service.service,
+            workspace,
+            root,
+            closure: &service.closure,
+            run: &service.run,
+            base: &base.image.config.parsed().config,
+            files: &ImageFiles::new(base.files.clone(), &own.collect::<Vec<_>>()),
+            modules: &modules,
+        };
+        let checked = check::check(&subject)?;
+        // What is to be mended is looked at again: it may depend on more than what the image holds.
+        if checked.findings.iter().all(|finding| finding.severity == Severity::Note) {
+            context.store.put_fact(name, &serde_json::to_vec(&checked).unwrap_or_default())?;
+        }
+        checks.insert(*position, checked);
+    }
+    if let Some(bytes) = modules.encode() {
+        context.store.put_fact(&pack, &bytes)?;
+    }
+    Ok(())
+}
+
+/// What becomes of what the checks of a service find.
+fn level(decided: &Decided, service: &ServicePlan) -> CheckLevel {
+    let configured = || decided.settings.of_service(&service.service.name).check;
+    decided.check.or_else(configured).unwrap_or(CheckLevel::Error)
+}
+
+/// The name under which the result is remembered: made of all that it depends on.
+fn fact_name(decided: &Decided, service: &ServicePlan, found: &FoundLayers<'_>) -> String {
+    let keys = found.keys();
+    let layers = service.layers.iter().filter_map(|index| Some(keys.get(*index)?.layer.to_string()));
+    let base = decided.bases.get(&service.base).map(|base| base.image.manifest.digest());
+    let members: Vec<_> = decided.workspace.members.iter().map(|member| (&member.dir, &member.package_json)).collect();
+    let ServicePlan { service, closure, run, .. } = service;
+    let inputs = format!(
+        "{}\n{}\n{:?}\n{base:?}\n{service:?}\n{run:?}\n{:?}\n{:?}\n{members:?}",
+        check::RECIPE,
+        crate::javascript::READER,
+        layers.collect::<Vec<_>>(),
+        closure.excluded,
+        decided.root,
+    );
+    format!("check-{}", Digest::of(inputs.as_bytes()).hex())
+}
