@@ -15,6 +15,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "build",
             "cancel",
             "cli",
+            "config",
             "environment",
             "http",
             "npm_registry",
@@ -32,6 +33,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "build",
         &[
             "cancel",
+            "check",
             "closure",
             "config",
             "digest",
@@ -50,7 +52,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "workspace",
         ],
     ),
-    ("report", &["build", "closure", "image", "layer", "registry", "transfer"]),
+    ("report", &["build", "check", "closure", "image", "layer", "registry", "transfer"]),
     // Images between the edges.
     (
         "transfer",
@@ -66,6 +68,10 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("layout", &["digest", "manifest", "path", "store"]),
     ("store", &["digest", "layer", "manifest", "path"]),
     // The pure core, each naming only what stands below it.
+    (
+        "check",
+        &["closure", "digest", "host", "image", "javascript", "layer", "manifest", "path", "workspace"],
+    ),
     ("config", &["host", "image", "layer", "manifest", "path"]),
     ("image", &["layer", "manifest", "path", "platform"]),
     ("layer", &["cancel", "digest", "host", "manifest", "path", "workspace"]),
@@ -85,7 +91,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 
 /// The modules that decide: given the same files, they say the same, whatever the hour, the machine and the network.
 const PURE: &[&str] =
-    &["cancel", "closure", "config", "digest", "host", "image", "javascript", "layer", "manifest", "path", "platform", "workspace"];
+    &["cancel", "check", "closure", "config", "digest", "host", "image", "javascript", "layer", "manifest", "path", "platform", "workspace"];
 
 /// What the pure modules never name.
 const IMPURE: &[&str] = &["std::env", "std::net", "std::time::Instant", "std::time::SystemTime", "reqwest", "tokio"];

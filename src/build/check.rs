@@ -154,9 +154,8 @@ fn fact_name(decided: &Decided, service: &ServicePlan, found: &FoundLayers<'_>) 
     let members: Vec<_> = decided.workspace.members.iter().map(|member| (&member.dir, &member.package_json)).collect();
     let ServicePlan { service, closure, run, .. } = service;
     let inputs = format!(
-        "{}\n{}\n{:?}\n{base:?}\n{service:?}\n{run:?}\n{:?}\n{:?}\n{members:?}",
+        "{}\n{:?}\n{base:?}\n{service:?}\n{run:?}\n{:?}\n{:?}\n{members:?}",
         check::RECIPE,
-        crate::javascript::READER,
         layers.collect::<Vec<_>>(),
         closure.excluded,
         decided.root,

@@ -14,8 +14,6 @@ pub enum Code {
     CommandNotFound,
     /// The base has no programs at all.
     BaseWithoutPrograms,
-    /// The working directory is not in the image.
-    WorkingDirectoryMissing,
     /// Code that runs at the start asks for a module that is not there.
     ImportMissing,
     /// Code that may run later asks for a module that is not there.
@@ -28,12 +26,11 @@ pub enum Code {
 
 impl Code {
     /// All there are.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 8] = [
         Self::EntryPointMissing,
         Self::EntryPointUnreadable,
         Self::CommandNotFound,
         Self::BaseWithoutPrograms,
-        Self::WorkingDirectoryMissing,
         Self::ImportMissing,
         Self::LazyImportMissing,
         Self::DataFileMissing,
@@ -47,7 +44,6 @@ impl Code {
             Self::EntryPointUnreadable => "entry-point-unreadable",
             Self::CommandNotFound => "command-not-found",
             Self::BaseWithoutPrograms => "base-without-programs",
-            Self::WorkingDirectoryMissing => "working-directory-missing",
             Self::ImportMissing => "import-missing",
             Self::LazyImportMissing => "lazy-import-missing",
             Self::DataFileMissing => "data-file-missing",
@@ -62,7 +58,6 @@ impl Code {
             Self::EntryPointUnreadable => "The image's user may not read the file that node shall start with",
             Self::CommandNotFound => "The program that the container runs is not in the image",
             Self::BaseWithoutPrograms => "The base image has no programs at all",
-            Self::WorkingDirectoryMissing => "The working directory is not in the image",
             Self::ImportMissing => "Code that runs at the start asks for a module that is not in the image",
             Self::LazyImportMissing => "Code that may run later asks for a module that is not in the image",
             Self::DataFileMissing => "Code names a file that is not in the image",

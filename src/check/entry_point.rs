@@ -11,7 +11,6 @@ use crate::layer::Owner;
 pub(super) fn check(subject: &Subject<'_>) -> Vec<Finding> {
     let launch = Launch::of(subject);
     let mut findings = programs(subject, &launch);
-    findings.extend(working_directory(subject));
     findings.extend(main(subject, &launch));
     findings
 }
@@ -33,15 +32,6 @@ fn programs(subject: &Subject<'_>, launch: &Launch) -> Vec<Finding> {
         error(Code::CommandNotFound, message, fix)
     });
     missing.collect()
-}
-
-fn working_directory(subject: &Subject<'_>) -> Option<Finding> {
-    let path = subject.run.working_dir.as_path();
-    if subject.files.find(path).is_some_and(|(_, found)| found.is_directory()) {
-        return None;
-    }
-    let message = format!("the working directory is not in the image: `{}`", path.display());
-    Some(error(Code::WorkingDirectoryMissing, message, "change `workdir` in pirogue.toml".to_owned()))
 }
 
 fn main(subject: &Subject<'_>, launch: &Launch) -> Option<Finding> {

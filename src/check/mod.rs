@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 pub use code::Code;
 pub use file_system::{ImageFiles, LayerFiles};
 pub use known_modules::KnownModules;
+pub use resolver::{Missing, Resolved, Resolver};
 
 use crate::closure::DependencyClosure;
 use crate::host::HostError;
@@ -32,7 +33,7 @@ use crate::path::ImagePath;
 use crate::workspace::{Service, Workspace};
 
 /// The name of these checks, for whoever remembers what they found. It changes when what they find does.
-pub const RECIPE: &str = "checks 1";
+pub const RECIPE: &str = "checks 1, javascript 1";
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -10,7 +10,7 @@ use crate::javascript::RequestKind;
 
 /// What resolving gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Resolved {
+pub enum Resolved {
     /// The real path of a file.
     File(PathBuf),
     /// A module that Node brings along, or no file at all.
@@ -21,7 +21,7 @@ pub(super) enum Resolved {
 
 /// Why nothing was found.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Missing {
+pub enum Missing {
     /// There is no such file or package.
     NotFound,
     /// The package is there, and its `exports` or `imports` do not offer this.
@@ -31,7 +31,7 @@ pub(super) enum Missing {
 }
 
 /// Resolves specifiers in an image.
-pub(super) struct Resolver {
+pub struct Resolver {
     files: ImageFiles,
     require: ResolverGeneric<OfImage>,
     import: ResolverGeneric<OfImage>,

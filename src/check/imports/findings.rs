@@ -33,12 +33,14 @@ impl Graph {
         Ok(findings)
     }
 
-    /// Files that node will refuse at the start.
+    /// Files that node will most likely refuse.
     fn syntax_errors(&self, subject: &Subject<'_>) -> impl Iterator<Item = Finding> {
         self.modules().filter_map(|(file, module)| {
             let error = module.syntax_error.as_ref()?;
+            let is_ours = subject.package_at(&file.path).is_some_and(|package| package.is_ours);
+            let is_certain = is_ours && file.when == When::AtStart;
             Some(Finding {
-                severity: Severity::Note,
+                severity: if is_certain { Severity::Warning } else { Severity::Note },
                 code: Code::SyntaxError,
                 place: Some(subject.place(&file.path, None)),
                 message: format!("this is not JavaScript as the parser knows it: {error}"),
