@@ -17,8 +17,8 @@ use std::sync::Arc;
 
 use tokio::task::block_in_place;
 
-use contents::Contents;
 pub use check::ServiceCheck;
+use contents::Contents;
 pub use deliver::Delivery;
 pub use destination::{Destination, DestinationError};
 pub use error::BuildError;
@@ -140,7 +140,8 @@ pub async fn build(request: &BuildRequest, context: &Context) -> Result<Built, B
 /// Decides everything about the images, and makes none.
 pub async fn plan(request: &BuildRequest, context: &Context) -> Result<BuildPlan, BuildError> {
     let decided = decide(request, context).await;
-    let (decided, index) = decided.map_err(|error| context.cancellation.check().err().map_or(error, BuildError::from))?;
+    let (decided, index) =
+        decided.map_err(|error| context.cancellation.check().err().map_or(error, BuildError::from))?;
     pack::save_index(index, context)?;
     Ok(decided.plan)
 }

@@ -25,14 +25,7 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build the images of a workspace's services and bring them to a registry or a directory
-    Build {
-        /// What to build.
-        #[command(flatten)]
-        arguments: Build,
-        /// Do not look whether the images will start
-        #[arg(long)]
-        no_check: bool,
-    },
+    Build(BuildAndCheck),
     /// Look whether the images would start; make none
     Check(Check),
     /// Print which layers the images would have, and what lies in them; make none
@@ -119,6 +112,18 @@ impl Copy {
     }
 }
 
+/// `pirogue build`
+#[derive(Debug, Args)]
+pub struct BuildAndCheck {
+    /// What to build.
+    #[command(flatten)]
+    pub build: Build,
+
+    /// Do not look whether the images will start
+    #[arg(long)]
+    pub no_check: bool,
+}
+
 /// `pirogue check`
 #[derive(Debug, Args)]
 pub struct Check {
@@ -187,7 +192,7 @@ fn packages(text: &str) -> Result<PackagesFrom, String> {
     text.parse().map_err(|error: UnknownPackages| error.to_string())
 }
 
-/// `pirogue build`
+/// What `pirogue build`, `plan` and `check` are about.
 #[derive(Debug, Args)]
 pub struct Build {
     /// The services, by name, package name or directory [default: all]

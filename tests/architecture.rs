@@ -68,10 +68,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("layout", &["digest", "manifest", "path", "store"]),
     ("store", &["digest", "layer", "manifest", "path"]),
     // The pure core, each naming only what stands below it.
-    (
-        "check",
-        &["closure", "digest", "host", "image", "javascript", "layer", "manifest", "path", "workspace"],
-    ),
+    ("check", &["closure", "digest", "host", "image", "javascript", "layer", "manifest", "path", "workspace"]),
     ("config", &["host", "image", "layer", "manifest", "path"]),
     ("image", &["layer", "manifest", "path", "platform"]),
     ("layer", &["cancel", "digest", "host", "manifest", "path", "workspace"]),
@@ -90,8 +87,21 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 ];
 
 /// The modules that decide: given the same files, they say the same, whatever the hour, the machine and the network.
-const PURE: &[&str] =
-    &["cancel", "check", "closure", "config", "digest", "host", "image", "javascript", "layer", "manifest", "path", "platform", "workspace"];
+const PURE: &[&str] = &[
+    "cancel",
+    "check",
+    "closure",
+    "config",
+    "digest",
+    "host",
+    "image",
+    "javascript",
+    "layer",
+    "manifest",
+    "path",
+    "platform",
+    "workspace",
+];
 
 /// What the pure modules never name.
 const IMPURE: &[&str] = &["std::env", "std::net", "std::time::Instant", "std::time::SystemTime", "reqwest", "tokio"];

@@ -23,7 +23,10 @@ const SHOP: [(&str, &str); 7] = [
     ("node_modules/left/package.json", r#"{"name": "left", "version": "1.2.0", "exports": {".": "./index.js"}}"#),
     ("node_modules/left/index.js", ""),
     ("node_modules/left/more.js", ""),
-    ("packages/lib/package.json", r#"{"name": "lib", "version": "1.0.0", "main": "dist/lib.js", "files": ["dist"]}"#),
+    (
+        "packages/lib/package.json",
+        r#"{"name": "lib", "version": "1.0.0", "main": "dist/lib.js", "types": "dist/lib.d.ts", "files": ["dist"]}"#,
+    ),
     ("packages/lib/dist/lib.js", ""),
 ];
 
@@ -169,7 +172,11 @@ fn data_files() {
         ("by a variable", "const a = join(__dirname, 'a'); fs.mkdirSync(a); fs.readdirSync(a)", &[]),
         ("asked for before", "if (fs.existsSync(__dirname + '/a')) fs.readFileSync(__dirname + '/a')", &[]),
         ("made later", "x(join(__dirname, 'logs/a.log')); x(join(__dirname, '../.env'))", &[]),
-        ("a pattern", "x(join(__dirname, '**/*.{txt,md}')); x(join(__dirname, '*.hbs'))", &["warning data-file-missing"]),
+        (
+            "a pattern",
+            "x(join(__dirname, '**/*.{txt,md}')); x(join(__dirname, '*.hbs'))",
+            &["warning data-file-missing"],
+        ),
         ("in the working directory", "fs.readFileSync('./a.txt')", &["error data-file-missing"]),
         ("above", "x(join(process.cwd(), 'dist')); x(join(process.cwd(), 'src'))", &["warning data-file-missing"]),
     ];
@@ -225,7 +232,8 @@ fn what_the_container_runs() {
 fn a_program_that_the_base_does_not_have() {
     let Some(base) = sample::runnable_base() else { return };
     let workspace = shop("").and(&[("pirogue.toml", "entrypoint = ['dumb-init', '--']")]);
-    let check = |workspace: &TestWorkspace| workspace.run(&["check", "--base", &base, "--platform", "linux/amd64"]).stdout;
+    let check =
+        |workspace: &TestWorkspace| workspace.run(&["check", "--base", &base, "--platform", "linux/amd64"]).stdout;
     assert_snapshot!(check(&workspace), @"");
     let workspace = workspace.without("pirogue.toml");
     assert_snapshot!(check(&workspace), @"");
@@ -233,7 +241,8 @@ fn a_program_that_the_base_does_not_have() {
 
 #[test]
 fn what_node_loads_first() {
-    let with = |command: &str| shop("").and(&[("pirogue.toml", command), ("apps/web/dist/first.js", "require('lost')")]);
+    let with =
+        |command: &str| shop("").and(&[("pirogue.toml", command), ("apps/web/dist/first.js", "require('lost')")]);
     let table = [
         ("by an option", "command = ['node', '-r', './dist/first.js', 'dist/main.js']"),
         ("by a variable", "command = ['node', 'dist/main.js']\nenv = { NODE_OPTIONS = '--require=./dist/first.js' }"),

@@ -46,10 +46,8 @@ fn missing(subject: &Subject<'_>, file: &Reached, named: &NamedFile) -> Result<O
     if is_there(subject, &wanted, named) {
         return Ok(None);
     }
-    let is_certain = named.used == FileUse::ReadSync
-        && !named.is_open
-        && file.when == When::AtStart
-        && named.when == When::AtStart;
+    let is_certain =
+        named.used == FileUse::ReadSync && !named.is_open && file.when == When::AtStart && named.when == When::AtStart;
     let what = match (is_pattern(&named.path), named.is_open) {
         (true, _) => "a pattern that nothing in the image matches",
         (_, true) => "a directory that is not in the image",
@@ -81,7 +79,8 @@ fn is_there(subject: &Subject<'_>, wanted: &Path, named: &NamedFile) -> bool {
         return true;
     };
     let glob = glob.compile_matcher();
-    let constant: PathBuf = wanted.components().take_while(|part| !is_pattern(&part.as_os_str().to_string_lossy())).collect();
+    let constant: PathBuf =
+        wanted.components().take_while(|part| !is_pattern(&part.as_os_str().to_string_lossy())).collect();
     subject.files.below(&constant).any(|path| glob.is_match(path))
 }
 
@@ -98,7 +97,9 @@ fn fix(subject: &Subject<'_>, wanted: &Path) -> Result<String, CheckError> {
         let Some((before, after)) = text.split_once(&format!("/{output}/")) else { continue };
         let source = format!("{before}/src/{after}");
         if host::metadata(&subject.workspace.root.join(&source))?.is_some() {
-            return Ok(format!("`{source}` is not copied: let the compiler do it (`assets` in nest-cli.json), or `files` in pirogue.toml"));
+            return Ok(format!(
+                "`{source}` is not copied: let the compiler do it (`assets` in nest-cli.json), or `files` in pirogue.toml"
+            ));
         }
     }
     Ok("let the build copy it, put it there with `files` in pirogue.toml, or correct the path".to_owned())

@@ -46,7 +46,8 @@ fn main(subject: &Subject<'_>, launch: &Launch) -> Option<Finding> {
         return None;
     }
     let Owner { uid, gid } = subject.run.user;
-    let message = format!("the image's user (`{uid}:{gid}`) may not read what node is started with: `{}`", hidden.display());
+    let message =
+        format!("the image's user (`{uid}:{gid}`) may not read what node is started with: `{}`", hidden.display());
     let fix = "put it where everyone may look, or change `user` in pirogue.toml".to_owned();
     Some(Finding { place: Some(subject.place(hidden, None)), ..error(Code::EntryPointUnreadable, message, fix) })
 }

@@ -149,7 +149,8 @@ impl ImageFiles {
             let Some((end, target)) = prefixes.find_map(|end| Some((end, self.links.get(&text[..end])?))) else {
                 return Some(path);
             };
-            let (link, rest) = (Path::new(OsStr::from_bytes(&text[..end])), text[end..].strip_prefix(b"/").unwrap_or_default());
+            let (link, rest) =
+                (Path::new(OsStr::from_bytes(&text[..end])), text[end..].strip_prefix(b"/").unwrap_or_default());
             path = normal(&link.parent()?.join(target).join(OsStr::from_bytes(rest)))?;
         }
         None

@@ -56,7 +56,8 @@ pub(super) fn reach(subject: &Subject<'_>) -> Result<Graph, CheckError> {
     while !next.is_empty() {
         for path in &next {
             positions.insert(path.clone(), graph.files.len());
-            let reached = Reached { path: path.clone(), module: None, when: When::Later, targets: Vec::new(), unread: None };
+            let reached =
+                Reached { path: path.clone(), module: None, when: When::Later, targets: Vec::new(), unread: None };
             graph.files.push(reached);
         }
         let mut found: BTreeMap<PathBuf, Read> = BTreeMap::new();
@@ -103,7 +104,8 @@ fn starts(subject: &Subject<'_>, resolver: &Resolver) -> Vec<PathBuf> {
     let launch = Launch::of(subject);
     let working_dir = subject.run.working_dir.as_path();
     let inside = |specifier: &String, kind| resolver.resolve(&working_dir.join("_"), specifier, kind);
-    let own = || Some(subject.root.as_path().join(subject.service.dir.as_path()).join(&subject.service.entry_point.file));
+    let own =
+        || Some(subject.root.as_path().join(subject.service.dir.as_path()).join(&subject.service.entry_point.file));
     let main = launch.main.clone().or_else(own);
     let mut starts: Vec<Resolved> = main.iter().map(|path| resolver.program(path)).collect();
     starts.extend(launch.required.iter().map(|specifier| inside(specifier, RequestKind::Require)));
@@ -156,7 +158,8 @@ impl Graph {
     pub fn computed(&self, subject: &Subject<'_>) -> BTreeMap<String, usize> {
         let mut computed = BTreeMap::new();
         for (file, module) in self.modules().filter(|(_, module)| !module.computed.is_empty()) {
-            let package = subject.package_at(&file.path).map_or_else(|| file.path.display().to_string(), |it| it.label());
+            let package =
+                subject.package_at(&file.path).map_or_else(|| file.path.display().to_string(), |it| it.label());
             *computed.entry(package).or_default() += module.computed.len();
         }
         computed

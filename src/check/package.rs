@@ -27,9 +27,8 @@ impl Package<'_> {
 
     /// Whether it says itself that it can do without a package of this name.
     pub fn can_do_without(&self, name: &str) -> bool {
-        self.package_json.is_some_and(|json| {
-            json.optional_dependencies.contains_key(name) || json.optional_peers.contains_key(name)
-        })
+        self.package_json
+            .is_some_and(|json| json.optional_dependencies.contains_key(name) || json.optional_peers.contains_key(name))
     }
 }
 
@@ -54,7 +53,11 @@ impl Subject<'_> {
             Some(Package { dir, package_json: Some(package.package_json.as_ref()), is_ours: false })
         });
         installed.or_else(|| {
-            let dir = path.as_path().ancestors().filter_map(WorkspacePath::new).find(|dir| self.workspace.member_at(dir).is_some())?;
+            let dir = path
+                .as_path()
+                .ancestors()
+                .filter_map(WorkspacePath::new)
+                .find(|dir| self.workspace.member_at(dir).is_some())?;
             let package_json = self.workspace.member_at(&dir).map(|member| &member.package_json);
             Some(Package { dir, package_json, is_ours: true })
         })

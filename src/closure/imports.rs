@@ -66,7 +66,8 @@ struct Found {
 /// Scans the JavaScript and TypeScript files among `files`; each is given by its path in the workspace and on this disk.
 /// Code that does not parse gives what was understood of it: whether it is right is for Node to say.
 pub fn scan(files: &[(WorkspacePath, HostPath)], index: &StatIndex) -> Result<Scanned, ScanError> {
-    let sources: Vec<_> = files.iter().filter_map(|(file, path)| Some((file, path, javascript::source_type(&file.name())?))).collect();
+    let sources: Vec<_> =
+        files.iter().filter_map(|(file, path)| Some((file, path, javascript::source_type(&file.name())?))).collect();
     let results = javascript::on_deep_stacks(&sources, |(file, path, source_type)| {
         let read = |bytes: &[u8]| found(javascript::read(&String::from_utf8_lossy(bytes), *source_type));
         Ok(index.derived(path, javascript::READER, read)?.map(|found| ((*file).clone(), found)))

@@ -63,7 +63,7 @@ enum CommandError {
 /// Runs what was typed.
 pub fn run(cli: &Cli) -> ExitCode {
     let result = Environment::read().map_err(CommandError::from).and_then(|environment| match &cli.command {
-        Command::Build { arguments, no_check } => build::run(arguments, *no_check, &environment),
+        Command::Build(arguments) => build::run(arguments, &environment),
         Command::Check(arguments) => check::run(arguments, &environment),
         Command::Plan(arguments) => plan::run(arguments, &environment),
         Command::Login(arguments) => login::run(arguments, &environment),

@@ -40,7 +40,7 @@ impl ConstantPath {
     }
 
     /// The path without `.` and without `..` but in front; `None` where it names nothing but a directory above the origin,
-    /// or the file itself.
+    /// or the file itself. It ends with a slash if what follows is a name in that directory.
     pub fn normal(&self) -> Option<String> {
         let mut names: Vec<&str> = Vec::new();
         for name in self.path.split('/') {
@@ -51,7 +51,8 @@ impl ConstantPath {
             }
         }
         let names_something = names.last().is_some_and(|last| *last != ".." && *last != ITSELF);
-        names_something.then(|| names.join("/"))
+        let end = if self.is_open && self.path.ends_with('/') { "/" } else { "" };
+        names_something.then(|| names.join("/") + end)
     }
 }
 
@@ -114,8 +115,9 @@ pub(super) fn constant_path(expression: &Expression<'_>, known: &Known) -> Optio
                 "dirname" => path(arguments.next()?.as_expression()?).map(ConstantPath::parent),
                 "join" | "resolve" => {
                     let first = arguments.next()?.as_expression()?;
+                    let is_resolve = name == "resolve" && is_of_path(&call.callee);
                     let from_here = || {
-                        let relative = text(first).filter(|text| name == "resolve" && !text.starts_with('/'))?;
+                        let relative = text(first).filter(|text| is_resolve && !text.starts_with('/'))?;
                         Some(ConstantPath::of(Origin::WorkingDirectory, &relative))
                     };
                     let mut built = path(first).or_else(from_here)?;
@@ -123,7 +125,7 @@ pub(super) fn constant_path(expression: &Expression<'_>, known: &Known) -> Optio
                         built = match argument.as_expression().and_then(text) {
                             Some(text) if name == "resolve" && text.starts_with('/') => return None,
                             Some(text) => built.with("/").with(&text),
-                            None => built.open(),
+                            None => built.with("/").open(),
                         };
                     }
                     Some(built)
@@ -132,6 +134,16 @@ pub(super) fn constant_path(expression: &Expression<'_>, known: &Known) -> Optio
             }
         }
         _ => None,
+    }
+}
+
+/// Whether a function is one of the module `path`, by whatever name a compiler gave that.
+fn is_of_path(callee: &Expression<'_>) -> bool {
+    match callee.get_inner_expression() {
+        Expression::Identifier(id) => id.name.starts_with("path") || id.name.starts_with("node_path"),
+        Expression::StaticMemberExpression(member) => is_of_path(&member.object),
+        Expression::SequenceExpression(sequence) => sequence.expressions.last().is_some_and(is_of_path),
+        _ => false,
     }
 }
 

@@ -3,7 +3,12 @@
 
 mod bundles;
 mod constant_paths;
+mod control_flow;
+mod file_uses;
+mod lines;
+mod ports;
 mod reader;
+mod requires;
 mod threads;
 
 use std::collections::BTreeSet;

@@ -8,13 +8,16 @@ use oxc_ast::ast::{
     TSImportEqualsDeclaration, TSModuleReference, TryStatement, VariableDeclarator,
 };
 use oxc_ast_visit::{Visit, walk};
-use oxc_parser::Parser;
+use oxc_parser::{ParseOptions, Parser};
 use oxc_span::{GetSpan as _, SourceType};
 
 use super::bundles::Bundle;
-use super::constant_paths::{
-    ConstantPath, Known, called_name, constant_path, first, is_import_meta, text,
-};
+use super::constant_paths::{ConstantPath, Known, called_name, constant_path, first, text};
+use super::control_flow::{function_called_at_once, returns};
+use super::file_uses::{is_file_system, use_of};
+use super::lines::Lines;
+use super::ports::{mentions_port, port};
+use super::requires::Requires;
 use super::{FileUse, Module, NamedFile, Origin, Request, RequestKind, When};
 
 /// The name of this reader of code. It changes when what it finds does.
@@ -23,7 +26,9 @@ pub const READER: &str = "javascript 1";
 /// Reads the text of a file. Code that does not parse gives what was understood of it.
 pub fn read(source: &str, source_type: SourceType) -> Module {
     let allocator = Allocator::default();
-    let parsed = Parser::new(&allocator, source, source_type).parse();
+    // A module of CommonJS is the body of a function.
+    let options = ParseOptions { allow_return_outside_function: true, ..ParseOptions::default() };
+    let parsed = Parser::new(&allocator, source, source_type).with_options(options).parse();
     let mut reader = Reader::default();
     for (specifier, requests) in &parsed.module_record.requested_modules {
         for request in requests.iter().filter(|request| !request.is_type) {
@@ -34,21 +39,6 @@ pub fn read(source: &str, source_type: SourceType) -> Module {
     let mut module = reader.finish(&Lines::of(source));
     module.syntax_error = parsed.diagnostics.iter().next().map(|error| error.message.to_string());
     module
-}
-
-/// Where lines begin.
-struct Lines(Vec<u32>);
-
-impl Lines {
-    fn of(source: &str) -> Self {
-        let breaks = source.bytes().zip(1_u32..).filter(|(byte, _)| *byte == b'\n').map(|(_, next)| next);
-        Self(std::iter::once(0).chain(breaks).collect())
-    }
-
-    /// The line of a place, counted from 1.
-    fn at(&self, offset: u32) -> u32 {
-        u32::try_from(self.0.partition_point(|start| *start <= offset)).unwrap_or(u32::MAX)
-    }
 }
 
 /// What was found, with the module of a bundle in which it stands and its place.
@@ -75,8 +65,7 @@ struct Reader {
     bundle: Bundle,
     /// Where functions begin that are called where they stand.
     called_at_once: BTreeSet<u32>,
-    /// Names of functions that do what `require` does.
-    requires: BTreeSet<String>,
+    requires: Requires,
     known: Known,
     /// What is done with the paths at these places.
     uses: BTreeMap<u32, FileUse>,
@@ -97,7 +86,7 @@ impl Default for Reader {
             around: Vec::new(),
             bundle: Bundle::default(),
             called_at_once: BTreeSet::new(),
-            requires: ["require", "__require", "__non_webpack_require__"].map(str::to_owned).into(),
+            requires: Requires::default(),
             known: Known::new(),
             uses: BTreeMap::new(),
             path_end: 0,
@@ -179,38 +168,11 @@ impl Reader {
         self.position.require_is_parameter |= names.into_iter().any(|name| name == "require");
     }
 
-    /// Whether a call asks for a module, and how.
-    fn kind_of_call(&self, call: &CallExpression<'_>) -> Option<RequestKind> {
-        match call.callee.get_inner_expression() {
-            Expression::Identifier(id) if id.name == "require" && self.position.require_is_parameter => {
-                Some(RequestKind::Parameter)
-            }
-            Expression::Identifier(id) => self.requires.contains(id.name.as_str()).then_some(RequestKind::Require),
-            Expression::StaticMemberExpression(member) if member.property.name == "resolve" => {
-                match member.object.get_inner_expression() {
-                    Expression::ImportMeta(_) => Some(RequestKind::ImportResolve),
-                    Expression::Identifier(id) if self.position.require_is_parameter && id.name == "require" => {
-                        Some(RequestKind::Parameter)
-                    }
-                    Expression::Identifier(id) => {
-                        self.requires.contains(id.name.as_str()).then_some(RequestKind::RequireResolve)
-                    }
-                    _ => None,
-                }
-            }
-            Expression::StaticMemberExpression(member) if member.property.name == "require" => {
-                member.object.get_inner_expression().is_specific_id("module").then_some(RequestKind::Require)
-            }
-            // `createRequire(import.meta.url)('x')`
-            Expression::CallExpression(inner) => makes_require(inner).then_some(RequestKind::Require),
-            _ => None,
-        }
-    }
-
     /// Notes what a call does with the paths it is given.
     fn note_uses(&mut self, call: &CallExpression<'_>) {
         let Some(used) = called_name(&call.callee).and_then(use_of) else { return };
-        let of_file_system = !matches!(call.callee.get_inner_expression(), Expression::Identifier(id) if id.name == "access");
+        let of_file_system =
+            !matches!(call.callee.get_inner_expression(), Expression::Identifier(id) if id.name == "access");
         for argument in call.arguments.iter().filter_map(Argument::as_expression) {
             self.uses.insert(argument.span().start, used);
             // A variable, or a relative path in the hands of the file system's functions.
@@ -256,56 +218,6 @@ fn is_here(path: &ConstantPath) -> bool {
     path.origin == Origin::ThisDirectory && !path.is_open
 }
 
-/// `createRequire(import.meta.url)` and `createRequire(__filename)`
-fn makes_require(call: &CallExpression<'_>) -> bool {
-    let own = |argument: &Expression<'_>| match argument.get_inner_expression() {
-        Expression::StaticMemberExpression(member) => member.property.name == "url" && is_import_meta(&member.object),
-        argument => argument.is_specific_id("__filename"),
-    };
-    called_name(&call.callee) == Some("createRequire") && first(&call.arguments).is_some_and(own)
-}
-
-/// What functions of these names do with the paths they are given.
-/// Source: Node's documentation, "File system"; express and fastify-static for sending.
-fn use_of(function: &str) -> Option<FileUse> {
-    match function {
-        "readFileSync" | "readdirSync" | "openSync" | "statSync" | "lstatSync" | "opendirSync" | "readJsonSync"
-        | "readJSONSync" | "loadSync" => Some(FileUse::ReadSync),
-        "readFile" | "readdir" | "createReadStream" | "sendFile" | "opendir" | "readJson" | "readJSON" => {
-            Some(FileUse::Read)
-        }
-        "existsSync" | "exists" | "access" | "accessSync" | "pathExists" | "pathExistsSync" | "stat" | "lstat"
-        | "mkdir" | "mkdirSync" | "mkdtemp" | "mkdtempSync" | "mkdirp" | "ensureDir" | "ensureDirSync" | "ensureFile"
-        | "ensureFileSync" | "outputFile" | "outputFileSync" | "writeFile" | "writeFileSync" | "appendFile"
-        | "appendFileSync" | "createWriteStream" | "rm" | "rmSync" | "rmdir" | "rmdirSync" | "unlink" | "unlinkSync"
-        | "remove" | "removeSync" | "emptyDir" | "emptyDirSync" | "watch" | "watchFile" | "diskStorage"
-        | "symlink" | "symlinkSync" | "rename" | "renameSync" | "copyFile" | "copyFileSync" | "cp" | "cpSync" => {
-            Some(FileUse::Optional)
-        }
-        _ => None,
-    }
-}
-
-/// Whether a function is likely one of `fs`.
-fn is_file_system(callee: &Expression<'_>) -> bool {
-    match callee.get_inner_expression() {
-        Expression::StaticMemberExpression(member) => match member.object.get_inner_expression() {
-            Expression::Identifier(id) => id.name.starts_with("fs") || id.name.starts_with("node_fs"),
-            Expression::StaticMemberExpression(inner) => {
-                matches!(inner.property.name.as_str(), "default" | "promises") && is_file_system_name(&inner.object)
-            }
-            _ => false,
-        },
-        Expression::Identifier(id) => matches!(id.name.as_str(), "readFileSync" | "readFile" | "createReadStream"),
-        Expression::SequenceExpression(sequence) => sequence.expressions.last().is_some_and(is_file_system),
-        _ => false,
-    }
-}
-
-fn is_file_system_name(expression: &Expression<'_>) -> bool {
-    matches!(expression.get_inner_expression(), Expression::Identifier(id) if id.name.starts_with("fs"))
-}
-
 impl<'a> Visit<'a> for Reader {
     fn enter_node(&mut self, kind: AstKind<'a>) {
         match kind {
@@ -340,7 +252,7 @@ impl<'a> Visit<'a> for Reader {
     fn visit_call_expression(&mut self, call: &CallExpression<'a>) {
         let offset = call.span.start;
         let argument = first(&call.arguments);
-        if let Some(kind) = self.kind_of_call(call) {
+        if let Some(kind) = self.requires.kind_of_call(call, self.position.require_is_parameter) {
             self.request_of(argument, kind, offset);
             if let Some(argument) = argument {
                 self.path_end = self.path_end.max(argument.span().end);
@@ -463,10 +375,8 @@ impl<'a> Visit<'a> for Reader {
     fn visit_variable_declarator(&mut self, declarator: &VariableDeclarator<'a>) {
         self.bundle.declare(declarator);
         if let (Some(init), Some(name)) = (&declarator.init, declarator.id.get_identifier_name()) {
-            if let Expression::CallExpression(call) = init.get_inner_expression()
-                && makes_require(call)
-            {
-                self.requires.insert(name.to_string());
+            if let Expression::CallExpression(call) = init.get_inner_expression() {
+                self.requires.declare(name.as_str(), call);
             }
             if self.around.is_empty()
                 && let Some(path) = constant_path(init, &self.known)
@@ -488,52 +398,4 @@ impl<'a> Visit<'a> for Reader {
         }
         walk::walk_variable_declarator(self, declarator);
     }
-}
-
-/// Whether a statement may leave the function, or the file, around it.
-fn returns(statement: &Statement<'_>) -> bool {
-    match statement {
-        Statement::ReturnStatement(_) => true,
-        Statement::BlockStatement(block) => block.body.iter().any(returns),
-        Statement::IfStatement(inner) => {
-            returns(&inner.consequent) || inner.alternate.as_ref().is_some_and(returns)
-        }
-        _ => false,
-    }
-}
-
-/// Where the function begins that is called where it stands: `(function () {})()`, `(() => {}).call(this)`.
-fn function_called_at_once(call: &CallExpression<'_>) -> Option<u32> {
-    let callee = match call.callee.get_inner_expression() {
-        Expression::StaticMemberExpression(member) if ["call", "apply"].contains(&member.property.name.as_str()) => {
-            member.object.get_inner_expression()
-        }
-        callee => callee,
-    };
-    callee.is_function().then(|| callee.span().start)
-}
-
-/// Whether the expression is `process.env.PORT`, bare or inside a conversion to a number.
-fn mentions_port(expression: &Expression<'_>) -> bool {
-    match expression {
-        Expression::StaticMemberExpression(member) => {
-            member.property.name == "PORT" && member.object.is_specific_member_access("process", "env")
-        }
-        Expression::CallExpression(call) => {
-            call.arguments.iter().filter_map(|argument| argument.as_expression()).any(mentions_port)
-        }
-        Expression::UnaryExpression(unary) => mentions_port(&unary.argument),
-        Expression::ParenthesizedExpression(inner) => mentions_port(&inner.expression),
-        _ => false,
-    }
-}
-
-/// A literal that can be a port.
-fn port(expression: &Expression<'_>) -> Option<u16> {
-    let port = match expression {
-        Expression::NumericLiteral(number) => number.value.to_string().parse().ok()?,
-        Expression::StringLiteral(text) => text.value.parse().ok()?,
-        _ => return None,
-    };
-    (port != 0).then_some(port)
 }

@@ -61,12 +61,13 @@ impl FindingsReport {
             let _ = service.write(verbose, &mut text);
         }
         let hint = if self.notes > 0 && !verbose { " (`--verbose` shows them)" } else { "" };
-        let [errors, warnings, notes] =
-            [(self.errors, "error"), (self.warnings, "warning"), (self.notes, "note")].map(|(count, what)| match count {
+        let [errors, warnings, notes] = [(self.errors, "error"), (self.warnings, "warning"), (self.notes, "note")].map(
+            |(count, what)| match count {
                 0 => format!("no {what}s"),
                 1 => format!("1 {what}"),
                 count => format!("{count} {what}s"),
-            });
+            },
+        );
         let _ = writeln!(text, "{errors}, {warnings}, {notes}{hint}");
         text
     }

@@ -18,8 +18,8 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::check::Severity;
 use crate::build::{BuildPlan, Built, Delivery, ServicePlan, Weight};
+use crate::check::Severity;
 use crate::closure::{DependencyClosure, Exclusion, Reason};
 use crate::image::Image;
 use crate::layer::{Layer, LayerRole};

@@ -13,9 +13,10 @@ pub fn sarif(report: &FindingsReport) -> Value {
             "shortDescription": {"text": code.summary()},
         })
     };
-    let results = report.services.iter().flat_map(|service| {
-        service.findings.iter().map(|finding| result(&service.name, finding)).collect::<Vec<_>>()
-    });
+    let results = report
+        .services
+        .iter()
+        .flat_map(|service| service.findings.iter().map(|finding| result(&service.name, finding)).collect::<Vec<_>>());
     json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",

@@ -95,9 +95,9 @@ fn of_package(
         }
         Some(why) => Cause::new(format!("which was left out of the image: {why}"), fix),
         None => {
-            let declared = package.and_then(|package| package.package_json).is_some_and(|json| {
-                json.dependencies.contains_key(name) || json.peer_dependencies.contains_key(name)
-            });
+            let declared = package
+                .and_then(|package| package.package_json)
+                .is_some_and(|json| json.dependencies.contains_key(name) || json.peer_dependencies.contains_key(name));
             let why = if declared { here.to_owned() } else { format!("{here}: its package.json does not declare it") };
             Cause::new(why, fix)
         }
@@ -110,7 +110,10 @@ fn of_member(subject: &Subject<'_>, package: Option<&Package<'_>>, member: &Memb
     match is_there {
         true => {
             let build = subject.workspace.package_manager.build_command();
-            let why = format!("but what its package.json names is not in the image: `{}` is most likely not compiled", member.dir);
+            let why = format!(
+                "but what its package.json names is not in the image: `{}` is most likely not compiled",
+                member.dir
+            );
             Cause::new(why, format!("compile `{name}`, such as with `{build}`; its `files` has to name the output"))
         }
         false => {

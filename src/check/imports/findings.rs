@@ -11,7 +11,8 @@ impl Graph {
     pub fn findings(&self, subject: &Subject<'_>) -> Result<Vec<Finding>, CheckError> {
         let mut groups: BTreeMap<(Severity, Option<WorkspacePath>, String), Group<'_>> = BTreeMap::new();
         // What is called like Node's function may be that of a bundle.
-        for (file, request, missing) in self.missing().filter(|(_, request, _)| request.kind != RequestKind::Parameter) {
+        for (file, request, missing) in self.missing().filter(|(_, request, _)| request.kind != RequestKind::Parameter)
+        {
             let severity = match file.when.max(request.when) {
                 When::AtStart => Severity::Error,
                 When::Guarded | When::Later => Severity::Note,
