@@ -12,6 +12,7 @@
 //!   considered and left out is an **exclusion**.
 //! - **plan**: every decision about images, with no byte written.
 //! - **fragment**: the entries of one package, the unit of packing. A layer is a run of fragments.
+//! - **check**: tell from the plan whether an image would start; what is wrong is a **finding**.
 //! - **pack**, **assemble**, **deliver**: make the layers' bytes, put the documents together, bring both to their place.
 //!
 //! # Pipeline
@@ -21,7 +22,7 @@
 //! # Modules
 //!
 //! From the top: [`cli`] and [`commands`] (what is typed and shown), [`build`] (the pipeline), [`transfer`] (images between
-//! places), the edges [`registry`], [`npm_registry`], [`layout`], [`store`], the pure [`closure`], [`layer`], [`image`], [`workspace`], [`config`],
+//! places), the edges [`registry`], [`npm_registry`], [`layout`], [`store`], the pure [`check`], [`javascript`], [`closure`], [`layer`], [`image`], [`workspace`], [`config`],
 //! [`manifest`], and the vocabulary [`digest`], [`path`], [`platform`], [`http`]. A test holds who may import whom.
 
 pub mod build;
