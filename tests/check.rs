@@ -196,12 +196,26 @@ fn why_and_what_to_do() {
         ("node_modules/dev/package.json", r#"{"name": "dev", "version": "1.0.0"}"#),
         ("node_modules/dev/index.js", ""),
     ]);
-    assert_snapshot!(said(&workspace), @"");
+    assert_snapshot!(said(&workspace), @"
+    web (1 file of code)
+      error[import-missing] apps/web/dist/main.js:1
+        `web` asks at the start for `dev`, which is not in the image: `dev` is a devDependency in apps/web/package.json
+        fix: move `dev` from devDependencies to dependencies in apps/web/package.json
+
+    1 error, no warnings, 1 note (`--verbose` shows them)
+    ");
     let workspace = workspace.and(&[("apps/web/package.json", &dev.replace("devDep", "dep"))]);
     assert!(said(&workspace).ends_with(&format!("{nothing}\n")));
 
     let workspace = shop("\nrequire('lib')").without("packages/lib/dist");
-    assert_snapshot!(said(&workspace), @"");
+    assert_snapshot!(said(&workspace), @"
+    web (1 file of code)
+      error[import-missing] apps/web/dist/main.js:2
+        `web@1.0.0` asks at the start for `lib`, but what its package.json names is not in the image: `packages/lib` is most likely not compiled
+        fix: compile `lib`, such as with `npm run build`; its `files` has to name the output
+
+    1 error, no warnings, 1 note (`--verbose` shows them)
+    ");
     let workspace = workspace.and(&[("packages/lib/dist/lib.js", "")]);
     assert!(said(&workspace).ends_with(&format!("{nothing}\n")));
 
@@ -211,19 +225,49 @@ fn why_and_what_to_do() {
         ("apps/web/dist/rates.ts", ""),
         ("apps/web/dist/nothing/of/this", ""),
     ]);
-    assert_snapshot!(said(&workspace), @"");
+    assert_snapshot!(said(&workspace), @"
+    web (1 file of code)
+      error[import-missing] apps/web/dist/main.js:1
+        `web@1.0.0` asks at the start for `./Money`, but the file is called `money.js`: Linux tells capital letters from small ones
+        fix: write the name as the file has it
+      error[import-missing] apps/web/dist/main.js:1
+        `web@1.0.0` asks at the start for `./nothing`, which is not in the image
+        fix: compile again (`npm run build`), or correct the path
+      error[import-missing] apps/web/dist/main.js:1
+        `web@1.0.0` asks at the start for `./rates`, which is not in the image: `apps/web/dist/rates.ts` is not compiled
+        fix: compile: `npm run build`
+      error[import-missing] apps/web/dist/main.js:1
+        `web@1.0.0` asks at the start for `./routes`, which is not in the image
+        fix: compile again (`npm run build`), or correct the path
+
+    4 errors, no warnings, 1 note (`--verbose` shows them)
+    ");
 }
 
 #[test]
 fn what_the_container_runs() {
     let workspace = shop("").and(&[("pirogue.toml", "command = ['node', 'dist/server.js']")]);
-    assert_snapshot!(said(&workspace), @"");
+    assert_snapshot!(said(&workspace), @"
+    web (0 files of code)
+      error[entry-point-missing]
+        node is started with a file that is not in the image: `/app/apps/web/dist/server.js`
+        fix: compile the service, or name the right file as `entry-point` or `command` in pirogue.toml
+
+    1 error, no warnings, 1 note (`--verbose` shows them)
+    ");
     let workspace = workspace.and(&[("pirogue.toml", "command = ['node', '--enable-source-maps', 'dist/main']")]);
     assert_eq!(found(&workspace), [""; 0]);
 
     let files = "[[files]]\nfrom = 'apps/web/dist/main.js'\nto = '/root/main.js'";
     let workspace = workspace.and(&[("pirogue.toml", &format!("command = ['node', '/root/main.js']\n{files}"))]);
-    assert_snapshot!(said(&workspace), @"");
+    assert_snapshot!(said(&workspace), @"
+    web (1 file of code)
+      error[entry-point-unreadable] /root
+        the image's user (`1001:1001`) may not read what node is started with: `/root`
+        fix: put it where everyone may look, or change `user` in pirogue.toml
+
+    1 error, no warnings, 1 note (`--verbose` shows them)
+    ");
     let as_root = format!("command = ['node', '/root/main.js']\nuser = '0:0'\n{files}");
     assert_eq!(found(&workspace.and(&[("pirogue.toml", &as_root)])), [""; 0]);
 }
@@ -234,9 +278,20 @@ fn a_program_that_the_base_does_not_have() {
     let workspace = shop("").and(&[("pirogue.toml", "entrypoint = ['dumb-init', '--']")]);
     let check =
         |workspace: &TestWorkspace| workspace.run(&["check", "--base", &base, "--platform", "linux/amd64"]).stdout;
-    assert_snapshot!(check(&workspace), @"");
+    assert_snapshot!(check(&workspace), @"
+    web (1 file of code)
+      error[command-not-found]
+        the container runs a program that the image does not have: `dumb-init`
+        fix: build on a base that has `dumb-init`, or change `command` and `entrypoint` in pirogue.toml
+
+    1 error, no warnings, no notes
+    ");
     let workspace = workspace.without("pirogue.toml");
-    assert_snapshot!(check(&workspace), @"");
+    assert_snapshot!(check(&workspace), @"
+    web (1 file of code)
+
+    no errors, no warnings, no notes
+    ");
 }
 
 #[test]
@@ -256,14 +311,32 @@ fn what_node_loads_first() {
 
 #[test]
 fn code_that_is_none() {
-    assert_snapshot!(said(&shop("const a = ;")), @"");
+    assert_snapshot!(said(&shop("const a = ;")), @"
+    web (1 file of code)
+      warning[syntax-error] apps/web/dist/main.js
+        this is not JavaScript as the parser knows it: Unexpected token
+
+    no errors, 1 warning, 1 note (`--verbose` shows them)
+    ");
 }
 
 #[test]
 fn a_build_ends_before_anything_is_packed() {
     let workspace = shop("require('lost')");
     let to = ["--to", "oci:images", "--json"];
-    assert_snapshot!(run(&workspace, "build", &to), @"");
+    assert_snapshot!(run(&workspace, "build", &to), @"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[BASE]:20-alpine
+    warning: web: `lost` is imported by apps/web/dist/main.js:1, but not installed
+    planning layers
+    checking whether the images will start
+    error: the service `web` would not start
+      web: apps/web/dist/main.js:1: `web@1.0.0` asks at the start for `lost`, which was left out of the image: not installed [import-missing]
+        add `lost` to dependencies in apps/web/package.json
+    hint: what each code means stands in docs/checks.md; to build all the same: `--no-check`
+    ");
     assert!(!workspace.root().join("images").exists());
     let built = |workspace: &TestWorkspace, more: &[&str]| {
         let run = run(workspace, "build", &[&to[..], more].concat());
@@ -281,11 +354,156 @@ fn a_build_ends_before_anything_is_packed() {
 #[test]
 fn for_programs() {
     let workspace = shop("require('lost'); () => require('mqtt'); require(process.argv[2])");
-    assert_snapshot!(run(&workspace, "check", &["--json"]), @"");
-    assert_snapshot!(run(&workspace, "check", &["--verbose"]), @"");
+    assert_snapshot!(run(&workspace, "check", &["--json"]), @r#"
+    exit code: 1
+    ----- stdout
+    {
+      "errors": 1,
+      "warnings": 0,
+      "notes": 2,
+      "services": [
+        {
+          "name": "web",
+          "findings": [
+            {
+              "severity": "error",
+              "code": "import-missing",
+              "place": {
+                "path": "/app/apps/web/dist/main.js",
+                "source": "apps/web/dist/main.js",
+                "line": 1
+              },
+              "message": "`web@1.0.0` asks at the start for `lost`, which was left out of the image: not installed",
+              "fix": "add `lost` to dependencies in apps/web/package.json"
+            },
+            {
+              "severity": "note",
+              "code": "base-without-programs",
+              "place": null,
+              "message": "the base has no programs, so nothing in it can run node",
+              "fix": "build on a base that has node, such as `base = \"node:22-alpine\"`"
+            },
+            {
+              "severity": "note",
+              "code": "lazy-import-missing",
+              "place": {
+                "path": "/app/apps/web/dist/main.js",
+                "source": "apps/web/dist/main.js",
+                "line": 1
+              },
+              "message": "`web@1.0.0` may later ask for `mqtt`, which was left out of the image: not installed",
+              "fix": "add `mqtt` to dependencies in apps/web/package.json"
+            }
+          ],
+          "reached_files": 1,
+          "computed_imports": {
+            "web@1.0.0": 1
+          },
+          "unread_files": {}
+        }
+      ]
+    }
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[BASE]:20-alpine
+    warning: web: `lost` is imported by apps/web/dist/main.js:1, but not installed
+    warning: web: `mqtt` is imported by apps/web/dist/main.js:1, but not installed
+    planning layers
+    checking whether the images will start
+    error: the checks found an error
+    hint: what each code means stands in docs/checks.md
+    "#);
+    assert_snapshot!(run(&workspace, "check", &["--verbose"]), @r#"
+    exit code: 1
+    ----- stdout
+    web (1 file of code)
+      error[import-missing] apps/web/dist/main.js:1
+        `web@1.0.0` asks at the start for `lost`, which was left out of the image: not installed
+        fix: add `lost` to dependencies in apps/web/package.json
+      note[base-without-programs]
+        the base has no programs, so nothing in it can run node
+        fix: build on a base that has node, such as `base = "node:22-alpine"`
+      note[lazy-import-missing] apps/web/dist/main.js:1
+        `web@1.0.0` may later ask for `mqtt`, which was left out of the image: not installed
+        fix: add `mqtt` to dependencies in apps/web/package.json
+      not followed: web@1.0.0 computes the names of modules at one place
+
+    1 error, no warnings, 2 notes
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[BASE]:20-alpine
+    warning: web: `lost` is imported by apps/web/dist/main.js:1, but not installed
+    warning: web: `mqtt` is imported by apps/web/dist/main.js:1, but not installed
+    planning layers
+    checking whether the images will start
+    error: the checks found an error
+    hint: what each code means stands in docs/checks.md
+    "#);
     let run = run(&workspace, "check", &["--sarif"]);
     let sarif: Value = serde_json::from_str(&run.stdout).unwrap();
-    assert_snapshot!(serde_json::to_string_pretty(&sarif["runs"][0]["results"]).unwrap(), @"");
+    assert_snapshot!(serde_json::to_string_pretty(&sarif["runs"][0]["results"]).unwrap(), @r#"
+    [
+      {
+        "ruleId": "import-missing",
+        "ruleIndex": 4,
+        "level": "error",
+        "message": {
+          "text": "web: `web@1.0.0` asks at the start for `lost`, which was left out of the image: not installed\nFix: add `lost` to dependencies in apps/web/package.json"
+        },
+        "properties": {
+          "service": "web"
+        },
+        "locations": [
+          {
+            "physicalLocation": {
+              "artifactLocation": {
+                "uri": "apps/web/dist/main.js",
+                "uriBaseId": "WORKSPACE"
+              },
+              "region": {
+                "startLine": 1
+              }
+            }
+          }
+        ]
+      },
+      {
+        "ruleId": "base-without-programs",
+        "ruleIndex": 3,
+        "level": "note",
+        "message": {
+          "text": "web: the base has no programs, so nothing in it can run node\nFix: build on a base that has node, such as `base = \"node:22-alpine\"`"
+        },
+        "properties": {
+          "service": "web"
+        }
+      },
+      {
+        "ruleId": "lazy-import-missing",
+        "ruleIndex": 5,
+        "level": "note",
+        "message": {
+          "text": "web: `web@1.0.0` may later ask for `mqtt`, which was left out of the image: not installed\nFix: add `mqtt` to dependencies in apps/web/package.json"
+        },
+        "properties": {
+          "service": "web"
+        },
+        "locations": [
+          {
+            "physicalLocation": {
+              "artifactLocation": {
+                "uri": "apps/web/dist/main.js",
+                "uriBaseId": "WORKSPACE"
+              },
+              "region": {
+                "startLine": 1
+              }
+            }
+          }
+        ]
+      }
+    ]
+    "#);
     for result in sarif["runs"][0]["results"].as_array().unwrap() {
         let rule = &sarif["runs"][0]["tool"]["driver"]["rules"][result["ruleIndex"].as_u64().unwrap() as usize];
         assert_eq!(rule["id"], result["ruleId"]);

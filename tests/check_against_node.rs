@@ -18,12 +18,16 @@ use pirogue::image::BaseFiles;
 use pirogue::javascript::RequestKind;
 use pirogue::layer::{Content, Entry, FileTree, Fragment, LayerPlan, LayerRole, Owner};
 use pirogue::path::ImagePath;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 const FILES: [(&str, &str); 44] = [
-    ("app/package.json", r##"{"name": "app", "exports": {".": "./main.js", "./public/*": "./src/*.js"},
-        "imports": {"#own": "./own.js", "#own/*": "./src/*.js", "#dep": "conditional", "#gone": "./gone.js"}}"##),
+    (
+        "app/package.json",
+        r##"{"name": "app", "exports": {".": "./main.js", "./public/*": "./src/*.js"},
+        "imports": {"#own": "./own.js", "#own/*": "./src/*.js", "#dep": "conditional", "#gone": "./gone.js"}}"##,
+    ),
     ("app/main.js", ""),
     ("app/own.js", ""),
     ("app/data.json", "{}"),
@@ -51,14 +55,17 @@ const FILES: [(&str, &str); 44] = [
     ("node_modules/bare-mjs/index.mjs", ""),
     ("node_modules/no-end/package.json", r#"{"name": "no-end", "main": "./lib/no-end"}"#),
     ("node_modules/no-end/lib/no-end.js", ""),
-    ("node_modules/conditional/package.json", r#"{"name": "conditional", "exports": {
+    (
+        "node_modules/conditional/package.json",
+        r#"{"name": "conditional", "exports": {
         ".": {"types": "./x.d.ts", "browser": "./browser.js", "import": "./esm.mjs", "require": "./cjs.js"},
         "./node": {"node": "./node.js", "default": "./browser.js"},
         "./only-import": {"import": "./esm.mjs"}, "./default": {"browser": "./browser.js", "default": "./cjs.js"},
         "./nested": {"node": {"import": "./esm.mjs", "require": "./cjs.js"}, "default": "./browser.js"},
         "./list": ["not valid", "./cjs.js"], "./list-gone": ["./gone.js", "./cjs.js"],
         "./features/*": "./features/*.js", "./features/private/*": null,
-        "./deep/*.js": "./features/*.js", "./package.json": "./package.json", "./gone": "./gone.js"}}"#),
+        "./deep/*.js": "./features/*.js", "./package.json": "./package.json", "./gone": "./gone.js"}}"#,
+    ),
     ("node_modules/conditional/esm.mjs", ""),
     ("node_modules/conditional/cjs.js", ""),
     ("node_modules/conditional/node.js", ""),
@@ -77,15 +84,74 @@ const FILES: [(&str, &str); 44] = [
 ];
 
 const SPECIFIERS: [&str; 68] = [
-    "./own", "./own.js", "./own.mjs", "./data", "./data.json", "./both", "./both/", "./both.js", "./dir", "./dir/",
-    "./dir/index", "./json", "./empty", "./with-main", "./bad-main", "./main-dir", "./module", "./module.mjs", "./old",
-    "./old.cjs", "./src/a", "./src/a.js", ".", "./", "..", "../app/own.js", "./gone", "./own.js/", "./sp ace.js",
-    "./sp%20ace.js", "./own.js?query", "plain", "plain/other", "plain/other.js", "plain/dir", "plain/lib/plain", "plain/gone",
-    "plain/package.json", "bare", "bare/index.js", "bare/index", "bare-mjs", "no-end", "conditional", "conditional/node",
-    "conditional/only-import", "conditional/default", "conditional/nested", "conditional/list", "conditional/list-gone",
-    "conditional/features/x", "conditional/features/x.js", "conditional/features/private/y", "conditional/deep/x.js",
-    "conditional/package.json", "conditional/gone", "conditional/cjs.js", "string", "string/string.js", "@scope/name",
-    "@scope/name/sub.js", "@scope", "near", "linked", "#own", "#own/a", "#dep", "#gone",
+    "./own",
+    "./own.js",
+    "./own.mjs",
+    "./data",
+    "./data.json",
+    "./both",
+    "./both/",
+    "./both.js",
+    "./dir",
+    "./dir/",
+    "./dir/index",
+    "./json",
+    "./empty",
+    "./with-main",
+    "./bad-main",
+    "./main-dir",
+    "./module",
+    "./module.mjs",
+    "./old",
+    "./old.cjs",
+    "./src/a",
+    "./src/a.js",
+    ".",
+    "./",
+    "..",
+    "../app/own.js",
+    "./gone",
+    "./own.js/",
+    "./sp ace.js",
+    "./sp%20ace.js",
+    "./own.js?query",
+    "plain",
+    "plain/other",
+    "plain/other.js",
+    "plain/dir",
+    "plain/lib/plain",
+    "plain/gone",
+    "plain/package.json",
+    "bare",
+    "bare/index.js",
+    "bare/index",
+    "bare-mjs",
+    "no-end",
+    "conditional",
+    "conditional/node",
+    "conditional/only-import",
+    "conditional/default",
+    "conditional/nested",
+    "conditional/list",
+    "conditional/list-gone",
+    "conditional/features/x",
+    "conditional/features/x.js",
+    "conditional/features/private/y",
+    "conditional/deep/x.js",
+    "conditional/package.json",
+    "conditional/gone",
+    "conditional/cjs.js",
+    "string",
+    "string/string.js",
+    "@scope/name",
+    "@scope/name/sub.js",
+    "@scope",
+    "near",
+    "linked",
+    "#own",
+    "#own/a",
+    "#dep",
+    "#gone",
 ];
 
 /// More that say something of the app itself.
@@ -195,13 +261,19 @@ fn opened_at_start(workspace: &Path, service: &str, main: &Path) -> BTreeSet<Pat
         .expect("strace starts");
     let begin = Instant::now();
     while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(child.try_wait().unwrap().is_none(), "{service} ends: {}", fs::read_to_string(&log).unwrap_or_default());
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "{service} ends: {}",
+            fs::read_to_string(&log).unwrap_or_default()
+        );
         assert!(begin.elapsed() < Duration::from_secs(180), "{service} does not listen");
         thread::sleep(Duration::from_millis(50));
     }
-    // strace hands the signal on to what it watches.
-    let id = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw).unwrap();
-    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    // strace ends when what it watches does; signals to itself it does not take.
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
+    for id in children.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().unwrap())) {
+        kill_process(id, Signal::TERM).unwrap();
+    }
     child.wait().unwrap();
     let text = fs::read_to_string(&log).unwrap();
     let opened = text.lines().filter(|line| !line.contains(" = -1 ")).filter_map(|line| line.split('"').nth(1));
@@ -221,6 +293,13 @@ fn report(workspace: &Path, cache: &Path, service: &str) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
 }
 
+/// Services of the sample with the files that they start with.
+const STARTED: [(&str, &str); 3] = [
+    ("api-gateway", "dist/main.js"),
+    ("gestion_commerciale_service", "dist/apps/gestion_commerciale_service/src/main.js"),
+    ("customer-service", "dist/apps/customer-service/src/main.js"),
+];
+
 /// Any file that a service opens when it starts, but for package.json files, is missed by the check if it is not there.
 #[test]
 fn what_a_running_service_opens_is_missed() {
@@ -231,12 +310,10 @@ fn what_a_running_service_opens_is_missed() {
     let workspace = workspace.canonicalize().unwrap();
     let cache = scratch::folder().join("recall-cache");
     let (mut tried, mut unseen, mut kept) = (0, Vec::new(), 0);
-    for (number, service) in ["api-gateway", "gestion_commerciale_service", "customer-service"].into_iter().enumerate() {
+    for (number, (service, main)) in STARTED.into_iter().enumerate() {
         let plan = report(&workspace, &cache, service);
         assert_eq!(plan["errors"], 0, "{plan:#}");
-        let manifest = fs::read_to_string(workspace.join("apps").join(service).join("package.json")).unwrap();
-        let manifest: Value = serde_json::from_str(&manifest).unwrap();
-        let main = workspace.join("apps").join(service).join(main_of(&manifest, &workspace, service));
+        let main = workspace.join("apps").join(service).join(main);
         let opened = opened_at_start(&workspace, service, &main);
         assert!(opened.len() > 500, "{service} opens {} files", opened.len());
         let (manifests, files): (Vec<_>, Vec<_>) = opened.into_iter().partition(|path| path.ends_with("package.json"));
@@ -262,14 +339,4 @@ fn what_a_running_service_opens_is_missed() {
     }
     eprintln!("{} of {tried} removed files are missed; {kept} package.json files were not tried", tried - unseen.len());
     assert_eq!(unseen, [PathBuf::new(); 0]);
-}
-
-/// The file that a service starts with, as its package.json says.
-fn main_of(manifest: &Value, workspace: &Path, service: &str) -> String {
-    let start = manifest["scripts"]["start:prod"].as_str().or(manifest["scripts"]["start"].as_str());
-    let from_script = start.and_then(|script| script.split(' ').find(|word| word.contains("dist/")));
-    let main = manifest["main"].as_str().or(from_script).unwrap_or("dist/main.js").to_owned();
-    let dir = workspace.join("apps").join(service);
-    let with_end = format!("{main}.js");
-    if dir.join(&main).is_file() { main } else { with_end }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use oxc_resolver::{FileMetadata, FileSystem, ResolveError, ResolveOptions, ResolverGeneric};
+use url::Url;
 
 use super::file_system::ImageFiles;
 use crate::javascript::RequestKind;
@@ -74,6 +75,15 @@ impl Resolver {
             _ => specifier,
         };
         let dir = from.parent().unwrap_or(Path::new("/"));
+        // What `import` takes for the query of a URL is a part of the name for `require`.
+        if !is_import && specifier.contains('?') {
+            return match self.files.find(&dir.join(specifier)) {
+                Some((real, found)) if found.is_file() => Resolved::File(real),
+                _ => Resolved::Missing(Missing::NotFound),
+            };
+        }
+        let unescaped = is_import.then(|| unescaped(from, specifier)).flatten();
+        let specifier = unescaped.as_deref().unwrap_or(specifier);
         let resolver = if is_import { &self.import } else { &self.require };
         match resolver.resolve(dir, specifier) {
             Ok(resolution) => Resolved::File(resolution.into_path_buf()),
@@ -98,6 +108,13 @@ impl Resolver {
             _ => self.resolve(Path::new("/_"), &path.to_string_lossy(), RequestKind::Require),
         }
     }
+}
+
+/// The path that a relative specifier with `%20` and the like means, which is a URL for `import`.
+fn unescaped(from: &Path, specifier: &str) -> Option<String> {
+    let is_path = specifier.starts_with(['.', '/']) && specifier.contains('%');
+    let url = Url::from_file_path(from).ok().filter(|_| is_path)?.join(specifier).ok()?;
+    Some(url.to_file_path().ok()?.to_str()?.to_owned())
 }
 
 fn not_found() -> io::Error {
