@@ -87,7 +87,6 @@ pub(super) async fn check(
         }
     }
     if !open.is_empty() {
-        context.progress.step("checking whether the images will start");
         let layers =
             open.iter().flat_map(|(_, service, _)| &service.layers).filter_map(|index| plan.layers.get(*index));
         packer.have_contents(&layers.collect::<Vec<_>>()).await?;

@@ -55,7 +55,7 @@ struct Position {
     /// The module of the bundle; 0 outside of any.
     module: usize,
     when: When,
-    /// Whether a function around has a parameter that is called `require`.
+    /// Whether a function around has a parameter `require`.
     require_is_parameter: bool,
 }
 
@@ -136,10 +136,9 @@ impl Reader {
     /// Takes in a request by an expression, whose value may be known only when the code runs.
     fn request_of(&mut self, argument: Option<&Expression<'_>>, kind: RequestKind, offset: u32) {
         let Some(argument) = argument else { return };
-        let path = || constant_path(argument, &self.known).filter(|path| is_here(path));
         match text(argument) {
             Some(specifier) => self.request(&specifier, kind, offset),
-            None => match path().and_then(|path| path.normal()) {
+            None => match constant_path(argument, &self.known).filter(is_here).and_then(|path| path.normal()) {
                 Some(path) => self.request(&format!("./{path}"), kind, offset),
                 None => self.computed.push(offset),
             },
