@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use input::limit::{self, Level};
 use input::{Input, OWNER, files, tar_of};
-use pirogue::layer::{Entry, FileTree, ImageContents, LayerPlan, group};
+use pirogue::layer::{Entry, FileTree, ImageContents, LayerPlan, PackageSet, Portability, group};
 
 const RUNS: usize = 5;
 
@@ -64,10 +64,13 @@ fn main() {
 
 /// The layer with hard links in place of copies, as it is packed into an image.
 fn linked(plan: &LayerPlan) -> Vec<LayerPlan> {
+    let services = BTreeSet::from(["service".to_owned()]);
+    let set = PackageSet { portability: Portability::Portable, services };
     let contents = ImageContents {
         service: "service".into(),
-        user: FileTree::default(),
-        packages: BTreeMap::from([(BTreeSet::from(["service".to_owned()]), plan.fragments.clone())]),
+        system: FileTree::default(),
+        user: Vec::new(),
+        packages: BTreeMap::from([(set, plan.fragments.clone())]),
         workspace: Vec::new(),
         application: Vec::new(),
         hard_links: true,

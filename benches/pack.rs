@@ -5,7 +5,7 @@
 
 mod input;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::hint::black_box;
 use std::io::BufReader;
@@ -20,7 +20,8 @@ use input::{Input, OWNER, empty_index, files, packing, tar_of};
 use pirogue::cancel::Cancellation;
 use pirogue::digest::Digest;
 use pirogue::layer::{
-    Entry, FileTree, ImageContents, LayerKeys, LayerPlan, ServiceSet, ServiceSets, Unit, group, list, pack,
+    Entry, FileTree, ImageContents, KeptFiles, LayerKeys, LayerPlan, PackageSet, PackageSets, Portability, ServiceSet,
+    Unit, group, list, pack,
 };
 use pirogue::manifest::media_type::Compression;
 
@@ -30,16 +31,18 @@ fn contents(plan: &LayerPlan) -> ImageContents {
     let services: Vec<String> = (1..=7).map(|number| format!("service-{number}")).collect();
     let units = plan.fragments.iter().enumerate().map(|(number, fragment)| {
         let services: ServiceSet = services.iter().take([1, 2, 4, 7][number % 4]).cloned().collect();
-        (number, Unit { services, bytes: fragment.tree.content_bytes() })
+        ((Portability::Portable, number), Unit { services, bytes: fragment.tree.content_bytes() })
     });
-    let sets = ServiceSets::of(units.collect::<BTreeMap<_, _>>(), 9);
-    let mut packages: BTreeMap<BTreeSet<String>, Vec<_>> = BTreeMap::new();
+    let sets = PackageSets::of(units.collect::<BTreeMap<_, _>>(), 9);
+    let mut packages: BTreeMap<PackageSet, Vec<_>> = BTreeMap::new();
     for (number, fragment) in plan.fragments.iter().enumerate() {
-        packages.entry(sets.of_service(&number, "service-1")).or_default().push(fragment.clone());
+        let set = sets.of_service(&number, Portability::Portable, "service-1");
+        packages.entry(set).or_default().push(fragment.clone());
     }
     ImageContents {
         service: "service-1".into(),
-        user: FileTree::default(),
+        system: FileTree::default(),
+        user: Vec::new(),
         packages,
         workspace: Vec::new(),
         application: Vec::new(),
@@ -110,7 +113,7 @@ fn main() {
         let layers = limit::gzip_blobs(layout.as_ref());
         let listed = |layer: &PathBuf| {
             let blob = BufReader::new(File::open(layer).expect("a layer of the base can be read"));
-            list(blob, Compression::Gzip, &[]).expect("a layer of the base is whole").entries.len()
+            list(blob, Compression::Gzip, KeptFiles::default()).expect("a layer of the base is whole").entries.len()
         };
         let mut bench = criterion.benchmark_group("base");
         bench.bench_function("pirogue", |timer| timer.iter(|| layers.iter().map(listed).sum::<usize>()));

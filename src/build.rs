@@ -6,38 +6,54 @@ mod check;
 mod contents;
 mod deliver;
 mod destination;
+mod engines;
 mod error;
+mod extension;
+mod format;
 mod locked;
+mod natives;
 mod pack;
 mod plan;
+mod platforms;
 mod selection;
+mod system;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tokio::task::block_in_place;
 
+use base::BaseLock;
+pub use base::{
+    BaseChange, BaseLockError, BaseUpdate, DeployedImage, FoundImage, ImageChange, Match, base_status, update_bases,
+};
 pub use check::ServiceCheck;
-use contents::Contents;
 pub use deliver::Delivery;
 pub use destination::{Destination, DestinationError};
+pub use engines::EnginesError;
 pub use error::BuildError;
+pub use format::FormatError;
 pub use locked::LockedError;
-use locked::LockedPackages;
+use locked::{LockedPackages, Supply};
+use natives::Natives;
+pub use natives::{ForeignVariants, NativesError};
 pub use pack::PackedLayers;
 use pack::Packer;
-use plan::Platforms;
-pub use plan::{BuildPlan, ServicePlan, Weight};
+use plan::Needs;
+pub use plan::{BuildPlan, ImagePlan, ServicePlan, Weight};
+use platforms::Platforms;
 pub use selection::SelectionError;
+pub use system::SystemError;
 
 use crate::cancel::Cancellation;
 use crate::closure::{InstalledPackages, Packages};
 use crate::config::{CheckLevel, PackagesFrom, Settings};
 use crate::host::StatIndex;
-use crate::image::Image;
+use crate::image::PlatformImages;
+use crate::manifest::Format;
 use crate::manifest::media_type::Compression;
 use crate::npm_registry::{Mirror, Variables};
-use crate::path::{HostPath, ImagePath};
+use crate::path::HostPath;
 use crate::platform::Platform;
 use crate::progress::Progress;
 use crate::registry::Client;
@@ -46,7 +62,7 @@ use crate::transfer;
 use crate::workspace::Workspace;
 
 /// What the user asks for. What is `None` or empty comes from `pirogue.toml`, else from the defaults.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct BuildRequest {
     /// The workspace's root.
     pub dir: HostPath,
@@ -58,12 +74,19 @@ pub struct BuildRequest {
     pub destinations: Vec<String>,
     /// Their tags.
     pub tags: Vec<String>,
-    /// Their platform.
-    pub platform: Option<Platform>,
+    /// Their platforms.
+    pub platforms: Vec<Platform>,
     /// How their layers are compressed.
     pub compression: Option<Compression>,
+    /// The format of their documents.
+    pub format: Option<Format>,
     /// Where their packages come from.
     pub packages: Option<PackagesFrom>,
+    /// Whether `pirogue.lock` has to have every base, and may not change.
+    pub locked: bool,
+    /// Whether native code that the base cannot load is taken from the lockfile's packages instead; `None` where all
+    /// packages come from there.
+    pub fix_natives: Option<bool>,
     /// What becomes of what the checks find.
     pub check: Option<CheckLevel>,
 }
@@ -124,7 +147,7 @@ pub struct Built {
     /// The finished layers.
     pub packed: PackedLayers,
     /// The images, by the services' names.
-    pub images: BTreeMap<String, Image>,
+    pub images: BTreeMap<String, PlatformImages>,
     /// Where they are now.
     pub deliveries: Vec<Delivery>,
 }
@@ -154,7 +177,8 @@ pub async fn check(request: &BuildRequest, context: &Context) -> Result<Vec<Serv
 
 async fn check_steps(request: &BuildRequest, context: &Context) -> Result<Vec<ServiceCheck>, BuildError> {
     let (decided, index) = decide(request, context).await?;
-    let packer = Packer { plan: &decided.plan, locked: decided.locked.as_ref(), context };
+    let fetched = decided.fetched();
+    let packer = Packer { plan: &decided.plan, locked: &fetched, context };
     let checks = check::check(&decided, &packer.look_up()?, &packer).await?;
     pack::save_index(index, context)?;
     Ok(checks)
@@ -170,7 +194,10 @@ async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildEr
 async fn run_steps(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
     let (decided, index) = decide(request, context).await?;
     let Decided { plan, bases, destinations, .. } = &decided;
-    let packer = Packer { plan, locked: decided.locked.as_ref(), context };
+    decided.lock.record(bases, plan, context)?;
+
+    let fetched = decided.fetched();
+    let packer = Packer { plan, locked: &fetched, context };
     let found = packer.look_up()?;
     let checks = check::check(&decided, &found, &packer).await?;
     check::refuse_errors(&checks, context)?;
@@ -194,62 +221,71 @@ async fn run_steps(request: &BuildRequest, context: &Context) -> Result<Built, B
 struct Decided {
     workspace: Workspace,
     settings: Settings,
-    /// The directory that stands for the workspace's root in images.
-    root: ImagePath,
     /// What becomes of what the checks find, where the command line says so.
     check: Option<CheckLevel>,
     plan: BuildPlan,
-    bases: Arc<BTreeMap<String, base::ResolvedBase>>,
+    bases: Arc<base::Bases>,
+    lock: BaseLock,
     destinations: Vec<Destination>,
     locked: Option<LockedPackages>,
+    /// Packages of the lockfile in place of installed ones.
+    supplies: Vec<Supply>,
+}
+
+impl Decided {
+    /// All packages that nobody installed.
+    fn fetched(&self) -> Vec<&LockedPackages> {
+        self.locked.iter().chain(self.supplies.iter().map(Supply::packages)).collect()
+    }
 }
 
 async fn decide(request: &BuildRequest, context: &Context) -> Result<(Decided, StatIndex), BuildError> {
     let workspace = Workspace::discover(&request.dir)?;
     let settings = Settings::read(&workspace.root)?;
     let destinations = Destination::of(request, &settings, &workspace)?;
+    format::refuse_what_it_lacks(request, &settings, &destinations)?;
     let services = selection::select(&workspace, &settings, &request.services)?;
     destination::refuse_bad_names(&destinations, &services, &settings, request)?;
     context.client.push_to(destinations.iter().filter_map(Destination::registry));
-    let platform = selection::platform(request, &settings)?;
+    let wanted = platforms::wanted(&request.platforms, &settings.platforms)?;
+    destination::refuse_several_platforms(&destinations, &wanted)?;
+    let lock = BaseLock::read(&workspace, &settings, request)?;
 
     let index = pack::open_index(&workspace, context)?;
     context.progress.step("computing dependency closures");
     let from = request.packages.or(settings.packages).unwrap_or(PackagesFrom::Installed);
     // Networks are slow: while bases come, the workspace is looked at.
     let based = selection::services_with_bases(&services, from, &workspace, &settings);
-    let mut resolving = base::start(&based, &settings, request, &platform, context);
-    let mut platforms = Platforms { platform: &platform, settings: &settings, request, bases: None };
+    let mut resolving = base::start(&based, &settings, request, &wanted, &lock, context)?;
+    let mut platforms = Platforms { wanted: &wanted, settings: &settings, request, bases: None };
     let locked = match from {
         PackagesFrom::Installed => None,
         PackagesFrom::Lockfile => {
             Some(locked::provide(&workspace, &based, &mut resolving, &mut platforms, context).await?)
         }
     };
-    let (installed, placed);
-    let packages: &dyn Packages = match &locked {
-        None => {
-            installed = InstalledPackages::new(&workspace, &index);
-            &installed
-        }
-        Some(locked) => {
-            placed = locked.placed(&workspace, &index);
-            &placed
-        }
-    };
-    let (closures, contents) = block_in_place(|| -> Result<_, BuildError> {
-        let closures = plan::close(services, &settings, &destinations, packages, &platforms, context)?;
-        if let Some(locked) = &locked {
-            locked.refuse_install_scripts(&closures, &platforms, &settings)?;
-        }
-        let mut contents = Contents::new(packages, locked.as_ref(), &settings)?;
-        contents.look_ahead(&settings, &closures)?;
-        Ok((closures, contents))
-    })?;
+    let installed = InstalledPackages::new(&workspace, &index);
+    let in_tarballs = block_in_place(|| locked::node_modules(locked.as_ref(), &workspace, &platforms))?;
+    let placed: Vec<_> = in_tarballs.iter().map(|locked| locked.as_ref().map(|locked| locked.placed(&index))).collect();
+    let mut needs: Vec<Needs<'_>> = Vec::new();
+    for ((platform, locked), placed) in platforms.each().zip(&in_tarballs).zip(&placed) {
+        let packages: &dyn Packages = placed.as_ref().map_or(&installed, |placed| placed);
+        let found = || Needs::of(platform, packages, locked.as_ref(), &services, &destinations, &needs, context);
+        needs.push(block_in_place(found)?);
+    }
     let bases = resolving.finish().await?;
+    let platforms = Platforms { wanted: &wanted, settings: &settings, request, bases: Some(bases.clone()) };
+    engines::compare(&needs, &bases, context)?;
+    let fixes = request.fix_natives.unwrap_or(from == PackagesFrom::Lockfile);
+    let mut supplies = Vec::new();
+    for (needs, target) in needs.iter_mut().zip(platforms.each()) {
+        let natives = Natives { packages: needs.packages, locked: needs.locked, target, fixes, context };
+        supplies.extend(natives.settle(&mut needs.closures, &mut needs.contents).await?);
+        needs.systems = system::provide(&needs.closures, target, &lock, context).await?;
+    }
     context.progress.step("planning layers");
-    let root = contents.root().clone();
-    let plan = BuildPlan::new(contents, &settings, closures, &bases, request)?;
+    let plan = BuildPlan::new(needs, &settings, &bases, request)?;
+    format::note_lost_health(request, &settings, &plan.services, context.progress.as_ref());
     let check = request.check;
-    Ok((Decided { workspace, settings, root, check, plan, bases, destinations, locked }, index))
+    Ok((Decided { workspace, settings, check, plan, bases, lock, destinations, locked, supplies }, index))
 }

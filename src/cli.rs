@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::build::BuildRequest;
 use crate::config::{PackagesFrom, UnknownPackages};
+use crate::manifest::Format;
 use crate::manifest::media_type::Compression;
 use crate::path::HostPath;
 use crate::platform::Platform;
@@ -37,6 +38,12 @@ pub enum Command {
         /// The registry, such as ghcr.io or registry.example.com:5000
         #[arg(value_name = "HOST[:PORT]")]
         host: String,
+    },
+    /// Renew what pirogue.lock says of bases, or see which images lie on old ones
+    Base {
+        /// What to do.
+        #[command(subcommand)]
+        command: Base,
     },
     /// Copy an image between registries, layouts and archives, byte for byte
     Copy(Copy),
@@ -154,6 +161,83 @@ pub enum Registry {
     },
 }
 
+/// `pirogue base`
+#[derive(Debug, Subcommand)]
+pub enum Base {
+    /// Resolve bases again, write pirogue.lock, and say what changed
+    Update(BaseUpdate),
+    /// Say which bases the images lie on that were pushed, against pirogue.lock and against the bases' tags
+    Status(BaseStatus),
+}
+
+/// `pirogue base update`
+#[derive(Debug, Args)]
+pub struct BaseUpdate {
+    /// The bases, as pirogue.toml names them [default: all]
+    #[arg(value_name = "BASE")]
+    pub bases: Vec<String>,
+
+    /// The root of the workspace
+    #[arg(short = 'C', long = "directory", value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+
+    /// The platforms whose images are looked into [default: those of the images]
+    #[arg(long = "platform", value_name = "PLATFORM", value_delimiter = ',')]
+    pub platforms: Vec<Platform>,
+
+    /// Say what would change, and leave pirogue.lock as it is
+    #[arg(long)]
+    pub dry_run: bool,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl BaseUpdate {
+    /// The request that was typed.
+    pub fn request(&self) -> BuildRequest {
+        BuildRequest { dir: HostPath::new(&self.dir), platforms: self.platforms.clone(), ..BuildRequest::default() }
+    }
+}
+
+/// `pirogue base status`
+#[derive(Debug, Args)]
+pub struct BaseStatus {
+    /// The services, by name, package name or directory [default: all]
+    #[arg(value_name = "SERVICE")]
+    pub services: Vec<String>,
+
+    /// The root of the workspace
+    #[arg(short = 'C', long = "directory", value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+
+    /// Where the images were pushed: `HOST[:PORT]/PREFIX`; may be repeated [default: `to` in pirogue.toml]
+    #[arg(long = "to", value_name = "DEST")]
+    pub destinations: Vec<String>,
+
+    /// A tag of the images; may be repeated [default: latest]
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl BaseStatus {
+    /// The request that was typed.
+    pub fn request(&self) -> BuildRequest {
+        BuildRequest {
+            dir: HostPath::new(&self.dir),
+            services: self.services.clone(),
+            destinations: self.destinations.clone(),
+            tags: self.tags.clone(),
+            ..BuildRequest::default()
+        }
+    }
+}
+
 /// `pirogue cache`
 #[derive(Debug, Subcommand)]
 pub enum Cache {
@@ -220,17 +304,35 @@ pub struct Build {
     #[arg(long = "tag", value_name = "TAG")]
     pub tags: Vec<String>,
 
-    /// The platform of the images, such as linux/arm64 [default: linux and this machine's processor]
-    #[arg(long, value_name = "PLATFORM")]
-    pub platform: Option<Platform>,
+    /// Fail if pirogue.lock lacks a base, or would change
+    #[arg(long)]
+    pub locked: bool,
+
+    /// The platform of the images, such as linux/arm64; several, separated by commas or repeated, give an index over an image
+    /// for each [default: linux and this machine's processor]
+    #[arg(long = "platform", value_name = "PLATFORM", value_delimiter = ',')]
+    pub platforms: Vec<Platform>,
 
     /// How layers are compressed: gzip, zstd or none [default: gzip]
     #[arg(long, value_name = "COMPRESSION")]
     pub compression: Option<Compression>,
 
+    /// The format of the images: oci, or docker (version 2, schema 2), which podman reads health checks from [default: oci]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<Format>,
+
     /// Where packages come from: installed, or the lockfile alone [default: installed]
     #[arg(long, value_name = "FROM", value_parser = packages)]
     pub packages: Option<PackagesFrom>,
+
+    /// Take native code that the base cannot load from the lockfile's packages, where they have what fits [default: only
+    /// with --packages lockfile]
+    #[arg(long, overrides_with = "no_fix_natives")]
+    pub fix_natives: bool,
+
+    /// Take no native code from elsewhere
+    #[arg(long)]
+    pub no_fix_natives: bool,
 
     /// Where the lockfile's packages are fetched instead of their registries: a directory of tarballs, or a registry's URL
     #[arg(long, value_name = "DIR|URL")]
@@ -268,9 +370,12 @@ impl Build {
             base: self.base.clone(),
             destinations: self.destinations.iter().cloned().chain(local).collect(),
             tags: self.tags.clone(),
-            platform: self.platform.clone(),
+            platforms: self.platforms.clone(),
             compression: self.compression,
+            format: self.format,
             packages: self.packages,
+            locked: self.locked,
+            fix_natives: (self.fix_natives || self.no_fix_natives).then_some(self.fix_natives),
             check: None,
         }
     }

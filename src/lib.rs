@@ -22,9 +22,12 @@
 //! # Modules
 //!
 //! From the top: [`cli`] and [`commands`] (what is typed and shown), [`build`] (the pipeline), [`transfer`] (images between
-//! places), the edges [`registry`], [`npm_registry`], [`layout`], [`store`], the pure [`check`], [`javascript`], [`closure`], [`layer`], [`image`], [`workspace`], [`config`],
-//! [`manifest`], and the vocabulary [`digest`], [`path`], [`platform`], [`http`]. A test holds who may import whom.
+//! places), the edges [`registry`], [`npm_registry`], [`apk_repository`], [`layout`], [`store`], the pure [`check`], [`closure`], [`layer`],
+//! [`image`], [`workspace`], [`lock`], [`config`], [`apk`], [`manifest`], [`native`], [`javascript`], and the vocabulary [`digest`], [`path`],
+//! [`platform`], [`http`]. A test holds who may import whom.
 
+pub mod apk;
+pub mod apk_repository;
 pub mod build;
 pub mod cancel;
 pub mod check;
@@ -40,7 +43,9 @@ pub mod image;
 pub mod javascript;
 pub mod layer;
 pub mod layout;
+pub mod lock;
 pub mod manifest;
+pub mod native;
 pub mod npm_registry;
 pub mod path;
 pub mod platform;

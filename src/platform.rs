@@ -1,14 +1,16 @@
 //! The operating system and processor an image is for.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// An OCI platform, written `os/architecture[/variant]`: `linux/amd64`, `linux/arm64/v8`.
+/// An OCI platform, written `os/architecture[/variant]`: `linux/amd64`, `linux/arm64/v8`. Platforms are ordered as they are
+/// written.
 ///
 /// Source: OCI image-spec, `image-index.md`, property `platform`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Platform {
     /// The processor architecture, in Go's words: `amd64`, `arm64`.
     pub architecture: String,
@@ -17,6 +19,12 @@ pub struct Platform {
     /// The variant of the architecture, such as `v8` of `arm64`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub variant: Option<String>,
+    /// The version of the operating system that the image needs, where that matters.
+    #[serde(rename = "os.version", default, skip_serializing_if = "Option::is_none")]
+    pub os_version: Option<String>,
+    /// What the image needs of the operating system, where that matters.
+    #[serde(rename = "os.features", default, skip_serializing_if = "Vec::is_empty")]
+    pub os_features: Vec<String>,
 }
 
 /// The text is no platform.
@@ -25,6 +33,16 @@ pub struct Platform {
 pub struct PlatformError(String);
 
 impl Platform {
+    fn new(os: &str, architecture: &str, variant: Option<&str>) -> Self {
+        Self {
+            architecture: architecture.to_owned(),
+            os: os.to_owned(),
+            variant: variant.map(str::to_owned),
+            os_version: None,
+            os_features: Vec::new(),
+        }
+    }
+
     /// The platform of the machine that builds, but always with `linux`, since that is what images run on.
     pub fn of_this_machine() -> Self {
         let architecture = match std::env::consts::ARCH {
@@ -34,7 +52,7 @@ impl Platform {
             "powerpc64" => "ppc64le",
             other => other,
         };
-        Self { architecture: architecture.to_owned(), os: "linux".to_owned(), variant: None }
+        Self::new("linux", architecture, None)
     }
 
     /// Whether an image made for `offered` serves a wish for `self`. A wish without a variant takes any, and arm64's
@@ -47,6 +65,17 @@ impl Platform {
         self.os == offered.os
             && self.architecture == offered.architecture
             && (self.variant.is_none() || variant(self) == variant(offered))
+    }
+
+    /// What a config says of its image, completed by what an index says of it: an index may be the only one to know the
+    /// variant or the version of the system.
+    pub fn completed_by(mut self, described: Self) -> Self {
+        self.variant = self.variant.or(described.variant);
+        self.os_version = self.os_version.or(described.os_version);
+        if self.os_features.is_empty() {
+            self.os_features = described.os_features;
+        }
+        self
     }
 
     /// Whether this is the `unknown/unknown` that marks attestation manifests in an index.
@@ -65,6 +94,20 @@ impl fmt::Display for Platform {
     }
 }
 
+impl Ord for Platform {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let Self { architecture, os, variant, os_version, os_features } = self;
+        let key = (os, architecture, variant, os_version, os_features);
+        key.cmp(&(&other.os, &other.architecture, &other.variant, &other.os_version, &other.os_features))
+    }
+}
+
+impl PartialOrd for Platform {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
 impl FromStr for Platform {
     type Err = PlatformError;
 
@@ -75,11 +118,7 @@ impl FromStr for Platform {
         if !(2..=3).contains(&parts.len()) || !parts.iter().all(fits) {
             return Err(PlatformError(text.to_owned()));
         }
-        Ok(Self {
-            os: parts[0].to_owned(),
-            architecture: parts[1].to_owned(),
-            variant: parts.get(2).map(|&variant| variant.to_owned()),
-        })
+        Ok(Self::new(parts[0], parts[1], parts.get(2).copied()))
     }
 }
 
@@ -101,6 +140,32 @@ mod tests {
             let (wish, offer): (Platform, Platform) = (wish.parse().unwrap(), offer.parse().unwrap());
             assert_eq!(wish.accepts(&offer), expected, "{comment}");
         }
+    }
+
+    #[test]
+    fn platforms_are_ordered_as_they_are_written() {
+        let mut platforms: Vec<Platform> =
+            ["windows/amd64", "linux/arm64", "linux/arm/v7", "linux/arm/v6", "linux/amd64"]
+                .map(|text| text.parse().unwrap())
+                .into();
+        platforms.sort();
+        let sorted: Vec<String> = platforms.iter().map(ToString::to_string).collect();
+        assert_eq!(sorted, ["linux/amd64", "linux/arm/v6", "linux/arm/v7", "linux/arm64", "windows/amd64"]);
+    }
+
+    #[test]
+    fn what_the_config_does_not_say_the_index_may() {
+        let described = r#"{"architecture":"amd64","os":"windows","os.version":"10.0","os.features":["win32k"]}"#;
+        let described: Platform = serde_json::from_str(described).unwrap();
+        let table = [
+            ("a variant", "linux/arm64", "linux/arm64/v8", "linux/arm64/v8"),
+            ("the config comes first", "linux/arm/v7", "linux/arm/v6", "linux/arm/v7"),
+        ];
+        for (comment, config, index, expected) in table {
+            let (config, index): (Platform, Platform) = (config.parse().unwrap(), index.parse().unwrap());
+            assert_eq!(config.completed_by(index).to_string(), expected, "{comment}");
+        }
+        assert_eq!("windows/amd64".parse::<Platform>().unwrap().completed_by(described.clone()), described);
     }
 
     #[test]

@@ -8,6 +8,9 @@ pub trait Progress: Send + Sync {
     /// Something the user should know: one sentence, no final period.
     fn warn(&self, text: &str);
 
+    /// Something worth knowing that is no sign of a mistake: one sentence, no final period.
+    fn note(&self, text: &str);
+
     /// A task of a known size begins. Its bytes are told to the result until that is dropped.
     fn task(&self, text: &str, total_bytes: u64) -> Box<dyn Task>;
 
@@ -28,6 +31,8 @@ impl Progress for Silent {
     fn step(&self, _text: &str) {}
 
     fn warn(&self, _text: &str) {}
+
+    fn note(&self, _text: &str) {}
 
     fn task(&self, _text: &str, _total_bytes: u64) -> Box<dyn Task> {
         Box::new(Self)

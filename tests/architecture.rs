@@ -32,6 +32,8 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     (
         "build",
         &[
+            "apk",
+            "apk_repository",
             "cancel",
             "check",
             "closure",
@@ -41,7 +43,9 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "image",
             "layer",
             "layout",
+            "lock",
             "manifest",
+            "native",
             "npm_registry",
             "path",
             "platform",
@@ -52,7 +56,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
             "workspace",
         ],
     ),
-    ("report", &["build", "check", "closure", "image", "layer", "registry", "transfer"]),
+    ("report", &["build", "check", "closure", "image", "layer", "lock", "registry", "transfer"]),
     // Images between the edges.
     (
         "transfer",
@@ -64,18 +68,25 @@ const MAY_NAME: &[(&str, &[&str])] = &[
         "npm_registry",
         &["cancel", "digest", "host", "http", "layer", "manifest", "path", "progress", "store", "workspace"],
     ),
+    ("apk_repository", &["apk", "cancel", "digest", "host", "http", "manifest", "path", "store"]),
     ("registry", &["config", "digest", "http", "manifest", "store"]),
     ("layout", &["digest", "manifest", "path", "store"]),
     ("store", &["digest", "layer", "manifest", "path"]),
     // The pure core, each naming only what stands below it.
-    ("check", &["closure", "digest", "host", "image", "javascript", "layer", "manifest", "path", "workspace"]),
-    ("config", &["host", "image", "layer", "manifest", "path"]),
-    ("image", &["layer", "manifest", "path", "platform"]),
-    ("layer", &["cancel", "digest", "host", "manifest", "path", "workspace"]),
+    (
+        "check",
+        &["closure", "digest", "host", "image", "javascript", "layer", "manifest", "path", "platform", "workspace"],
+    ),
+    ("lock", &["config", "digest", "host", "path", "platform"]),
+    ("config", &["apk", "digest", "host", "image", "layer", "manifest", "path"]),
+    ("apk", &["digest", "image", "layer", "path"]),
+    ("image", &["layer", "manifest", "native", "path", "platform"]),
+    ("layer", &["cancel", "digest", "host", "manifest", "native", "path", "workspace"]),
     ("closure", &["host", "javascript", "path", "platform", "workspace"]),
     ("javascript", &[]),
     ("workspace", &["host", "path"]),
     ("manifest", &["digest", "platform"]),
+    ("native", &[]),
     // The vocabulary.
     ("host", &["cancel", "digest", "path"]),
     ("http", &[]),
@@ -88,6 +99,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
 
 /// The modules that decide: given the same files, they say the same, whatever the hour, the machine and the network.
 const PURE: &[&str] = &[
+    "apk",
     "cancel",
     "check",
     "closure",
@@ -97,7 +109,9 @@ const PURE: &[&str] = &[
     "image",
     "javascript",
     "layer",
+    "lock",
     "manifest",
+    "native",
     "path",
     "platform",
     "workspace",

@@ -471,7 +471,7 @@ fn a_platform_that_is_none_in_the_settings() {
     exit code: 1
     ----- stderr
     error: not a platform (`os/architecture[/variant]`, such as `linux/amd64`): `amd64`
-    hint: write such as `platform = "linux/amd64"` in pirogue.toml
+    hint: write such as `platform = "linux/amd64"` in pirogue.toml, or a list of them
     "#);
 }
 
@@ -486,7 +486,7 @@ fn files_that_do_not_exist() {
     resolving the base oci:[BASE]:20-alpine
     planning layers
     error: `files` of the service `web` names something that does not exist: `certs/ca.pem`
-    hint: paths in `from` start at the root of the workspace
+    hint: such paths start at the root of the workspace
     ");
 }
 
@@ -529,8 +529,8 @@ fn a_working_directory_over_a_file_of_the_base() {
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
     planning layers
-    error: the base has a link or file where the image needs a directory: `/etc/passwd`
-    hint: set `root` or `workdir` in pirogue.toml to another directory, such as "/srv/app"
+    error: the base has a file where the image needs a directory: `/etc/passwd`
+    hint: name another directory in pirogue.toml: `root`, `workdir`, `writable`, `to` of `files`, or the user's `home`
     "#);
 }
 
@@ -929,56 +929,61 @@ fn a_build_that_succeeds_as_json() {
           "name": "web",
           "dir": "apps/web",
           "base": "oci:[BASE]:20-alpine",
-          "platform": "linux/amd64",
           "digest": "sha256:[DIGEST]",
-          "command": [
-            "node",
-            "dist/main.js"
-          ],
           "entry_point_found_by": "the script `start`",
-          "port": 3000,
-          "layers": [
+          "images": [
             {
-              "role": "user",
-              "services": [],
+              "platform": "linux/amd64",
               "digest": "sha256:[DIGEST]",
-              "diff_id": "sha256:[DIGEST]",
-              "compressed_bytes": ,
-              "tar_bytes": ,
-              "files": 3
-            },
-            {
-              "role": "packages",
-              "services": [
-                "web"
+              "command": [
+                "node",
+                "dist/main.js"
               ],
-              "digest": "sha256:[DIGEST]",
-              "diff_id": "sha256:[DIGEST]",
-              "compressed_bytes": ,
-              "tar_bytes": ,
-              "files": 2
-            },
-            {
-              "role": "application",
-              "services": [
-                "web"
+              "port": 3000,
+              "layers": [
+                {
+                  "role": "user",
+                  "services": [],
+                  "digest": "sha256:[DIGEST]",
+                  "diff_id": "sha256:[DIGEST]",
+                  "compressed_bytes": ,
+                  "tar_bytes": ,
+                  "files": 3
+                },
+                {
+                  "role": "packages",
+                  "services": [
+                    "web"
+                  ],
+                  "digest": "sha256:[DIGEST]",
+                  "diff_id": "sha256:[DIGEST]",
+                  "compressed_bytes": ,
+                  "tar_bytes": ,
+                  "files": 2
+                },
+                {
+                  "role": "application",
+                  "services": [
+                    "web"
+                  ],
+                  "digest": "sha256:[DIGEST]",
+                  "diff_id": "sha256:[DIGEST]",
+                  "compressed_bytes": ,
+                  "tar_bytes": ,
+                  "files": 2
+                }
               ],
-              "digest": "sha256:[DIGEST]",
-              "diff_id": "sha256:[DIGEST]",
+              "base_bytes": 2536,
               "compressed_bytes": ,
-              "tar_bytes": ,
-              "files": 2
+              "unpacked_bytes": 1044,
+              "files": 7,
+              "packages": 1,
+              "package_bytes": 90,
+              "undeclared": {},
+              "excluded": [],
+              "warnings": []
             }
           ],
-          "base_bytes": 2536,
-          "compressed_bytes": ,
-          "unpacked_bytes": 1044,
-          "files": 7,
-          "packages": 1,
-          "package_bytes": 90,
-          "undeclared": {},
-          "excluded": [],
-          "warnings": [],
           "delivered": [
             {
               "name": "oci:../images:web:v1",

@@ -389,6 +389,7 @@ fn layers_elsewhere_are_fetched_without_credentials_and_verified() {
     ----- stderr
     copying [REGISTRY]/windows/nano:1 to oci:layout
     error: the digest is `sha256:d411929af36f89714c3dfedad732bc60545304731aa1d615ca6c6bcc0b7132ef` and not `sha256:56ddc30e1f66bacc19803ec1a9c939a74bce66321da5533bc0f86cd278988cbf`: `http://[ELSEWHERE]/evil`
+    hint: something between here and there gives out other bytes than were asked for: ask who runs the registry, or the mirror or proxy before it
     ");
     // Nor where clouds keep what only a machine of theirs is to know.
     let (run, _) = copy("http://169.254.169.254/latest/meta-data".to_owned(), "oci:layout");

@@ -25,12 +25,7 @@ const MIB: usize = 1 << 20;
 
 /// A workspace whose image has a layer of more than 8 MiB.
 fn workspace() -> TestWorkspace {
-    let workspace = TestWorkspace::new(&[
-        ("package.json", r#"{"name": "shop", "private": true, "workspaces": ["apps/*"]}"#),
-        ("package-lock.json", r#"{"name": "shop", "lockfileVersion": 3, "packages": {}}"#),
-        ("apps/web/package.json", r#"{"name": "web", "version": "1.0.0", "main": "main.js"}"#),
-        ("apps/web/main.js", "console.log('up');\n"),
-    ]);
+    let workspace = TestWorkspace::shop();
     workspace.with_noise("apps/web/noise", 9 << 20)
 }
 
@@ -144,7 +139,7 @@ fn an_image_that_is_there_is_asked_for_once_a_tag() {
     let digest = registry.state().repositories["base/node"].tags["20"].clone();
     let workspace = workspace();
     let tagged = format!("{}/base/node:20", registry.host());
-    let pinned = format!("{}/base/node@{digest}", registry.host());
+    let pinned = format!("{tagged}@{digest}");
     let lines = |base: &str, tags: &[&str]| {
         let before = registry.server.asked().len();
         let run = workspace.told(&pushing(&workspace, base, &registry.host(), tags).output().unwrap());

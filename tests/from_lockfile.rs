@@ -11,6 +11,7 @@ use std::thread;
 use harness::build::Build;
 use harness::container::Container;
 use harness::image_files::{FileKind, ImageFiles};
+use harness::registry::Registry;
 use harness::sample::{self, SERVICES, locked_build};
 use harness::service::serves;
 use harness::{layout, program, sha256, tarball_cache, tree};
@@ -99,6 +100,46 @@ fn all_services_serve() {
     thread::scope(|scope| {
         for service in SERVICES {
             scope.spawn(move || serves(service, &mut Container::start("run-image", &[layout, service])));
+        }
+    });
+}
+
+/// One index for two processors: what the registry gives for each serves there.
+#[test]
+fn services_serve_on_both_platforms() {
+    if !program::are_installed(&["jq", "qemu-aarch64-static", "runc", "skopeo", "umoci"]) {
+        return;
+    }
+    let Some((locked, base)) = sample::built_from_lockfile().zip(sample::runnable_index()) else { return };
+    let Some(registry) = Registry::start() else { return };
+    let folder = TempDir::new().unwrap();
+    let cache = folder.path().join("cache");
+    tree::copy(&locked.cache, &cache, true);
+    // One with a native addon, and one without.
+    let services = [BCRYPT.1, OTHER];
+    let build = Build::of(&locked.workspace, &cache).base(&base).locked().option("--offline").services(&services);
+    let build = build.with("--platform", "linux/arm64,linux/amd64").to(&format!("{}/wanzo", registry.host()));
+    let report = build.run();
+    let layouts = ["amd64", "arm64"].map(|architecture| {
+        let layout = folder.path().join(architecture);
+        for service in services {
+            let from = format!("docker://{}/wanzo/{service}", registry.host());
+            let options = ["--override-os", "linux", "--override-arch", architecture, "copy", "--quiet"];
+            let to = format!("oci:{}:{service}", layout.display());
+            program::run(Command::new("skopeo").args(options).arg("--src-tls-verify=false").args([from, to]));
+        }
+        for (service, image) in layout::validate(&layout) {
+            assert_eq!(image.config["architecture"], architecture);
+            assert!(report.platforms(&service).values().any(|digest| *digest == image.digest), "{service}");
+        }
+        layout
+    });
+    thread::scope(|scope| {
+        for layout in &layouts {
+            for service in services {
+                let layout = layout.to_str().unwrap();
+                scope.spawn(move || serves(service, &mut Container::start("run-image", &[layout, service])));
+            }
         }
     });
 }

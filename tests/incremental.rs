@@ -133,7 +133,7 @@ fn a_changed_file_of_a_service_changes_the_layer_of_that_service_alone() {
 
 /// Where customer-service begins, relative to the workspace.
 fn entry_point(report: &Report) -> String {
-    let command = report.service("customer-service")["command"].as_array().unwrap();
+    let command = report.image("customer-service")["command"].as_array().unwrap();
     format!("apps/customer-service/{}", command.last().unwrap().as_str().unwrap())
 }
 

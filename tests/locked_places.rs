@@ -14,7 +14,7 @@ use harness::{layout, program, sample, scratch};
 use serde_json::{Map, Value, json};
 
 /// What is in the workspace whoever manages it. `apps/web` gets its dependencies from the test.
-const WORKSPACE: [(&str, &str); 9] = [
+const WORKSPACE: [(&str, &str); 11] = [
     (
         "apps/api/package.json",
         r#"{"name": "api", "version": "1.0.0", "main": "dist/main.js",
@@ -35,6 +35,8 @@ const WORKSPACE: [(&str, &str); 9] = [
     ("vendor/directory/index.js", "exports.version = require('is-number/package.json').version;\n"),
     ("vendor/linked/package.json", r#"{"name": "linked", "version": "1.0.0"}"#),
     ("vendor/linked/index.js", "exports.value = 'linked';\n"),
+    ("vendor/portal/package.json", r#"{"name": "portal", "version": "1.0.0", "dependencies": {"ms": "2.1.3"}}"#),
+    ("vendor/portal/index.js", "exports.version = require('ms/package.json').version;\n"),
 ];
 
 /// Loads all that its package.json declares, and prints what it finds of what may go wrong.
@@ -53,6 +55,7 @@ const asked = [
   ['tarball', 'bundled', () => require('tarball').bundled],
   ['directory', 'directory', () => require('directory').version],
   ['linked', 'linked', () => require('linked').value],
+  ['portal', 'dependency of a portal', () => require('portal').version],
   ['shared', 'peer of a member', () => require('shared').react],
 ];
 const answers = asked.filter(([name]) => name in dependencies).map(([, what, answer]) => {
@@ -192,10 +195,17 @@ fn yarn() {
         "directory": "file:../../vendor/directory",
         "is-odd": "patch:is-odd@npm%3A3.0.1#~/patches/is-odd.patch",
         "linked": "link:../../vendor/linked",
+        "portal": "portal:../../vendor/portal",
         "shared": "workspace:*",
     });
     let workspace = workspace(&YARN, json!({}), more).and(&[("patches/is-odd.patch", PATCH)]);
-    let more = json!({"directory": "5.0.0", "linked": "linked", "patch": "applied", "peer of a member": "16.14.0"});
+    let more = json!({
+        "dependency of a portal": "2.1.3",
+        "directory": "5.0.0",
+        "linked": "linked",
+        "patch": "applied",
+        "peer of a member": "16.14.0",
+    });
     assert_found(&YARN, &workspace, more);
 }
 

@@ -27,12 +27,7 @@ fn a_large_blob_takes_no_memory() {
         return;
     }
     let Some(registry) = Registry::start() else { return };
-    let workspace = TestWorkspace::new(&[
-        ("package.json", r#"{"name": "shop", "private": true, "workspaces": ["apps/*"]}"#),
-        ("package-lock.json", r#"{"name": "shop", "lockfileVersion": 3, "packages": {}}"#),
-        ("apps/web/package.json", r#"{"name": "web", "version": "1.0.0", "main": "main.js"}"#),
-        ("apps/web/main.js", "console.log('up');\n"),
-    ]);
+    let workspace = TestWorkspace::shop();
     let base = workspace.beside("base");
     write_large_base(&base);
     let (there, back) = (format!("{}/shop", registry.host()), format!("{}/shop/web", registry.host()));

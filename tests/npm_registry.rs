@@ -557,6 +557,8 @@ impl Progress for Counting {
         panic!("{text}");
     }
 
+    fn note(&self, _text: &str) {}
+
     fn task(&self, text: &str, _total_bytes: u64) -> Box<dyn Task> {
         panic!("{text}");
     }

@@ -29,13 +29,7 @@ async fn blob(client: &Client, image: &Reference, descriptor: &OciDescriptor) ->
 #[tokio::test]
 async fn images_are_read_back() {
     let Some(registry) = Registry::start() else { return };
-    let workspace = TestWorkspace::new(&[
-        ("package.json", r#"{"name": "shop", "private": true, "workspaces": ["apps/*"]}"#),
-        ("package-lock.json", r#"{"name": "shop", "lockfileVersion": 3, "packages": {}}"#),
-        ("apps/web/package.json", r#"{"name": "web", "version": "1.0.0", "main": "main.js"}"#),
-        ("apps/web/main.js", "console.log('up');\n"),
-    ])
-    .with_noise("apps/web/noise", 3 << 20);
+    let workspace = TestWorkspace::shop().with_noise("apps/web/noise", 3 << 20);
     for (compression, media_type) in [
         ("gzip", "application/vnd.oci.image.layer.v1.tar+gzip"),
         ("zstd", "application/vnd.oci.image.layer.v1.tar+zstd"),

@@ -4,10 +4,10 @@ mod harness;
 
 use std::fs;
 use std::num::NonZero;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use harness::blob::Blob;
 use harness::misbehaving::{Answer, Asked, Misbehaving};
 use harness::registry::Registry;
 use pirogue::digest::Digest;
@@ -55,24 +55,7 @@ enum Pushed {
     Uploaded,
 }
 
-/// Bytes that no short pattern repeats, in a file, with their descriptor.
-struct Blob {
-    bytes: Vec<u8>,
-    path: PathBuf,
-    descriptor: Descriptor,
-    _folder: TempDir,
-}
-
 impl Blob {
-    fn new(size: usize) -> Self {
-        let bytes: Vec<u8> = (0..size as u64).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join("blob");
-        fs::write(&path, &bytes).unwrap();
-        let descriptor = Descriptor::of(OCTETS, &bytes);
-        Self { bytes, path, descriptor, _folder: folder }
-    }
-
     async fn push(&self, client: &Client, to: &Repository, from: Option<&Repository>) -> Result<Pushed, RegistryError> {
         let told = AtomicU64::new(0);
         let on_bytes = |bytes| {

@@ -91,14 +91,14 @@ fn no_image_has_a_package_that_its_service_does_not_need() {
     for (name, image) in &sample.images {
         let packages = image.files.packages();
         // The closure is held against yarn's elsewhere; here the image is held against the closure.
-        let closure = sample.report.service(name)["packages"].as_u64().unwrap();
+        let closure = sample.report.image(name)["packages"].as_u64().unwrap();
         assert_eq!(packages.len() as u64, closure, "{name}: {:?}", packages.keys());
         let bytes = |(path, file): (&str, &ImageFile)| match &file.kind {
             FileKind::File(bytes) if path.contains("/node_modules/") => bytes.len() as u64,
             _ => 0,
         };
         let below_packages: u64 = image.files.range("app").map(bytes).sum();
-        foreign += below_packages.abs_diff(sample.report.service(name)["package_bytes"].as_u64().unwrap());
+        foreign += below_packages.abs_diff(sample.report.image(name)["package_bytes"].as_u64().unwrap());
     }
     assert_eq!(foreign, 0, "bytes in a node_modules that belong to no package of the closure");
 }
@@ -111,7 +111,7 @@ fn a_layer_of_packages_is_in_exactly_the_images_that_it_names() {
             continue;
         }
         let has_it = |name: &&str| {
-            let layers = sample.report.service(name)["layers"].as_array().unwrap();
+            let layers = sample.report.image(name)["layers"].as_array().unwrap();
             layers.iter().any(|layer| layer["digest"] == digest)
         };
         let named: Vec<&str> = layer["services"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
@@ -138,7 +138,7 @@ fn no_tar_and_no_package_is_stored_twice() {
     assert_eq!(tars.len(), sample.report.layers().len());
     for name in sample::SERVICES {
         let mut seen = BTreeSet::new();
-        for layer in sample.report.service(name)["layers"].as_array().unwrap() {
+        for layer in sample.report.image(name)["layers"].as_array().unwrap() {
             for (dir, label) in packages(&read_layer(&sample.layout, layer["digest"].as_str().unwrap())) {
                 assert!(seen.insert(dir.clone()), "{name}: {label} in {dir} twice");
             }
@@ -212,7 +212,7 @@ fn an_image_has_no_more_layers_than_it_may() {
     let Some((sample, workspace)) = sample::built().zip(linked_copy("five-layers", "layers = 5")) else { return };
     let few = Built::of(&workspace, "five", &[]);
     for name in sample::SERVICES {
-        let count = |report: &Report| report.service(name)["layers"].as_array().unwrap().len();
+        let count = |report: &Report| report.image(name)["layers"].as_array().unwrap().len();
         let (many, few_layers) = (count(&sample.report), count(&few.report));
         println!("{name}: {many} layers, of at most 5: {few_layers}");
         assert!((4..=12).contains(&many) && (4..=5).contains(&few_layers), "{name}: {many}, {few_layers}");

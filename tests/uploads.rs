@@ -2,20 +2,18 @@
 
 mod harness;
 
-use std::fs;
 use std::num::NonZero;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use harness::blob::Blob;
 use harness::misbehaving::{Answer, Leads, Misbehaving, PlayedRegistry, Profile, Told, Uploads};
 use harness::proxy;
 use harness::registry::Registry;
 use harness::workspace::{BASE, TestWorkspace};
-use pirogue::manifest::{Descriptor, media_type};
+use pirogue::manifest::media_type;
 use pirogue::registry::{Client, ClientOptions, Offer, RegistryError, Repository, RetryPolicy};
 use proptest::prelude::*;
-use tempfile::TempDir;
 
 const MIB: usize = 1 << 20;
 
@@ -33,24 +31,7 @@ fn repository(host: &str) -> Repository {
     format!("{host}/a").parse().unwrap()
 }
 
-/// Bytes that no short pattern repeats, in a file, with their descriptor.
-struct Blob {
-    bytes: Vec<u8>,
-    path: PathBuf,
-    descriptor: Descriptor,
-    _folder: TempDir,
-}
-
 impl Blob {
-    fn new(size: usize) -> Self {
-        let bytes: Vec<u8> = (0..size as u64).map(|at| (at.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as u8).collect();
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join("blob");
-        fs::write(&path, &bytes).unwrap();
-        let descriptor = Descriptor::of("application/octet-stream", &bytes);
-        Self { bytes, path, descriptor, _folder: folder }
-    }
-
     async fn push(&self, client: &Client, to: &Repository) -> Result<(), RegistryError> {
         let told = AtomicU64::new(0);
         let on_bytes = |bytes| {
@@ -258,12 +239,7 @@ async fn connections_to_a_real_registry_break() {
 
 #[test]
 fn a_build_whose_uploads_always_break_leaves_nothing_tagged() {
-    let workspace = TestWorkspace::new(&[
-        ("package.json", r#"{"name": "shop", "private": true, "workspaces": ["apps/*"]}"#),
-        ("package-lock.json", r#"{"name": "shop", "lockfileVersion": 3, "packages": {}}"#),
-        ("apps/web/package.json", r#"{"name": "web", "version": "1.0.0", "main": "main.js"}"#),
-        ("apps/web/main.js", "console.log('up');\n"),
-    ]);
+    let workspace = TestWorkspace::shop();
     let push = |cuts: Vec<usize>| {
         let registry = played(Uploads { cuts, ..Uploads::default() });
         let (base, to) = (format!("oci:{BASE}:20-alpine"), format!("{}/shop", registry.server.host()));

@@ -2,8 +2,9 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use pirogue::apk::BaseRecords;
 use pirogue::image::{BaseFiles, ImageUser};
-use pirogue::layer::list;
+use pirogue::layer::{KeptFiles, list};
 use pirogue::manifest::media_type::Compression;
 
 fuzz_target!(|bytes: &[u8]| {
@@ -13,9 +14,11 @@ fuzz_target!(|bytes: &[u8]| {
         1 => Compression::Gzip,
         _ => Compression::Zstd,
     };
-    if let Ok(listing) = list(layer, compression, &["/etc/passwd", "/etc/group", "/etc/shadow"]) {
+    let kept = KeptFiles { texts: &["/etc/passwd", "/etc/group", "/etc/shadow"], whole: &pirogue::apk::RECORDS };
+    if let Ok(listing) = list(layer, compression, kept) {
         assert!(listing.entries.iter().all(|entry| entry.path.starts_with('/')));
         let files = BaseFiles::merge(&[listing.clone(), listing]);
         let _ = ImageUser::default().entries(&files);
+        let _ = BaseRecords::read(&files);
     }
 });

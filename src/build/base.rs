@@ -1,122 +1,55 @@
-//! The step that resolves bases: from what the user wrote to a manifest, a config and the merged file system.
+//! The step that resolves bases: from what the user wrote, and what the lock says it stands for, to a manifest, a config
+//! and the merged file system.
+
+mod error;
+mod lock;
+mod offer;
+mod status;
+mod update;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufReader, Read};
 use std::sync::Arc;
 
-use futures_util::future::try_join_all;
+use futures_util::future::{join_all, try_join_all};
 use tokio::task::JoinHandle;
 
+pub use error::BaseError;
+use error::unread;
+pub(super) use lock::BaseLock;
+pub use lock::BaseLockError;
+pub use status::{DeployedImage, FoundImage, Match, base_status};
+pub use update::{BaseChange, BaseUpdate, ImageChange, update_bases};
+
 use super::{BuildError, BuildRequest, Context};
+use crate::apk;
 use crate::config::Settings;
-use crate::image::{BaseFiles, BaseImage};
-use crate::layer::{LayerListing, ListingError, list};
-use crate::layout::LayoutError;
-use crate::manifest::{Descriptor, DocumentError, ImageConfig, Index, Manifest, Raw, media_type};
+use crate::image::{BaseFiles, BaseImage, CERTIFICATE_BUNDLES};
+use crate::layer::{KeptFiles, LayerListing, list};
+use crate::lock::LockedBase;
+use crate::manifest::{Descriptor, ImageConfig, Manifest, Raw, media_type};
 use crate::path::HostPath;
 use crate::platform::Platform;
 use crate::registry::{RegistryError, Repository};
-use crate::transfer::{Document, Place, PlaceError, Source, TransferError};
+use crate::transfer::{Document, Place, Source};
 
 /// The base where nobody names one.
 const DEFAULT_BASE: &str = "node:20-alpine";
 
 /// The files of the base whose contents matter, besides what it has where.
-const TEXTS: [&str; 5] = ["/etc/passwd", "/etc/group", "/etc/shadow", "/etc/os-release", "/usr/lib/os-release"];
-
-/// Why a base cannot be had.
-#[derive(Debug, thiserror::Error)]
-pub enum BaseError {
-    /// The base is not there for the wanted platform.
-    #[error("the base has no image for {wanted}, only for {}: `{base}`", list_platforms(.offered))]
-    NoSuchPlatform {
-        /// The base.
-        base: String,
-        /// The platform asked for.
-        wanted: Platform,
-        /// The platforms it has.
-        offered: Vec<Platform>,
-    },
-    /// Not an image.
-    #[error("not an image but a `{media_type}`: `{base}`")]
-    NotAnImage {
-        /// The base.
-        base: String,
-        /// What it is.
-        media_type: String,
-    },
-    /// A layer that is no tar.
-    #[error("a layer of the base has a media type that is no layer's, `{media_type}`: `{base}`")]
-    UnknownLayer {
-        /// The base.
-        base: String,
-        /// The media type.
-        media_type: String,
-    },
-    /// A document is not what it should be.
-    #[error("{source}: `{base}`")]
-    Document {
-        /// The base.
-        base: String,
-        /// What is wrong.
-        source: DocumentError,
-    },
-    /// A layer cannot be read.
-    #[error("{source}: `{base}`")]
-    Listing {
-        /// The base.
-        base: String,
-        /// What is wrong.
-        source: ListingError,
-    },
-    /// No name of a place.
-    #[error(transparent)]
-    Place(#[from] PlaceError),
-    /// The registry refused or cannot be reached.
-    #[error("cannot get the base `{base}`: {source}")]
-    Registry {
-        /// The base.
-        base: String,
-        /// Why.
-        source: RegistryError,
-    },
-    /// The layout cannot be read.
-    #[error(transparent)]
-    Layout(#[from] LayoutError),
-}
-
-fn list_platforms(platforms: &[Platform]) -> String {
-    platforms.iter().map(|platform| format!("`{platform}`")).collect::<Vec<_>>().join(", ")
-}
-
-impl BaseError {
-    /// What to type next.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::NoSuchPlatform { offered, .. } => {
-                offered.first().map(|platform| format!("build for one it has: `--platform {platform}`"))
-            }
-            Self::Registry { source, .. } => source
-                .hint()
-                .or_else(|| Some("to build without a registry: `--base oci:DIR`, an OCI layout on this disk".into())),
-            Self::Layout(error) => error.hint(),
-            Self::Place(error) => error.hint(),
-            Self::NotAnImage { .. } | Self::UnknownLayer { .. } => {
-                Some("name a base that runs as a container, such as `--base node:20-alpine`".into())
-            }
-            Self::Document { .. } | Self::Listing { .. } => None,
-        }
-    }
-}
-
-/// A failure of reading the base, told as that.
-fn unread(base: &str, error: TransferError) -> BuildError {
-    match error {
-        TransferError::Registry(source) => BaseError::Registry { base: base.to_owned(), source }.into(),
-        TransferError::Layout(source) => BaseError::Layout(source).into(),
-        other => other.into(),
-    }
-}
+const TEXTS: [&str; 11] = [
+    "/etc/passwd",
+    "/etc/group",
+    "/etc/shadow",
+    "/etc/os-release",
+    "/usr/lib/os-release",
+    "/etc/alpine-release",
+    "/etc/debian_version",
+    "/var/lib/dpkg/status",
+    "/var/lib/dpkg/status.d/libc6",
+    "/usr/local/include/node/node_version.h",
+    "/usr/include/node/node_version.h",
+];
 
 /// A base, what it holds, and where its blobs are.
 #[derive(Clone, Debug)]
@@ -125,6 +58,8 @@ pub struct ResolvedBase {
     pub image: BaseImage,
     /// The merged file system.
     pub files: Arc<BaseFiles>,
+    /// What its reference stands for, on every platform.
+    pub locked: LockedBase,
     source: Source,
 }
 
@@ -141,10 +76,31 @@ impl ResolvedBase {
     }
 }
 
+/// The bases of a build, for each platform.
+#[derive(Clone, Debug, Default)]
+pub struct Bases(BTreeMap<String, Vec<ResolvedBase>>);
+
+impl Bases {
+    /// What the names of bases stand for.
+    pub fn locked(&self) -> impl Iterator<Item = (&String, &LockedBase)> {
+        self.0.iter().filter_map(|(name, bases)| Some((name, &bases.first()?.locked)))
+    }
+
+    /// The bases for a platform, by the names the user gave them.
+    pub fn of_platform<'a>(&'a self, platform: &'a Platform) -> impl Iterator<Item = (&'a str, &'a ResolvedBase)> {
+        self.0.keys().filter_map(|name| Some((name.as_str(), self.get(name, platform)?)))
+    }
+
+    /// The base that the user calls `name`, for a platform.
+    pub fn get(&self, name: &str, platform: &Platform) -> Option<&ResolvedBase> {
+        self.0.get(name)?.iter().find(|base| platform.accepts(&base.image.platform))
+    }
+}
+
 /// Bases that are being resolved while other work goes on. Dropped, it ends that.
 pub(super) struct Resolving {
-    tasks: Vec<(String, JoinHandle<Result<ResolvedBase, BuildError>>)>,
-    resolved: Option<Arc<BTreeMap<String, ResolvedBase>>>,
+    tasks: Vec<(String, JoinHandle<Result<Vec<ResolvedBase>, BuildError>>)>,
+    resolved: Option<Arc<Bases>>,
 }
 
 impl Drop for Resolving {
@@ -154,28 +110,29 @@ impl Drop for Resolving {
 }
 
 impl Resolving {
-    /// Waits for the bases, by the names the user gave them.
-    pub async fn finish(&mut self) -> Result<Arc<BTreeMap<String, ResolvedBase>>, BuildError> {
+    /// Waits for the bases.
+    pub async fn finish(&mut self) -> Result<Arc<Bases>, BuildError> {
         if let Some(resolved) = &self.resolved {
             return Ok(resolved.clone());
         }
-        let mut by_name = BTreeMap::new();
+        let mut bases = Bases::default();
         for (name, task) in &mut self.tasks {
             let resolved = task.await.unwrap_or_else(|error| Err(BuildError::Task(error.into())))?;
-            by_name.insert(name.clone(), resolved);
+            bases.0.insert(name.clone(), resolved);
         }
-        Ok(self.resolved.insert(Arc::new(by_name)).clone())
+        Ok(self.resolved.insert(Arc::new(bases)).clone())
     }
 }
 
-/// Starts to resolve the base of each of these services; services that name the same one share it.
+/// Starts to resolve the base of each of these services for each platform; services that name the same one share it.
 pub(super) fn start(
     services: &BTreeSet<String>,
     settings: &Settings,
     request: &BuildRequest,
-    platform: &Platform,
+    platforms: &[Platform],
+    lock: &BaseLock,
     context: &Context,
-) -> Resolving {
+) -> Result<Resolving, BuildError> {
     let mut resolving = Resolving { tasks: Vec::new(), resolved: None };
     for service in services {
         let name = base_name(service, settings, request);
@@ -184,65 +141,133 @@ pub(super) fn start(
         }
         // Typed by the user: relative to where it was typed. From pirogue.toml: relative to the workspace.
         let dir = if request.base.is_some() { HostPath::new("") } else { request.dir.clone() };
+        let pinned = lock.pinned(&name)?;
         context.progress.step(&format!("resolving the base {name}"));
-        let (base, platform, context) = (name.clone(), platform.clone(), context.clone());
-        let task = tokio::spawn(async move { resolve(&base, &dir, &platform, &context).await });
+        let (base, platforms, context) = (name.clone(), platforms.to_vec(), context.clone());
+        let task = tokio::spawn(async move { resolve(&base, &dir, &platforms, pinned, &context).await });
         resolving.tasks.push((name, task));
     }
-    resolving
+    Ok(resolving)
 }
 
 /// The base of a service, as the user names it.
 pub(super) fn base_name(service: &str, settings: &Settings, request: &BuildRequest) -> String {
-    let configured = || settings.of_service(service).base;
-    request.base.clone().or_else(configured).unwrap_or_else(|| DEFAULT_BASE.to_owned())
+    request.base.clone().unwrap_or_else(|| configured_base(service, settings))
 }
 
+/// The base of a service where nobody types one.
+fn configured_base(service: &str, settings: &Settings) -> String {
+    settings.of_service(service).base.unwrap_or_else(|| DEFAULT_BASE.to_owned())
+}
+
+/// What the reference of a base stands for now.
+async fn offered(name: &str, dir: &HostPath, context: &Context) -> Result<LockedBase, BuildError> {
+    offer::of(name, &open(name, dir, context).await?, context).await
+}
+
+async fn open(name: &str, dir: &HostPath, context: &Context) -> Result<Source, BuildError> {
+    let place = Place::parse(name, dir).map_err(BaseError::Place)?;
+    Source::open(&place, &context.transfer()).await.map_err(|error| unread(name, error))
+}
+
+/// Resolves a base for each platform: as `pinned`, else as its place names it now. What its name stands for is asked once,
+/// so that all are of one make.
 async fn resolve(
     name: &str,
     dir: &HostPath,
-    platform: &Platform,
+    platforms: &[Platform],
+    pinned: Option<LockedBase>,
     context: &Context,
-) -> Result<ResolvedBase, BuildError> {
-    let place = Place::parse(name, dir).map_err(BaseError::Place)?;
-    let source = Source::open(&place, &context.transfer()).await.map_err(|error| unread(name, error))?;
-    let mut found = source.root(&context.transfer()).await.map_err(|error| unread(name, error))?;
-    let document = |source| BaseError::Document { base: name.to_owned(), source };
-    // An index may hold indexes; no real one is deeper than this.
-    for _ in 0..4 {
-        if !media_type::is_index(&found.descriptor.media_type) {
-            return resolved_image(name, platform, found, source, context).await;
-        }
-        let index: Raw<Index> = Raw::parse("image index", found.bytes).map_err(document)?;
-        let chosen = index.parsed().choose(platform).map_err(|offered| {
-            let (base, wanted) = (name.to_owned(), platform.clone());
-            BaseError::NoSuchPlatform { base, wanted, offered }
-        })?;
-        found = source.document(chosen, &context.transfer()).await.map_err(|error| unread(name, error))?;
+) -> Result<Vec<ResolvedBase>, BuildError> {
+    let source = open(name, dir, context).await?;
+    let own_digest = if let Source::Registry(_, reference) = &source { reference.digest() } else { None };
+    if let Some(pinned) = pinned.as_ref().filter(|pinned| own_digest.is_some_and(|digest| digest != pinned.digest)) {
+        return Err(BaseError::LockedToAnother { base: name.to_owned(), digest: pinned.digest }.into());
     }
-    Err(BaseError::NotAnImage { base: name.to_owned(), media_type: media_type::INDEX.to_owned() }.into())
+    // A name with a digest is gone like any other, and no lock can be blamed for it.
+    let locked_to = pinned.as_ref().filter(|_| own_digest.is_none()).map(|pinned| pinned.digest);
+    let gone = |error| match (error, locked_to) {
+        (BuildError::Base(BaseError::Registry { source: RegistryError::NotFound(_), base }), Some(digest)) => {
+            BaseError::Gone { base, digest }.into()
+        }
+        (other, _) => other,
+    };
+    let offered = match &pinned {
+        Some(pinned) => offer::with_digest(name, pinned.digest, &source, context).await.map_err(gone)?,
+        None => offer::of(name, &source, context).await?,
+    };
+    let locked = pinned.as_ref().unwrap_or(&offered);
+    let resolving = platforms.iter().map(async |platform| {
+        let image = of_platform(name, platform, locked, &offered, &source, context).await;
+        image.map_err(gone)
+    });
+    // All are waited for, so that it is always the first platform's error that is told.
+    join_all(resolving).await.into_iter().collect()
 }
 
-async fn resolved_image(
+/// Resolves a pinned base for one platform.
+async fn resolve_pinned(
+    name: &str,
+    dir: &HostPath,
+    platform: &Platform,
+    pinned: &LockedBase,
+    context: &Context,
+) -> Result<Option<ResolvedBase>, BuildError> {
+    Ok(resolve(name, dir, std::slice::from_ref(platform), Some(pinned.clone()), context).await?.pop())
+}
+
+/// Resolves a base for one platform: as it is `offered`, which has to be what is `locked`.
+async fn of_platform(
+    name: &str,
+    platform: &Platform,
+    locked: &LockedBase,
+    offered: &LockedBase,
+    source: &Source,
+    context: &Context,
+) -> Result<ResolvedBase, BuildError> {
+    let base = || name.to_owned();
+    let Some((described, digest)) = offered.image(platform) else {
+        let (wanted, offered) = (Box::new(platform.clone()), offered.manifests.keys().cloned().collect());
+        return Err(BaseError::NoSuchPlatform { base: base(), wanted, offered }.into());
+    };
+    if locked.manifest(platform) != Some(digest) {
+        return Err(BaseError::LockContradiction { base: base(), digest }.into());
+    }
+    let found = source.document_with(digest, &context.transfer()).await.map_err(|error| unread(name, error))?;
+    let found = found.ok_or_else(|| BaseError::Gone { base: base(), digest })?;
+    let (image, files) = read_image(name, platform, found, described, source, context).await?;
+    Ok(ResolvedBase { image, files: Arc::new(files), locked: locked.clone(), source: source.clone() })
+}
+
+/// What an image says that it lies on: the whole reference, which means the same to everybody. Images on this machine have
+/// no such name.
+fn public_name(source: &Source) -> Option<String> {
+    let Source::Registry(_, reference) = source else { return None };
+    Some(match reference.tag() {
+        Some(tag) => format!("{}:{tag}", reference.repository()),
+        None => reference.to_string(),
+    })
+}
+
+/// Reads an image's documents and what its layers hold. `described` is what an index or the lock says of its platform.
+async fn read_image(
     name: &str,
     platform: &Platform,
     found: Document,
-    source: Source,
+    described: &Platform,
+    source: &Source,
     context: &Context,
-) -> Result<ResolvedBase, BuildError> {
+) -> Result<(BaseImage, BaseFiles), BuildError> {
     let Document { descriptor: Descriptor { media_type, .. }, bytes } = found;
     if !media_type::is_manifest(&media_type) {
         return Err(BaseError::NotAnImage { base: name.to_owned(), media_type }.into());
     }
     let document = |source| BaseError::Document { base: name.to_owned(), source };
     let manifest: Raw<Manifest> = Raw::parse("image manifest", bytes).map_err(document)?;
-    let path = source.fetch(&manifest.parsed().config, &context.transfer()).await;
-    let path = path.map_err(|error| unread(name, error))?;
-    let config = std::fs::read(&path).map_err(|error| context.store.read_error(&path, error))?;
-    let config: Raw<ImageConfig> = Raw::parse("image config", config).map_err(document)?;
-    let offered = config.parsed().platform.clone();
+    let config = config_of(name, manifest.parsed(), source, context).await?;
+    let offered = config.parsed().platform.clone().completed_by(described.clone());
     if !platform.accepts(&offered) {
-        let (base, wanted) = (name.to_owned(), platform.clone());
+        let (base, wanted) = (name.to_owned(), Box::new(platform.clone()));
         return Err(BaseError::NoSuchPlatform { base, wanted, offered: vec![offered] }.into());
     }
     let mut layers = Vec::new();
@@ -253,10 +278,24 @@ async fn resolved_image(
         };
         layers.push(Descriptor::new(media_type, layer.digest, layer.size));
     }
-    let image = BaseImage { name: name.to_owned(), platform: offered, manifest, config, layers };
-    let listings = image.layers.iter().map(|layer| listing(name, layer, &source, context));
+    let (name, reference) = (name.to_owned(), public_name(source));
+    let image = BaseImage { name, reference, platform: offered, manifest, config, layers };
+    let listings = image.layers.iter().map(|layer| listing(&image.name, layer, source, context));
     let listings = try_join_all(listings).await?;
-    Ok(ResolvedBase { image, files: Arc::new(BaseFiles::merge(&listings)), source })
+    Ok((image, BaseFiles::merge(&listings)))
+}
+
+/// The config that a manifest names.
+async fn config_of(
+    name: &str,
+    manifest: &Manifest,
+    source: &Source,
+    context: &Context,
+) -> Result<Raw<ImageConfig>, BuildError> {
+    let path = source.fetch(&manifest.config, &context.transfer()).await.map_err(|error| unread(name, error))?;
+    let config = std::fs::read(&path).map_err(|error| context.store.read_error(&path, error))?;
+    let document = |source| BaseError::Document { base: name.to_owned(), source };
+    Ok(Raw::parse("image config", config).map_err(document)?)
 }
 
 /// What a layer holds: remembered by its digest, so that a layer is fetched for this once.
@@ -266,7 +305,7 @@ async fn listing(
     source: &Source,
     context: &Context,
 ) -> Result<LayerListing, BuildError> {
-    let fact = format!("layer-listing-1-{}.json", layer.digest.hex());
+    let fact = format!("layer-listing-3-{}.json", layer.digest.hex());
     if let Some(bytes) = context.store.fact(&fact)? {
         // One that cannot be read, of whatever origin, is made again.
         if let Ok(listing) = serde_json::from_slice(&bytes) {
@@ -275,7 +314,10 @@ async fn listing(
     }
     // Only layers get here.
     let compression = media_type::compression(&layer.media_type).unwrap_or(media_type::Compression::None);
-    let read = move |blob: Box<dyn Read + Send>| list(BufReader::with_capacity(1 << 16, blob), compression, &TEXTS);
+    let read = move |blob: Box<dyn Read + Send>| {
+        let texts = [&TEXTS[..], &CERTIFICATE_BUNDLES].concat();
+        list(BufReader::with_capacity(1 << 16, blob), compression, KeptFiles { texts: &texts, whole: &apk::RECORDS })
+    };
     let listing = source.read(layer, &context.transfer(), read).await.map_err(|error| unread(name, error))?;
     let listing = listing.map_err(|source| BaseError::Listing { base: name.to_owned(), source })?;
     let bytes = serde_json::to_vec(&listing).unwrap_or_default();

@@ -7,10 +7,12 @@ use std::sync::Arc;
 use tokio::task::block_in_place;
 
 use super::pack::{FoundLayers, Packer};
-use super::{BuildError, Context, Decided, ServicePlan};
+use super::{BuildError, Context, Decided, ImagePlan, ServicePlan, contents};
 use crate::check::{self, Checked, Finding, ImageFiles, KnownModules, LayerFiles, Severity, Subject};
 use crate::config::CheckLevel;
 use crate::digest::Digest;
+use crate::platform::Platform;
+use crate::workspace::WorkspacePath;
 
 /// What the checks of a service found.
 #[derive(Clone, Debug)]
@@ -73,56 +75,73 @@ pub(super) async fn check(
     found: &FoundLayers<'_>,
     packer: &Packer<'_>,
 ) -> Result<Vec<ServiceCheck>, BuildError> {
-    let Decided { plan, .. } = decided;
-    let context = packer.context;
-    let mut checks: BTreeMap<usize, Checked> = BTreeMap::new();
+    let (plan, context) = (&decided.plan, packer.context);
+    let mut checks: Checks<'_> = BTreeMap::new();
     let mut open = Vec::new();
-    for (position, service) in plan.services.iter().enumerate() {
-        if level(decided, service) != CheckLevel::Off {
-            let name = fact_name(decided, service, found);
-            match context.store.fact(&name)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
-                Some(known) => _ = checks.insert(position, known),
-                None => open.push((position, service, name)),
-            }
+    let services = plan.services.iter().filter(|service| level(decided, service) != CheckLevel::Off);
+    for (service, planned) in services.flat_map(|service| service.images.iter().map(move |image| (service, image))) {
+        let image = OpenCheck { service, planned, fact: fact_name(decided, service, planned, found) };
+        match context.store.fact(&image.fact)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            Some(known) => image.close(known, &mut checks),
+            None => open.push(image),
         }
     }
     if !open.is_empty() {
-        let layers =
-            open.iter().flat_map(|(_, service, _)| &service.layers).filter_map(|index| plan.layers.get(*index));
+        let layers = open.iter().flat_map(|image| &image.planned.layers).filter_map(|index| plan.layers.get(*index));
         packer.have_contents(&layers.collect::<Vec<_>>()).await?;
-        block_in_place(|| check_anew(decided, &open, &mut checks, context))?;
+        block_in_place(|| check_anew(decided, open, &mut checks, context))?;
     }
-    let result = checks.into_iter().filter_map(|(position, checked)| {
-        let service = plan.services.get(position)?;
+    let result = plan.services.iter().filter_map(|service| {
+        let checked = Checked::of_platforms(checks.remove(&service.service.dir)?);
         let checked = if level(decided, service) == CheckLevel::Warn { checked.softened() } else { checked };
         Some(ServiceCheck { service: service.service.name.clone(), checked })
     });
     Ok(result.collect())
 }
 
-fn check_anew(
-    decided: &Decided,
-    open: &[(usize, &ServicePlan, String)],
-    checks: &mut BTreeMap<usize, Checked>,
+/// What was found of each image, by the service's directory and the platform.
+type Checks<'a> = BTreeMap<&'a WorkspacePath, BTreeMap<&'a Platform, Checked>>;
+
+/// An image that is to be checked.
+struct OpenCheck<'a> {
+    service: &'a ServicePlan,
+    planned: &'a ImagePlan,
+    /// Where the result is remembered.
+    fact: String,
+}
+
+impl<'a> OpenCheck<'a> {
+    fn close(&self, checked: Checked, checks: &mut Checks<'a>) {
+        checks.entry(&self.service.service.dir).or_default().insert(&self.planned.platform, checked);
+    }
+}
+
+fn check_anew<'a>(
+    decided: &'a Decided,
+    open: Vec<OpenCheck<'a>>,
+    checks: &mut Checks<'a>,
     context: &Context,
 ) -> Result<(), BuildError> {
-    let Decided { workspace, root, plan, bases, .. } = decided;
+    let Decided { workspace, settings, plan, bases, .. } = decided;
+    let root = contents::root(settings)?;
     let pack = format!("modules-{}", Digest::of(workspace.root.as_path().as_os_str().as_encoded_bytes()).short());
     let modules = KnownModules::decode(context.store.fact(&pack)?);
     let mut layers: BTreeMap<usize, Arc<LayerFiles>> = BTreeMap::new();
-    for (position, service, name) in open {
+    for image in open {
         context.cancellation.check()?;
-        let Some(base) = bases.get(&service.base) else { continue };
-        let own = service.layers.iter().filter_map(|index| {
+        let OpenCheck { service: ServicePlan { service, base, .. }, planned, .. } = image;
+        let Some(base) = bases.get(base, &planned.platform) else { continue };
+        let own = planned.layers.iter().filter_map(|index| {
             let layer = plan.layers.get(*index)?;
             Some(layers.entry(*index).or_insert_with(|| Arc::new(LayerFiles::of(layer))).clone())
         });
         let subject = Subject {
-            service: &service.service,
+            service,
             workspace,
-            root,
-            closure: &service.closure,
-            run: &service.run,
+            root: &root,
+            closure: &planned.closure,
+            foreign: &planned.foreign.places,
+            run: &planned.run,
             base: &base.image.config.parsed().config,
             files: &ImageFiles::new(base.files.clone(), &own.collect::<Vec<_>>()),
             modules: &modules,
@@ -130,9 +149,9 @@ fn check_anew(
         let checked = check::check(&subject)?;
         // What is to be mended is looked at again: it may depend on more than what the image holds.
         if checked.findings.iter().all(|finding| finding.severity == Severity::Note) {
-            context.store.put_fact(name, &serde_json::to_vec(&checked).unwrap_or_default())?;
+            context.store.put_fact(&image.fact, &serde_json::to_vec(&checked).unwrap_or_default())?;
         }
-        checks.insert(*position, checked);
+        image.close(checked, checks);
     }
     if let Some(bytes) = modules.encode() {
         context.store.put_fact(&pack, &bytes)?;
@@ -142,23 +161,24 @@ fn check_anew(
 
 /// What becomes of what the checks of a service find.
 fn level(decided: &Decided, service: &ServicePlan) -> CheckLevel {
-    let configured = || decided.settings.of_service(&service.service.name).check;
-    decided.check.or_else(configured).unwrap_or(CheckLevel::Error)
+    decided.check.or(service.settings.check).unwrap_or(CheckLevel::Error)
 }
 
 /// The name under which the result is remembered: made of all that it depends on.
-fn fact_name(decided: &Decided, service: &ServicePlan, found: &FoundLayers<'_>) -> String {
+fn fact_name(decided: &Decided, service: &ServicePlan, planned: &ImagePlan, found: &FoundLayers<'_>) -> String {
     let keys = found.keys();
-    let layers = service.layers.iter().filter_map(|index| Some(keys.get(*index)?.layer.to_string()));
-    let base = decided.bases.get(&service.base).map(|base| base.image.manifest.digest());
+    let layers = planned.layers.iter().filter_map(|index| Some(keys.get(*index)?.layer.to_string()));
+    let base = decided.bases.get(&service.base, &planned.platform).map(|base| base.image.manifest.digest());
     let members: Vec<_> = decided.workspace.members.iter().map(|member| (&member.dir, &member.package_json)).collect();
-    let ServicePlan { service, closure, run, .. } = service;
+    let ImagePlan { closure, run, foreign, .. } = planned;
     let inputs = format!(
-        "{}\n{:?}\n{base:?}\n{service:?}\n{run:?}\n{:?}\n{:?}\n{members:?}",
+        "{}\n{:?}\n{base:?}\n{:?}\n{run:?}\n{:?}\n{:?}\n{:?}\n{members:?}",
         check::RECIPE,
         layers.collect::<Vec<_>>(),
+        service.service,
         closure.excluded,
-        decided.root,
+        foreign.places,
+        decided.settings.root,
     );
     format!("check-{}", Digest::of(inputs.as_bytes()).hex())
 }

@@ -8,15 +8,15 @@ use ignore::gitignore::{Gitignore, GitignoreBuilder};
 use rayon::prelude::*;
 
 use super::BuildError;
-use super::locked::LockedPackages;
-use super::plan::{Closures, Weight};
+use super::locked::LockedNodeModules;
+use super::plan::{Closures, Weight, portability};
 use crate::closure::{DependencyClosure, Packages};
 use crate::config::{ServiceSettings, Settings};
 use crate::host::{self, StatIndex};
-use crate::image::{BaseFiles, UserEntries};
+use crate::image::BaseFiles;
 use crate::layer::{
-    CollectError, Collector, Entry, FileTree, ForeignKind, Fragment, ImageContents, Kind, LayerPlan, Owner, ServiceSet,
-    ServiceSets, group,
+    CollectError, Collector, Entry, FileTree, Fragment, ImageContents, Kind, LayerPlan, Owner, PackageSet, PackageSets,
+    group,
 };
 use crate::path::ImagePath;
 use crate::workspace::{Service, ShippedFiles, Workspace, WorkspacePath};
@@ -27,7 +27,7 @@ const DEFAULT_ROOT: &str = "/app";
 /// Collects the contents of images. A package that several services need is looked at once.
 pub(super) struct Contents<'a> {
     /// The packages of the lockfile, where nothing is taken from the installed ones.
-    locked: Option<&'a LockedPackages>,
+    locked: Option<&'a LockedNodeModules<'a>>,
     workspace: &'a Workspace,
     index: &'a StatIndex,
     root: ImagePath,
@@ -41,27 +41,49 @@ pub(super) struct Ingredients<'a> {
     pub closure: &'a DependencyClosure,
     /// The service's own files, relative to its directory.
     pub shipped: &'a [PathBuf],
+    /// What packages have in place of what lies in their directories.
+    pub supplied: &'a BTreeMap<WorkspacePath, Arc<FileTree>>,
+    /// What is left out of everything.
+    pub left_out: &'a BTreeSet<ImagePath>,
     pub working_dir: &'a ImagePath,
+    /// What is added to the base.
+    pub system: &'a FileTree,
     /// Which packages share a layer.
-    pub sets: &'a ServiceSets<WorkspacePath>,
+    pub sets: &'a PackageSets<WorkspacePath>,
     pub hard_links: bool,
+    pub base: &'a BaseFiles,
+    /// Whom its files belong to.
+    pub owner: Owner,
 }
 
 impl<'a> Contents<'a> {
     /// The contents of images of the workspace, whose packages are those of the lockfile or the installed ones.
     pub fn new(
         packages: &'a dyn Packages,
-        locked: Option<&'a LockedPackages>,
+        locked: Option<&'a LockedNodeModules<'a>>,
         settings: &Settings,
     ) -> Result<Self, BuildError> {
-        let root = ImagePath::new(settings.root.as_deref().unwrap_or(DEFAULT_ROOT))?;
+        let root = root(settings)?;
         let (workspace, index) = (packages.workspace(), packages.index());
         Ok(Self { locked, workspace, index, root, packages: BTreeMap::new() })
+    }
+
+    /// Takes over what was looked at for images of another platform. What is installed is the same for all; what the
+    /// lockfile puts at a place may differ.
+    pub fn take_over(&mut self, other: &Self) {
+        if self.locked.is_none() {
+            self.packages.clone_from(&other.packages);
+        }
     }
 
     /// The directory that stands for the workspace's root.
     pub fn root(&self) -> &ImagePath {
         &self.root
+    }
+
+    /// The workspace.
+    pub fn workspace(&self) -> &Workspace {
+        self.workspace
     }
 
     /// Looks at the packages of those services of which it is known without the base who will own them.
@@ -98,6 +120,34 @@ impl<'a> Contents<'a> {
         Ok(())
     }
 
+    /// What a package puts into an image, without what `exclude` matches: what is `supplied` in its place, else what was
+    /// looked at.
+    pub fn package(
+        &self,
+        dir: &WorkspacePath,
+        owner: Owner,
+        exclude: &[String],
+        supplied: &BTreeMap<WorkspacePath, Arc<FileTree>>,
+    ) -> Result<Option<Arc<FileTree>>, BuildError> {
+        let looked_at = || self.packages.get(&(dir.clone(), (owner.uid, owner.gid)));
+        let Some(tree) = supplied.get(dir).or_else(looked_at) else { return Ok(None) };
+        self.without(tree, dir, &excluded(exclude)?, &BTreeSet::new()).map(Some)
+    }
+
+    /// Files of a member, at their places.
+    pub fn files(&self, dir: &WorkspacePath, files: &[PathBuf], owner: Owner) -> Result<FileTree, BuildError> {
+        Ok(self.collector(owner).files(dir, files)?)
+    }
+
+    /// A tree that is made as those of packages are.
+    pub fn tree_of(
+        &self,
+        owner: Owner,
+        make: impl FnOnce(&Collector<'_>) -> Result<FileTree, BuildError>,
+    ) -> Result<FileTree, BuildError> {
+        make(&self.collector(owner))
+    }
+
     /// What each of these packages weighs: known of those that were looked at, found out for the others without opening a
     /// file.
     pub fn weigh<'p>(
@@ -120,10 +170,11 @@ impl<'a> Contents<'a> {
     }
 
     /// Everything above the base of one service.
-    pub fn of_service(&self, image: &Ingredients<'_>, user: UserEntries) -> Result<ImageContents, BuildError> {
-        let owner = user.owner;
+    pub fn of_service(&self, image: &Ingredients<'_>, extension: Vec<Fragment>) -> Result<ImageContents, BuildError> {
+        let owner = image.owner;
         let closure = image.closure;
         let mut application = self.collector(owner).files(&image.service.dir, image.shipped)?;
+        application.retain(|path, _| !image.left_out.contains(path));
         application.extend(self.extra_files(image, owner)?)?;
         application.extend(writable_directories(image.settings, owner, image.working_dir)?)?;
         application.extend(self.bin_links(closure, owner)?)?;
@@ -134,7 +185,8 @@ impl<'a> Contents<'a> {
         workspace.push(Fragment::new("workspace links", self.links(&to_members, owner)?));
         Ok(ImageContents {
             service: image.service.name.clone(),
-            user: user.tree,
+            system: image.system.clone(),
+            user: extension,
             packages: self.package_fragments(image, owner)?,
             workspace,
             application: vec![application],
@@ -142,53 +194,58 @@ impl<'a> Contents<'a> {
         })
     }
 
-    /// Groups contents into layers over a base. Directories that the base has keep its mode and owner; those of the
-    /// application belong to its user.
+    /// Groups contents into layers over a base, behind whose links they lie where the links lead. Directories that the
+    /// base has keep its mode and owner; those of the application belong to its user.
     pub fn layers(
         &self,
-        contents: ImageContents,
+        mut contents: ImageContents,
         base: &BaseFiles,
         owner: Owner,
     ) -> Result<Vec<LayerPlan>, BuildError> {
-        let directory = |path: &ImagePath| match path.starts_with(&self.root) {
+        // Thousands of files of packages need not be looked at where nothing of the base is near them.
+        let below_root = match base.leaves_free(&self.root) {
+            true => Vec::new(),
+            false => contents.packages.values_mut().flatten().chain(&mut contents.workspace).collect(),
+        };
+        for fragment in below_root.into_iter().chain(&mut contents.user).chain(&mut contents.application) {
+            if let Some(laid) = base.lay(&fragment.tree)? {
+                fragment.tree = Arc::new(laid);
+            }
+        }
+        let root = base.resolve(&self.root)?;
+        let directory = |path: &ImagePath| match path.starts_with(&root) {
             true => Entry::directory(owner),
             false => base.directory(path).unwrap_or_else(|| Entry::directory(Owner { uid: 0, gid: 0 })),
         };
-        let layers = group(contents, directory)?;
-        let entries = layers.iter().flat_map(|layer| &layer.fragments).flat_map(|fragment| fragment.tree.iter());
-        for (path, _) in entries.filter(|(_, entry)| entry.kind == Kind::Directory) {
-            // A directory over a link of the base would replace it: /var/run, or /bin of a merged /usr.
-            if base.get(path).is_some_and(|existing| existing.kind != ForeignKind::Directory) {
-                return Err(BuildError::BaseInTheWay(path.clone()));
-            }
-        }
-        Ok(layers)
+        Ok(group(contents, directory)?)
     }
 
-    /// The packages and the links to packages, by the set of services that share them.
+    /// The packages and the links to packages, by the layer that holds them.
     fn package_fragments(
         &self,
         image: &Ingredients<'_>,
         owner: Owner,
-    ) -> Result<BTreeMap<ServiceSet, Vec<Fragment>>, BuildError> {
+    ) -> Result<BTreeMap<PackageSet, Vec<Fragment>>, BuildError> {
         let name = &image.service.name;
         let excluded = excluded(image.settings.exclude.as_deref().unwrap_or_default())?;
-        let mut by_set: BTreeMap<ServiceSet, Vec<Fragment>> = BTreeMap::new();
+        let set_of = |place| image.sets.of_service(place, portability(image.closure, place), name);
+        let mut by_set: BTreeMap<PackageSet, Vec<Fragment>> = BTreeMap::new();
         for (dir, package) in &image.closure.packages {
             if lies_in_another(dir, image.closure) {
                 continue;
             }
-            let Some(tree) = self.packages.get(&(dir.clone(), (owner.uid, owner.gid))) else { continue };
+            let looked_at = || self.packages.get(&(dir.clone(), (owner.uid, owner.gid)));
+            let Some(tree) = image.supplied.get(dir).or_else(looked_at) else { continue };
             let fragment = Fragment {
                 name: package.package_json.name.clone().unwrap_or_else(|| dir.to_string()),
                 label: package.package_json.label(),
-                tree: self.without(tree, dir, &excluded)?,
+                tree: self.without(tree, dir, &excluded, image.left_out)?,
             };
-            by_set.entry(image.sets.of_service(dir, name)).or_default().push(fragment);
+            by_set.entry(set_of(dir)).or_default().push(fragment);
         }
-        let mut links: BTreeMap<ServiceSet, Vec<(&WorkspacePath, &WorkspacePath)>> = BTreeMap::new();
+        let mut links: BTreeMap<PackageSet, Vec<(&WorkspacePath, &WorkspacePath)>> = BTreeMap::new();
         for (from, to) in image.closure.links.iter().filter(|(_, to)| image.closure.packages.contains_key(*to)) {
-            links.entry(image.sets.of_service(from, name)).or_default().push((from, to));
+            links.entry(set_of(from)).or_default().push((from, to));
         }
         for (set, links) in links {
             by_set.entry(set).or_default().push(Fragment::new("package links", self.links(&links, owner)?));
@@ -202,15 +259,16 @@ impl<'a> Contents<'a> {
         tree: &Arc<FileTree>,
         dir: &WorkspacePath,
         excluded: &Gitignore,
+        left_out: &BTreeSet<ImagePath>,
     ) -> Result<Arc<FileTree>, BuildError> {
-        if excluded.is_empty() {
+        if excluded.is_empty() && !left_out.iter().any(|place| tree.get(place).is_some()) {
             return Ok(tree.clone());
         }
         let top = self.root.join(dir.as_path())?;
         let mut kept = tree.as_ref().clone();
-        kept.retain(|path| {
+        kept.retain(|path, _| {
             let inside = path.as_path().strip_prefix(top.as_path()).unwrap_or(path.as_path());
-            !excluded.matched_path_or_any_parents(inside, false).is_ignore()
+            !left_out.contains(path) && !excluded.matched_path_or_any_parents(inside, false).is_ignore()
         });
         Ok(Arc::new(kept))
     }
@@ -222,7 +280,9 @@ impl<'a> Contents<'a> {
             let Some(member) = self.workspace.member_at(dir) else { continue };
             let on_host = self.workspace.on_host(dir);
             let files = ShippedFiles::of_package(member, &on_host, exclude)?.list(&on_host)?;
-            fragments.push(Fragment::new(dir.to_string(), self.collector(owner).files(dir, &files)?));
+            let mut tree = self.collector(owner).files(dir, &files)?;
+            tree.retain(|path, _| !image.left_out.contains(path));
+            fragments.push(Fragment::new(dir.to_string(), tree));
         }
         Ok(fragments)
     }
@@ -268,14 +328,27 @@ impl<'a> Contents<'a> {
     fn extra_files(&self, image: &Ingredients<'_>, owner: Owner) -> Result<FileTree, BuildError> {
         let mut tree = FileTree::default();
         for file in image.settings.files.iter().flatten() {
-            let missing = || BuildError::NoSuchFile { service: image.service.name.clone(), from: file.from.clone() };
+            let missing = || BuildError::NoSuchFile {
+                key: "files",
+                service: image.service.name.clone(),
+                from: file.from.clone(),
+            };
             let from = WorkspacePath::new(&file.from).ok_or_else(missing)?;
             host::stamp(&self.workspace.on_host(&from)).map_err(CollectError::Host)?.ok_or_else(missing)?;
             let to = below(image.working_dir, &file.to)?;
             tree.extend(self.collector(owner).copied(&from, &to)?)?;
         }
+        // A directory that the base has stays as it is, whatever is copied into it: /etc does not become the user's.
+        let is_of_base =
+            |path: &ImagePath| image.base.resolve(path).is_ok_and(|place| image.base.directory(&place).is_some());
+        tree.retain(|path, entry| entry.kind != Kind::Directory || path.starts_with(&self.root) || !is_of_base(path));
         Ok(tree)
     }
+}
+
+/// The directory that stands for the workspace's root.
+pub(super) fn root(settings: &Settings) -> Result<ImagePath, BuildError> {
+    Ok(ImagePath::new(settings.root.as_deref().unwrap_or(DEFAULT_ROOT))?)
 }
 
 /// Whether the package in `dir` is part of another's own files, as one that a package brings along outside of its

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures_util::future::try_join_all;
 
-use super::base::ResolvedBase;
+use super::base::{Bases, ResolvedBase};
 use super::pack::Packer;
 use super::{BuildError, BuildPlan, BuildRequest, Context, Destination, PackedLayers, ServicePlan, destination};
 use crate::digest::Digest;
-use crate::image::Image;
+use crate::image::{Image, PlatformImages};
 use crate::layout::{ArchiveForm, ArchiveWriter, ImageWriter, LayoutError, LayoutWriter};
 use crate::manifest::{Descriptor, media_type};
 use crate::path::HostPath;
@@ -23,7 +23,7 @@ pub struct Delivery {
     pub service: String,
     /// Where it is, as it would be typed: `oci:DIR:NAME`, `HOST/REPOSITORY:TAG` and so on.
     pub name: String,
-    /// Its manifest.
+    /// Its manifest, or the index over those for several platforms.
     pub digest: Digest,
     /// How many bytes of blobs had to be sent; those that were there, were linked or were mounted do not count.
     pub sent_bytes: u64,
@@ -33,9 +33,9 @@ pub struct Delivery {
 pub(super) async fn deliver(
     packer: Packer<'_>,
     packed: &mut PackedLayers,
-    images: &BTreeMap<String, Image>,
+    images: &BTreeMap<String, PlatformImages>,
     destinations: &[Destination],
-    bases: &BTreeMap<String, ResolvedBase>,
+    bases: &Bases,
     request: &BuildRequest,
 ) -> Result<Vec<Delivery>, BuildError> {
     let shipments: Vec<Shipment<'_>> = packer
@@ -43,10 +43,9 @@ pub(super) async fn deliver(
         .services
         .iter()
         .filter_map(|service| {
-            let image = images.get(&service.service.name)?;
-            let base = bases.get(&service.base)?;
+            let images = images.get(&service.service.name)?;
             let tags = destination::tags(request, &service.settings);
-            Some(Shipment { service, image, base, tags })
+            Some(Shipment { service, images, bases, tags })
         })
         .collect();
     let mut courier = Courier { packer, packed, context: packer.context };
@@ -94,27 +93,61 @@ pub(super) async fn ask_to_push(
     Ok(())
 }
 
-/// An image on its way, with what it is made of.
+/// The images of a service on their way, with what they are made of.
 struct Shipment<'a> {
     service: &'a ServicePlan,
-    image: &'a Image,
-    base: &'a ResolvedBase,
+    images: &'a PlatformImages,
+    bases: &'a Bases,
     tags: &'a [String],
 }
 
-impl Shipment<'_> {
-    fn name(&self) -> &str {
+/// A layer on its way.
+#[derive(Clone, Copy)]
+struct ShippedLayer<'a> {
+    descriptor: &'a Descriptor,
+    /// The base it comes from; `None` for one that pirogue made.
+    base: Option<&'a ResolvedBase>,
+}
+
+impl ShippedLayer<'_> {
+    /// The file that holds it.
+    async fn file(&self, context: &Context) -> Result<HostPath, BuildError> {
+        match self.base {
+            Some(base) => base.fetch(self.descriptor, context).await,
+            None => own_blob(self.descriptor, context),
+        }
+    }
+}
+
+/// The file of a blob that pirogue made.
+fn own_blob(descriptor: &Descriptor, context: &Context) -> Result<HostPath, BuildError> {
+    context.store.blob(descriptor)?.ok_or_else(|| {
+        let path = HostPath::new(descriptor.digest.to_string());
+        let source = std::io::ErrorKind::NotFound.into();
+        StoreError::Io { action: "find a finished layer in", path, source }.into()
+    })
+}
+
+impl<'a> Shipment<'a> {
+    fn name(&self) -> &'a str {
         &self.service.service.name
     }
 
-    fn config(&self) -> Descriptor {
-        self.image.manifest.parsed().config.clone()
+    /// The configs, with their images.
+    fn configs(&self) -> impl Iterator<Item = (&'a Descriptor, &'a Image)> {
+        self.images.images().iter().map(|image| (&image.manifest.parsed().config, image))
     }
 
-    /// The layers, bottom first, each with whether it is the base's.
-    fn layers(&self) -> impl Iterator<Item = (&Descriptor, bool)> {
-        let layers = self.image.manifest.parsed().layers.iter().enumerate();
-        layers.map(|(position, layer)| (layer, position < self.image.base_layers))
+    /// The layers of all images, bottom first, each once.
+    fn layers(&self) -> Vec<ShippedLayer<'a>> {
+        let mut seen = BTreeSet::new();
+        let of_image = |image: &'a Image| {
+            let base = self.bases.get(&self.service.base, &image.platform);
+            let of_base = image.base_layers().iter().map(move |descriptor| ShippedLayer { descriptor, base });
+            of_base.chain(image.own_layers().iter().map(|descriptor| ShippedLayer { descriptor, base: None }))
+        };
+        let layers = self.images.images().iter().flat_map(of_image);
+        layers.filter(|layer| seen.insert(layer.descriptor.digest)).collect()
     }
 
     /// The places in the plan of the own layers that are among `wanted`.
@@ -122,16 +155,8 @@ impl Shipment<'_> {
         let is_wanted = |&&index: &&usize| {
             packed.layers.get(index).is_some_and(|layer| wanted.contains(&layer.descriptor().digest))
         };
-        self.service.layers.iter().filter(is_wanted).copied().collect()
-    }
-
-    /// The file of a blob that pirogue made.
-    fn own_blob(&self, descriptor: &Descriptor, context: &Context) -> Result<HostPath, BuildError> {
-        context.store.blob(descriptor)?.ok_or_else(|| {
-            let path = HostPath::new(descriptor.digest.to_string());
-            let source = std::io::ErrorKind::NotFound.into();
-            StoreError::Io { action: "find a finished layer in", path, source }.into()
-        })
+        let planned: BTreeSet<usize> = self.service.images.iter().flat_map(|image| image.layers.clone()).collect();
+        planned.iter().filter(is_wanted).copied().collect()
     }
 }
 
@@ -157,16 +182,21 @@ impl Courier<'_> {
         let mut deliveries = Vec::new();
         for shipment in shipments {
             self.write_layers(&mut writer, shipment).await?;
-            let Shipment { image, tags, .. } = shipment;
-            writer.put_bytes(&shipment.config(), image.config.bytes())?;
-            let manifest = image.descriptor();
-            writer.put_bytes(&manifest, image.manifest.bytes())?;
+            let Shipment { images, tags, .. } = shipment;
+            for (config, image) in shipment.configs() {
+                writer.put_bytes(config, image.config.bytes())?;
+            }
+            for image in images.children() {
+                writer.put_bytes(&image.descriptor(), image.manifest.bytes())?;
+            }
+            let root = images.descriptor();
+            writer.put_bytes(&root, images.bytes())?;
             for name in destination.names(shipment.name(), &shipment.service.settings, tags)? {
-                writer.name(Some(&name), manifest.clone());
+                writer.name(Some(&name), root.clone());
                 deliveries.push(Delivery {
                     service: shipment.name().to_owned(),
                     name: destination.place(&name),
-                    digest: manifest.digest,
+                    digest: root.digest,
                     sent_bytes: 0,
                 });
             }
@@ -192,17 +222,13 @@ impl Courier<'_> {
     }
 
     async fn write_layers(&mut self, writer: &mut ImageWriter, shipment: &Shipment<'_>) -> Result<(), BuildError> {
-        let missing: Vec<(&Descriptor, bool)> =
-            shipment.layers().filter(|(layer, _)| !writer.has_blob(layer)).collect();
-        let wanted = missing.iter().map(|(layer, _)| layer.digest).collect();
+        let mut missing = shipment.layers();
+        missing.retain(|layer| !writer.has_blob(layer.descriptor));
+        let wanted = missing.iter().map(|layer| layer.descriptor.digest).collect();
         self.packer.mend(self.packed, &shipment.planned(&wanted, self.packed)).await?;
-        for (layer, is_base) in missing {
+        for layer in missing {
             self.context.cancellation.check()?;
-            let path = match is_base {
-                true => shipment.base.fetch(layer, self.context).await?,
-                false => shipment.own_blob(layer, self.context)?,
-            };
-            writer.put_file(layer, &path)?;
+            writer.put_file(layer.descriptor, &layer.file(self.context).await?)?;
         }
         Ok(())
     }
@@ -223,13 +249,13 @@ impl Courier<'_> {
             for reference in references {
                 let (client, registry) = (&self.context.client, reference.repository().registry());
                 let mut sent = 0;
-                let digest = shipment.image.manifest.digest();
+                let digest = shipment.images.descriptor().digest;
                 if !is_there(&reference, digest, self.context).await? {
                     self.context.progress.step(&format!("pushing {reference}"));
-                    sent = match self.push_image(shipment, &reference, &mut known).await {
+                    sent = match self.push_images(shipment, &reference, &mut known).await {
                         Err(BuildError::Registry(error)) if client.doubts_blobs_after(&error, registry) => {
                             known.clear();
-                            self.push_image(shipment, &reference, &mut known).await?
+                            self.push_images(shipment, &reference, &mut known).await?
                         }
                         pushed => pushed?,
                     };
@@ -241,20 +267,26 @@ impl Courier<'_> {
         Ok(deliveries)
     }
 
-    /// Pushes the blobs, then the manifest under its name. Gives the number of bytes of blobs sent.
-    async fn push_image(
+    /// Pushes the blobs, then the manifests of several platforms by digest, then what has the name. Gives the number of bytes
+    /// of blobs sent.
+    async fn push_images(
         &mut self,
         shipment: &Shipment<'_>,
         reference: &Reference,
         known: &mut BTreeMap<Digest, Repository>,
     ) -> Result<u64, BuildError> {
         let sent = self.push_blobs(shipment, reference.repository(), known).await?;
-        let manifest = shipment.image.manifest.bytes().to_vec();
-        self.context.client.push_manifest(reference, media_type::MANIFEST, manifest).await?;
+        let client = &self.context.client;
+        for image in shipment.images.children() {
+            let by_digest = reference.repository().with_digest(image.manifest.digest());
+            client.push_manifest(&by_digest, image.format.manifest(), image.manifest.bytes().to_vec()).await?;
+        }
+        let root = shipment.images.descriptor();
+        client.push_manifest(reference, &root.media_type, shipment.images.bytes().to_vec()).await?;
         Ok(sent)
     }
 
-    /// Pushes the layers, then the config. Gives the number of bytes sent.
+    /// Pushes the layers, then the configs. Gives the number of bytes sent.
     async fn push_blobs(
         &mut self,
         shipment: &Shipment<'_>,
@@ -262,37 +294,39 @@ impl Courier<'_> {
         known: &mut BTreeMap<Digest, Repository>,
     ) -> Result<u64, BuildError> {
         let client = &self.context.client;
-        let base_repository = shipment.base.repository().filter(|base| base.registry() == repository.registry());
-        let offers = shipment.layers().map(async |(layer, is_base)| {
-            let mount_from = known.get(&layer.digest).or(base_repository.filter(|_| is_base));
-            Ok::<_, BuildError>((layer, is_base, client.offer_blob(repository, layer, mount_from).await?))
+        let layers = shipment.layers();
+        let offers = layers.iter().map(async |layer| {
+            let of_base = layer.base.and_then(ResolvedBase::repository);
+            let of_base = of_base.filter(|base| base.registry() == repository.registry());
+            let mount_from = known.get(&layer.descriptor.digest).or(of_base);
+            Ok::<_, BuildError>((layer, client.offer_blob(repository, layer.descriptor, mount_from).await?))
         });
-        let wanted: Vec<(&Descriptor, bool, Session)> = try_join_all(offers)
+        let wanted: Vec<(&ShippedLayer<'_>, Session)> = try_join_all(offers)
             .await?
             .into_iter()
-            .filter_map(|(layer, is_base, offer)| match offer {
-                Offer::Wanted(session) => Some((layer, is_base, session)),
+            .filter_map(|(layer, offer)| match offer {
+                Offer::Wanted(session) => Some((layer, session)),
                 Offer::AlreadyThere | Offer::Mounted => None,
             })
             .collect();
-        let digests = wanted.iter().map(|(layer, ..)| layer.digest).collect();
+        let digests = wanted.iter().map(|(layer, _)| layer.descriptor.digest).collect();
         self.packer.mend(self.packed, &shipment.planned(&digests, self.packed)).await?;
         let context = self.context;
-        let sendings = wanted.into_iter().map(async |(layer, is_base, session)| {
-            let path = match is_base {
-                true => shipment.base.fetch(layer, context).await?,
-                false => shipment.own_blob(layer, context)?,
-            };
-            Ok::<_, BuildError>(transfer::send(repository, layer, &path, session, &context.transfer()).await?)
+        let sendings = wanted.into_iter().map(async |(layer, session)| {
+            let path = layer.file(context).await?;
+            Ok::<_, BuildError>(
+                transfer::send(repository, layer.descriptor, &path, session, &context.transfer()).await?,
+            )
         });
         let mut sent: u64 = try_join_all(sendings).await?.into_iter().sum();
-        let config = shipment.config();
-        if let Offer::Wanted(session) = client.offer_blob(repository, &config, None).await? {
-            let path = shipment.own_blob(&config, context)?;
-            sent += transfer::send(repository, &config, &path, session, &context.transfer()).await?;
+        for (config, _) in shipment.configs() {
+            if let Offer::Wanted(session) = client.offer_blob(repository, config, None).await? {
+                let path = own_blob(config, context)?;
+                sent += transfer::send(repository, config, &path, session, &context.transfer()).await?;
+            }
         }
-        for (layer, _) in shipment.layers() {
-            known.entry(layer.digest).or_insert_with(|| repository.clone());
+        for layer in layers {
+            known.entry(layer.descriptor.digest).or_insert_with(|| repository.clone());
         }
         Ok(sent)
     }
@@ -300,6 +334,6 @@ impl Courier<'_> {
 
 /// Whether the tag names exactly this manifest already.
 async fn is_there(reference: &Reference, digest: Digest, context: &Context) -> Result<bool, BuildError> {
-    let found = context.client.head_manifest(reference, &[media_type::MANIFEST, media_type::INDEX]).await?;
+    let found = context.client.head_manifest(reference, &media_type::DOCUMENTS).await?;
     Ok(found.is_some_and(|descriptor| descriptor.digest == digest))
 }

@@ -4,6 +4,7 @@ use super::{BuildError, BuildRequest};
 use crate::config::{ServiceSettings, Settings};
 use crate::layout::ArchiveForm;
 use crate::path::HostPath;
+use crate::platform::Platform;
 use crate::registry::{Reference, ReferenceError, RegistryHost, Repository};
 use crate::transfer::{Medium, split_file, split_layout};
 use crate::workspace::{Service, Workspace};
@@ -70,9 +71,21 @@ pub enum DestinationError {
         /// How many services.
         services: usize,
     },
+    /// What holds one platform, for several.
+    #[error("the destination holds images for one platform, but {} are built for: `{destination}`", list(platforms))]
+    OnePlatform {
+        /// The destination.
+        destination: String,
+        /// The platforms.
+        platforms: Vec<Platform>,
+    },
     /// A name that no registry takes.
     #[error(transparent)]
     Reference(#[from] ReferenceError),
+}
+
+fn list(platforms: &[Platform]) -> String {
+    platforms.iter().map(|platform| format!("`{platform}`")).collect::<Vec<_>>().join(", ")
 }
 
 impl DestinationError {
@@ -86,6 +99,11 @@ impl DestinationError {
                 let repository = destination.rsplit_once(':').map_or(destination.as_str(), |(name, _)| name);
                 Some(format!("use `--to {repository}` with `--tag`, or put `{SERVICE}` into the name"))
             }
+            Self::OnePlatform { platforms, .. } => platforms.first().map(|platform| {
+                format!(
+                    "build for one of them, `--platform {platform}`, or write an archive for all, `oci-archive:FILE`"
+                )
+            }),
             Self::Reference(error) => error.hint(),
         }
     }
@@ -172,6 +190,16 @@ impl Destination {
             Self::Archive { form, file, .. } => format!("{}{file}:{name}", Medium::Archive(*form).prefix()),
             Self::Daemon { .. } => format!("{}{name}", Medium::Daemon.prefix()),
             Self::Registry { .. } => name.to_owned(),
+        }
+    }
+
+    /// The destination without the names of images, as it would be typed.
+    fn typed(&self) -> String {
+        match self {
+            Self::Layout { dir: path, .. } => format!("{}{path}", Medium::Layout.prefix()),
+            Self::Archive { form, file, .. } => format!("{}{file}", Medium::Archive(*form).prefix()),
+            Self::Daemon { repository, .. } => format!("{}{repository}", Medium::Daemon.prefix()),
+            Self::Registry { repository, .. } => repository.clone(),
         }
     }
 
@@ -278,6 +306,23 @@ pub(super) fn refuse_bad_names(
         }
     }
     Ok(())
+}
+
+/// An error if images for several platforms would go where an image is for one: what Docker writes and keeps.
+pub(super) fn refuse_several_platforms(
+    destinations: &[Destination],
+    platforms: &[Platform],
+) -> Result<(), DestinationError> {
+    let holds_one = |destination: &&Destination| {
+        matches!(destination, Destination::Daemon { .. } | Destination::Archive { form: ArchiveForm::Docker, .. })
+    };
+    match destinations.iter().find(holds_one) {
+        Some(destination) if platforms.len() > 1 => {
+            let platforms = platforms.to_vec();
+            Err(DestinationError::OnePlatform { destination: destination.typed(), platforms })
+        }
+        _ => Ok(()),
+    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,17 @@
 use std::io;
 
-use super::base::BaseError;
+use super::base::{BaseError, BaseLockError};
 use super::check::WillNotStart;
+use super::engines::EnginesError;
 use super::locked::LockedError;
-use super::{DestinationError, SelectionError};
+use super::natives::NativesError;
+use super::{DestinationError, FormatError, SelectionError, SystemError};
 use crate::cancel::Cancelled;
 use crate::check::CheckError;
 use crate::closure::{ClosureError, PlacementError};
 use crate::config::ConfigError;
 use crate::host::{HostError, StatIndexError};
-use crate::image::{AssembleError, UserError};
+use crate::image::{AssembleError, BaseFilesError, CertificateError, UserError};
 use crate::layer::{CollectError, PackError, TreeError};
 use crate::layout::LayoutError;
 use crate::npm_registry::NpmRegistryError;
@@ -39,6 +41,9 @@ pub enum BuildError {
     /// A destination that is none.
     #[error(transparent)]
     Destination(#[from] DestinationError),
+    /// The images cannot be had in the wanted format.
+    #[error(transparent)]
+    Format(#[from] FormatError),
     /// A dependency closure cannot be computed.
     #[error(transparent)]
     Closure(#[from] ClosureError),
@@ -54,15 +59,30 @@ pub enum BuildError {
     /// Packages of the lockfile cannot go into an image.
     #[error(transparent)]
     Locked(#[from] LockedError),
+    /// Native code of packages cannot be used.
+    #[error(transparent)]
+    Natives(#[from] NativesError),
+    /// The base has another Node than is asked for.
+    #[error(transparent)]
+    Engines(#[from] EnginesError),
     /// A file of the workspace cannot be read.
     #[error(transparent)]
     Host(#[from] HostError),
     /// The base cannot be had.
     #[error(transparent)]
     Base(#[from] BaseError),
+    /// The bases cannot be pinned.
+    #[error(transparent)]
+    BaseLock(#[from] BaseLockError),
+    /// What is to be added to the base cannot be had.
+    #[error(transparent)]
+    System(#[from] SystemError),
     /// The image's user cannot be had.
     #[error(transparent)]
     User(#[from] UserError),
+    /// `ca` in `pirogue.toml` names something else than certificates.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
     /// Files cannot be collected.
     #[error(transparent)]
     Collect(#[from] CollectError),
@@ -72,9 +92,9 @@ pub enum BuildError {
     /// A path that no image can have.
     #[error(transparent)]
     Path(#[from] ImagePathError),
-    /// The base has something else where a directory is needed.
-    #[error("the base has a link or file where the image needs a directory: `{0}`")]
-    BaseInTheWay(crate::path::ImagePath),
+    /// Something cannot lie where the base has something else.
+    #[error(transparent)]
+    BaseFiles(#[from] BaseFilesError),
     /// A pattern in `pirogue.toml` that is none.
     #[error("not a pattern ({reason}): `{pattern}`")]
     Pattern {
@@ -83,9 +103,11 @@ pub enum BuildError {
         /// What is wrong with it.
         reason: String,
     },
-    /// `files` in `pirogue.toml` names a file that is not there.
-    #[error("`files` of the service `{service}` names something that does not exist: `{from}`")]
+    /// A key of `pirogue.toml` names a file that is not there.
+    #[error("`{key}` of the service `{service}` names something that does not exist: `{from}`")]
     NoSuchFile {
+        /// The key: `files` or `ca`.
+        key: &'static str,
         /// The service.
         service: String,
         /// The path, relative to the workspace.
@@ -137,27 +159,34 @@ impl BuildError {
             Self::Config(error) => error.hint(),
             Self::Selection(error) => error.hint(),
             Self::Destination(error) => error.hint(),
+            Self::Format(error) => error.hint(),
             Self::Closure(error) => error.hint(),
             Self::Lockfile(error) => error.hint(),
             Self::Placement(error) => error.hint(),
             Self::NpmRegistry(error) => error.hint(),
             Self::Locked(error) => error.hint(),
+            Self::Natives(error) => error.hint(),
+            Self::Engines(error) => error.hint(),
             Self::Base(error) => error.hint(),
+            Self::BaseLock(error) => error.hint(),
+            Self::System(error) => error.hint(),
             Self::User(error) => error.hint(),
+            Self::Certificate(error) => error.hint(),
             Self::Collect(error) => error.hint(),
             Self::Pack(error) => error.hint(),
-            Self::Platform(_) => Some("write such as `platform = \"linux/amd64\"` in pirogue.toml".into()),
+            Self::Assemble(error) => error.hint(),
             Self::WillNotStart(error) => Some(error.hint()),
+            Self::Platform(_) => {
+                Some("write such as `platform = \"linux/amd64\"` in pirogue.toml, or a list of them".into())
+            }
             Self::Pattern { .. } => Some("patterns are those of .gitignore, such as `*.map` and `docs/`".into()),
-            Self::NoSuchFile { .. } => Some("paths in `from` start at the root of the workspace".into()),
+            Self::NoSuchFile { .. } => Some("such paths start at the root of the workspace".into()),
             Self::Store(error) => error.hint(),
             Self::Layout(error) => error.hint(),
             Self::Registry(error) => error.hint(),
             Self::Transfer(error) => error.hint(),
             Self::HealthWithoutPort(service) => Some(format!("set `port` under `[service.{service}]` in pirogue.toml")),
-            Self::BaseInTheWay(_) => {
-                Some("set `root` or `workdir` in pirogue.toml to another directory, such as \"/srv/app\"".into())
-            }
+            Self::BaseFiles(error) => error.hint(),
             _ => None,
         }
     }

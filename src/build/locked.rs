@@ -4,6 +4,7 @@ mod error;
 mod install_script;
 mod installed_copy;
 mod patched;
+mod supply;
 mod tarballs;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,29 +15,40 @@ use futures_util::future::try_join;
 use install_script::{InstallScript, own_script};
 use installed_copy::installed_copy;
 use patched::{is_patched, patched};
+pub(super) use supply::{Place, Supply};
 use tarballs::{ReadTarball, Tarballs};
 use tokio::task::block_in_place;
 
 use super::base::Resolving;
-use super::plan::{Closures, Platforms};
+use super::plan::Closures;
+use super::platforms::{Platforms, TargetPlatform};
 use super::{BuildError, Context};
 use crate::closure::{LockedProduction, NodeModules, NodePlatform, PlacedPackages};
 use crate::config::Settings;
 use crate::host::{self, StatIndex};
 use crate::layer::{Collector, Entry, FileTree, LayerPlan, Owner};
 use crate::path::ImagePath;
+use crate::platform::Platform;
 use crate::workspace::lockfiles::{LockedPackage, Lockfile, PackageId, Source};
 use crate::workspace::{PackageJson, PackageManager, Workspace, WorkspacePath, commands};
 
-/// The packages that a lockfile names, with all that an image needs of them.
+/// The packages that a lockfile names, with all that images need of them.
 pub(super) struct LockedPackages {
     lockfile: Lockfile,
-    node_modules: NodeModules,
     origins: BTreeMap<PackageId, Origin>,
     package_jsons: BTreeMap<PackageId, Arc<PackageJson>>,
+    /// The platforms of services' images, for each platform that is built for: C libraries differ.
+    platforms: BTreeMap<Platform, BTreeSet<NodePlatform>>,
+    tarballs: Tarballs,
+}
+
+/// The packages of a lockfile at their places in images for one platform.
+pub(super) struct LockedNodeModules<'a> {
+    locked: &'a LockedPackages,
+    workspace: &'a Workspace,
+    node_modules: NodeModules,
     /// By the directory of the package or member.
     commands: BTreeMap<WorkspacePath, BTreeMap<String, String>>,
-    tarballs: Tarballs,
 }
 
 /// Where the files of a package are.
@@ -77,8 +89,8 @@ fn correct(package: &mut LockedPackage, manager: PackageManager, package_json: &
     }
 }
 
-/// Brings the packages of a workspace's lockfile into the store, and finds their places. Which variants of a package are
-/// right depends on the C libraries of the bases of these services; what does not is fetched while the bases come.
+/// Brings the packages of a workspace's lockfile into the store. Which variants of a package are right depends on the C
+/// libraries of the bases of these services; what does not is fetched while the bases come.
 pub(super) async fn provide(
     workspace: &Workspace,
     services: &BTreeSet<String>,
@@ -88,12 +100,23 @@ pub(super) async fn provide(
 ) -> Result<LockedPackages, BuildError> {
     let settings = platforms.settings;
     let mut locked = LockedPackages::read(workspace, settings, context)?;
-    let any = platforms.of_any();
+    let any: Vec<NodePlatform> = platforms.each().map(|platform| platform.of_any()).collect();
     let (bases, ()) = try_join(bases.finish(), locked.look_ahead(workspace, settings, &any, context)).await?;
     platforms.bases = Some(bases);
-    let of_services = services.iter().map(|service| platforms.of_service(service)).collect();
-    locked.complete_for(&of_services, workspace, settings, context).await?;
+    let of_services = |target: TargetPlatform<'_>| services.iter().map(|service| target.of_service(service)).collect();
+    locked.platforms = platforms.each().map(|target| (target.platform.clone(), of_services(target))).collect();
+    locked.complete(workspace, settings, context).await?;
     Ok(locked)
+}
+
+/// The places of packages in images for each platform; `None` for each where packages are the installed ones.
+pub(super) fn node_modules<'a>(
+    locked: Option<&'a LockedPackages>,
+    workspace: &'a Workspace,
+    platforms: &Platforms<'_>,
+) -> Result<Vec<Option<LockedNodeModules<'a>>>, BuildError> {
+    let places = |target: TargetPlatform<'_>| locked.map(|locked| locked.node_modules(workspace, target.platform));
+    platforms.each().map(|target| places(target).transpose()).collect()
 }
 
 impl LockedPackages {
@@ -102,8 +125,8 @@ impl LockedPackages {
         let lockfile = block_in_place(|| Lockfile::read(workspace))?;
         let tarballs = Tarballs::new(workspace, lockfile.manager, settings, context)?;
         warn_of_own_scripts(workspace, context);
-        let (node_modules, origins, package_jsons, commands) = Default::default();
-        Ok(Self { lockfile, node_modules, origins, package_jsons, commands, tarballs })
+        let (origins, package_jsons, platforms) = Default::default();
+        Ok(Self { lockfile, origins, package_jsons, platforms, tarballs })
     }
 
     /// Brings into the store what is needed with whatever C library, before the bases tell which one it is.
@@ -111,10 +134,10 @@ impl LockedPackages {
         &mut self,
         workspace: &Workspace,
         settings: &Settings,
-        platform: &NodePlatform,
+        platforms: &[NodePlatform],
         context: &Context,
     ) -> Result<(), BuildError> {
-        let production = block_in_place(|| LockedProduction::of(&self.lockfile, [platform]));
+        let production = block_in_place(|| LockedProduction::of(&self.lockfile, platforms));
         let is_for_any = |id: &PackageId| {
             let limits = self.lockfile.packages.get(id).and_then(|package| package.limits.as_ref());
             limits.is_none_or(|limits| limits.libc.is_empty())
@@ -123,28 +146,39 @@ impl LockedPackages {
         self.look_at(certain, workspace, settings, context).await
     }
 
-    /// Brings everything into the store that is needed on these platforms, and finds its place.
-    async fn complete_for(
+    /// Brings everything into the store that is needed on the platforms.
+    async fn complete(
         &mut self,
-        platforms: &BTreeSet<NodePlatform>,
         workspace: &Workspace,
         settings: &Settings,
         context: &Context,
     ) -> Result<(), BuildError> {
-        let production = loop {
+        loop {
+            let platforms = self.platforms.values().flatten();
             let production = block_in_place(|| LockedProduction::of(&self.lockfile, platforms));
             let unknown: Vec<PackageId> =
-                production.packages.iter().filter(|id| !self.origins.contains_key(id)).cloned().collect();
+                production.packages.into_iter().filter(|id| !self.origins.contains_key(id)).collect();
             if unknown.is_empty() {
-                break production;
+                break;
             }
             // What is learned may leave some of them out.
             self.look_at(unknown, workspace, settings, context).await?;
-        };
-        self.node_modules = block_in_place(|| NodeModules::of(&self.lockfile, &production))?;
-        self.commands = self.commands(workspace)?;
+        }
         self.warn_of_unverified(context);
         Ok(())
+    }
+
+    /// The places of packages in images for one platform. They do not depend on which others are built for.
+    fn node_modules<'a>(
+        &'a self,
+        workspace: &'a Workspace,
+        platform: &Platform,
+    ) -> Result<LockedNodeModules<'a>, BuildError> {
+        let production = LockedProduction::of(&self.lockfile, self.platforms.get(platform).into_iter().flatten());
+        let node_modules = NodeModules::of(&self.lockfile, &production)?;
+        let mut placed = LockedNodeModules { locked: self, workspace, node_modules, commands: BTreeMap::new() };
+        placed.commands = placed.commands()?;
+        Ok(placed)
     }
 
     /// Says how many packages came without anything to check them by.
@@ -163,11 +197,6 @@ impl LockedPackages {
                 unverified.len()
             ));
         }
-    }
-
-    /// The packages at their places, as closures are computed of them.
-    pub fn placed<'a>(&'a self, workspace: &'a Workspace, index: &'a StatIndex) -> PlacedPackages<'a> {
-        PlacedPackages::new(workspace, index, &self.lockfile, &self.node_modules, &self.package_jsons)
     }
 
     /// Learns of packages what their own files say.
@@ -222,25 +251,62 @@ impl LockedPackages {
         self.package_jsons.insert(id.clone(), package_json);
     }
 
+    /// Has the tarballs of packages in the store, so that their files can be read.
+    async fn have(&self, ids: impl Iterator<Item = &PackageId>, context: &Context) -> Result<(), BuildError> {
+        let tarballs = ids.filter_map(|id| match self.origins.get(id)? {
+            Origin::Tarball(tarball) => Some((self.lockfile.packages.get(id)?, tarball.as_ref())),
+            Origin::Directory(_) | Origin::Bundled => None,
+        });
+        self.tarballs.have(tarballs, context).await
+    }
+
+    /// Makes sure that the tarballs are there whole from which these layers would be packed.
+    pub async fn ensure(&self, layers: impl Iterator<Item = &LayerPlan>, context: &Context) -> Result<(), BuildError> {
+        let tarballs = self.origins.iter().filter_map(|(id, origin)| match origin {
+            Origin::Tarball(tarball) => Some((self.lockfile.packages.get(id)?, tarball.as_ref())),
+            Origin::Directory(_) | Origin::Bundled => None,
+        });
+        self.tarballs.ensure(layers, tarballs, context).await
+    }
+}
+
+/// The place of the package in the `node_modules` of the one in `dir` that `file`, relative to that, belongs to.
+fn nested_place(dir: &WorkspacePath, file: &str) -> Option<WorkspacePath> {
+    let mut names = file.strip_prefix("node_modules/")?.splitn(3, '/');
+    let name = match (names.next()?, names.next()) {
+        (scope, Some(name)) if scope.starts_with('@') => format!("{scope}/{name}"),
+        (name, _) => name.to_owned(),
+    };
+    dir.join("node_modules")?.join(name)
+}
+
+impl<'a> LockedNodeModules<'a> {
+    /// The packages, as closures are computed of them.
+    pub fn placed<'s>(&'s self, index: &'s StatIndex) -> PlacedPackages<'s> {
+        let LockedPackages { lockfile, package_jsons, .. } = self.locked;
+        PlacedPackages::new(self.workspace, index, lockfile, &self.node_modules, package_jsons)
+    }
+
     /// An error if a service that is built needs a package that is not complete until a script has run.
     pub fn refuse_install_scripts(
         &self,
         closures: &Closures,
-        platforms: &Platforms<'_>,
+        target: TargetPlatform<'_>,
         settings: &Settings,
     ) -> Result<(), BuildError> {
+        let LockedPackages { lockfile, origins, .. } = self.locked;
         let mut refused = BTreeMap::new();
         for needs in &closures.services {
-            let platform = platforms.of_service(&needs.service.name);
+            let platform = target.of_service(&needs.service.name);
             for id in needs.closure.packages.keys().filter_map(|place| self.node_modules.id_at(place)) {
-                let Some(Origin::Tarball(tarball)) = self.origins.get(id) else { continue };
+                let Some(Origin::Tarball(tarball)) = origins.get(id) else { continue };
                 let is_skipped = |package: &LockedPackage| {
                     settings.package.get(&package.name).is_some_and(|own| own.skips_install_script)
                 };
-                let package = self.lockfile.packages.get(id).filter(|package| !is_skipped(package));
+                let package = lockfile.packages.get(id).filter(|package| !is_skipped(package));
                 let script = InstallScript::of(&tarball.package_json, tarball.outline.has_binding_gyp);
                 if let (Some(package), Some(script)) = (package, script)
-                    && !script.is_done(&tarball.files()?, package, &self.lockfile, &platform)
+                    && !script.is_done(&tarball.files()?, package, lockfile, &platform)
                 {
                     refused.insert(package.label(), script.text);
                 }
@@ -249,8 +315,8 @@ impl LockedPackages {
         if refused.is_empty() { Ok(()) } else { Err(LockedError::InstallScripts(refused).into()) }
     }
 
-    fn origin_at(&self, dir: &WorkspacePath) -> Option<&Origin> {
-        self.origins.get(self.node_modules.id_at(dir)?)
+    fn origin_at(&self, dir: &WorkspacePath) -> Option<&'a Origin> {
+        self.locked.origins.get(self.node_modules.id_at(dir)?)
     }
 
     /// What the package in `dir` puts into an image, at its place there. A package that comes in another's tarball lies in
@@ -267,18 +333,15 @@ impl LockedPackages {
         }
     }
 
+    /// Has the tarballs in the store of the packages in these directories.
+    pub async fn have(&self, dirs: impl Iterator<Item = &WorkspacePath>, context: &Context) -> Result<(), BuildError> {
+        self.locked.have(dirs.filter_map(|dir| self.node_modules.id_at(dir)), context).await
+    }
+
     /// Whether a file that a package brings along in its own `node_modules` belongs to a package that the lockfile puts
     /// there itself.
     fn is_replaced(&self, dir: &WorkspacePath, file: &str) -> bool {
-        let Some(inside) = file.strip_prefix("node_modules/") else { return false };
-        let mut names = inside.splitn(3, '/');
-        let name = match (names.next(), names.next()) {
-            (Some(scope), Some(name)) if scope.starts_with('@') => format!("{scope}/{name}"),
-            (Some(name), _) => name.to_owned(),
-            (None, _) => return false,
-        };
-        let place = dir.join("node_modules").and_then(|below| below.join(name));
-        let origin = place.as_ref().and_then(|place| self.origin_at(place));
+        let origin = nested_place(dir, file).and_then(|place| self.origin_at(&place));
         origin.is_some_and(|origin| !matches!(origin, Origin::Bundled))
     }
 
@@ -298,9 +361,9 @@ impl LockedPackages {
     }
 
     /// The commands of what lies in each directory, and their files.
-    fn commands(&self, workspace: &Workspace) -> Result<BTreeMap<WorkspacePath, BTreeMap<String, String>>, BuildError> {
+    fn commands(&self) -> Result<BTreeMap<WorkspacePath, BTreeMap<String, String>>, BuildError> {
         let on_disk = |dir: &WorkspacePath| -> Result<_, BuildError> {
-            let bytes = host::read_if_present(&workspace.on_host(dir).join("package.json"))?;
+            let bytes = host::read_if_present(&self.workspace.on_host(dir).join("package.json"))?;
             Ok(bytes.as_deref().map(commands).unwrap_or_default())
         };
         let mut by_dir = BTreeMap::new();
@@ -308,7 +371,7 @@ impl LockedPackages {
             let of_dir = match self.origin_at(dir) {
                 Some(Origin::Tarball(tarball)) => tarball.commands.clone(),
                 Some(Origin::Bundled) => {
-                    let package = self.node_modules.id_at(dir).and_then(|id| self.lockfile.packages.get(id));
+                    let package = self.node_modules.id_at(dir).and_then(|id| self.locked.lockfile.packages.get(id));
                     package.and_then(|package| package.bins.clone()).unwrap_or_default()
                 }
                 Some(Origin::Directory(from)) => on_disk(from)?,
@@ -331,15 +394,6 @@ impl LockedPackages {
             links.push((root.join(link.as_path())?, Entry::symlink(target, owner)));
         }
         Ok(FileTree::of(links)?)
-    }
-
-    /// Makes sure that the tarballs are there whole from which these layers would be packed.
-    pub async fn ensure(&self, layers: impl Iterator<Item = &LayerPlan>, context: &Context) -> Result<(), BuildError> {
-        let tarballs = self.origins.iter().filter_map(|(id, origin)| match origin {
-            Origin::Tarball(tarball) => Some((self.lockfile.packages.get(id)?, tarball.as_ref())),
-            Origin::Directory(_) | Origin::Bundled => None,
-        });
-        self.tarballs.ensure(layers, tarballs, context).await
     }
 }
 

@@ -6,12 +6,12 @@ use std::io::BufWriter;
 use rayon::prelude::*;
 use tokio::task::{JoinHandle, block_in_place, spawn_blocking};
 
-use super::base::ResolvedBase;
+use super::base::Bases;
 use super::locked::LockedPackages;
 use super::{BuildError, BuildPlan, Context};
 use crate::digest::Digest;
 use crate::host::StatIndex;
-use crate::image::{Image, assemble};
+use crate::image::{AssembleError, PlatformImages, assemble};
 use crate::layer::{self, FragmentKey, Layer, LayerKeys, LayerPlan, PackError, Packing, PieceCache};
 use crate::path::HostPath;
 use crate::store::{KnownPieces, StoreError};
@@ -60,7 +60,7 @@ fn index_name(root: &HostPath) -> String {
 pub(super) struct Packer<'a> {
     pub plan: &'a BuildPlan,
     /// Where contents come from that are not installed.
-    pub locked: Option<&'a LockedPackages>,
+    pub locked: &'a [&'a LockedPackages],
     pub context: &'a Context,
 }
 
@@ -162,10 +162,10 @@ impl<'a> Packer<'a> {
 
     /// Has all tarballs in the store whose contents these layers hold.
     pub async fn have_contents(&self, layers: &[&LayerPlan]) -> Result<(), BuildError> {
-        match self.locked {
-            Some(locked) => locked.ensure(layers.iter().copied(), self.context).await,
-            None => Ok(()),
+        for locked in self.locked {
+            locked.ensure(layers.iter().copied(), self.context).await?;
         }
+        Ok(())
     }
 
     fn packing<'p>(&'p self, cache: &'p dyn PieceCache, on_bytes: &'p (dyn Fn(u64) + Sync)) -> Packing<'p> {
@@ -230,17 +230,23 @@ impl PieceCache for StoreCache<'_> {
 pub(super) fn assemble_images(
     plan: &BuildPlan,
     packed: &PackedLayers,
-    bases: &BTreeMap<String, ResolvedBase>,
+    bases: &Bases,
     context: &Context,
-) -> Result<BTreeMap<String, Image>, BuildError> {
+) -> Result<BTreeMap<String, PlatformImages>, BuildError> {
     let created = rfc3339(context.mtime);
     let mut images = BTreeMap::new();
     for service in &plan.services {
-        let Some(base) = bases.get(&service.base) else { continue };
-        let own: Vec<Layer> = service.layers.iter().filter_map(|&index| packed.layers.get(index)).cloned().collect();
-        let image = assemble(&base.image, &own, &service.run, &created)?;
-        context.store.put(image.config.bytes())?;
-        images.insert(service.service.name.clone(), image);
+        let mut of_service = Vec::new();
+        for planned in &service.images {
+            let Some(base) = bases.get(&service.base, &planned.platform) else { continue };
+            let own: Vec<Layer> =
+                planned.layers.iter().filter_map(|&index| packed.layers.get(index)).cloned().collect();
+            let image = assemble(&base.image, &own, &planned.run, plan.format, &created)?;
+            context.store.put(image.config.bytes())?;
+            of_service.push(image);
+        }
+        let of_service = PlatformImages::of(of_service).map_err(AssembleError::from)?;
+        images.insert(service.service.name.clone(), of_service);
     }
     Ok(images)
 }

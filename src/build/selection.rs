@@ -1,10 +1,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::{PackagesFrom, Settings};
-use crate::platform::Platform;
 use crate::workspace::{EntryPointError, Member, NotAService, Service, Workspace, WorkspaceError, WorkspacePath};
 
-use super::{BuildError, BuildRequest};
+use super::BuildError;
 
 /// Why the services to build cannot be told.
 #[derive(Debug, thiserror::Error)]
@@ -91,16 +90,7 @@ pub(super) fn select(
     let names = workspace.service_names();
     let known: Vec<String> = names.values().cloned().collect();
     settings.refuse_unknown_services(&known)?;
-    let fleet = workspace.fleet(|name| settings.of_service(name).entry_point.is_some());
-    let fleet: BTreeSet<WorkspacePath> = fleet.into_values().collect();
-    let chosen = match (wanted, &settings.services) {
-        ([], None) => None,
-        ([], Some(patterns)) => Some(matching(workspace, &fleet, patterns)?),
-        (wanted, _) => {
-            let dirs = wanted.iter().map(|name| find(workspace, &fleet, name));
-            Some(dirs.collect::<Result<Vec<_>, _>>()?)
-        }
-    };
+    let chosen = chosen(workspace, settings, wanted)?;
     let entry_point = |name: &str| settings.of_service(name).entry_point;
     let (services, others) = workspace.services(entry_point, chosen.as_deref()).map_err(|error| {
         let service = error.member().and_then(|dir| names.get(dir)).cloned().unwrap_or_default();
@@ -111,6 +101,38 @@ pub(super) fn select(
     }
     refuse_one_name_for_two(&services)?;
     Ok(services)
+}
+
+/// The names of the services that are meant, compiled or not.
+pub(super) fn names(
+    workspace: &Workspace,
+    settings: &Settings,
+    wanted: &[String],
+) -> Result<BTreeSet<String>, BuildError> {
+    let names = workspace.service_names();
+    let fleet = || workspace.fleet(|name| settings.of_service(name).entry_point.is_some());
+    Ok(match chosen(workspace, settings, wanted)? {
+        Some(dirs) => dirs.iter().filter_map(|dir| names.get(dir).cloned()).collect(),
+        None => fleet().into_keys().collect(),
+    })
+}
+
+/// The members that somebody chose as services; `None` if all there are count.
+fn chosen(
+    workspace: &Workspace,
+    settings: &Settings,
+    wanted: &[String],
+) -> Result<Option<Vec<WorkspacePath>>, BuildError> {
+    let fleet = workspace.fleet(|name| settings.of_service(name).entry_point.is_some());
+    let fleet: BTreeSet<WorkspacePath> = fleet.into_values().collect();
+    match (wanted, &settings.services) {
+        ([], None) => Ok(None),
+        ([], Some(patterns)) => matching(workspace, &fleet, patterns).map(Some),
+        (wanted, _) => {
+            let dirs = wanted.iter().map(|name| find(workspace, &fleet, name));
+            Ok(Some(dirs.collect::<Result<Vec<_>, _>>()?))
+        }
+    }
 }
 
 /// The services whose bases have to be known: those that are built. Where packages come from the lockfile, those of the
@@ -191,15 +213,6 @@ fn matching(
         }
     }
     Ok(dirs)
-}
-
-/// The platform to build for: the request's, else that of `pirogue.toml`, else this machine's processor on Linux.
-pub(super) fn platform(request: &BuildRequest, settings: &Settings) -> Result<Platform, BuildError> {
-    match (&request.platform, &settings.platform) {
-        (Some(platform), _) => Ok(platform.clone()),
-        (None, Some(platform)) => Ok(platform.parse()?),
-        (None, None) => Ok(Platform::of_this_machine()),
-    }
 }
 
 #[cfg(test)]

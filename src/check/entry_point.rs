@@ -6,6 +6,7 @@ use super::file_system::Found;
 use super::launch::{Launch, program};
 use super::resolver::{Resolved, Resolver};
 use super::{Code, Finding, Severity, Subject};
+use crate::image::RunUser;
 use crate::layer::Owner;
 
 pub(super) fn check(subject: &Subject<'_>) -> Vec<Finding> {
@@ -45,7 +46,7 @@ fn main(subject: &Subject<'_>, launch: &Launch) -> Option<Finding> {
     if hidden == real && may(subject, &real, 0o4) {
         return None;
     }
-    let Owner { uid, gid } = subject.run.user;
+    let Owner { uid, gid } = subject.run.user.owner;
     let message =
         format!("the image's user (`{uid}:{gid}`) may not read what node is started with: `{}`", hidden.display());
     let fix = "put it where everyone may look, or change `user` in pirogue.toml".to_owned();
@@ -53,12 +54,13 @@ fn main(subject: &Subject<'_>, launch: &Launch) -> Option<Finding> {
 }
 
 /// Whether the image's user has a permission (of the three bits of others: read 4, write 2, search 1) on what lies at a
-/// path. Source: `path_resolution(7)`.
+/// path. Source: `path_resolution(7)`. Of a user in several groups it is not asked which: any of them may have it.
 fn may(subject: &Subject<'_>, path: &Path, permission: u32) -> bool {
-    let user = subject.run.user;
+    let RunUser { owner: user, in_other_groups } = subject.run.user;
     let bits = |found: Found<'_>| match found.owner() {
         owner if owner.uid == user.uid => found.mode() >> 6,
         owner if owner.gid == user.gid => found.mode() >> 3,
+        _ if in_other_groups => found.mode() | found.mode() >> 3,
         _ => found.mode(),
     };
     user.uid == 0 || subject.files.find(path).is_some_and(|(_, found)| bits(found) & permission == permission)

@@ -74,7 +74,7 @@ impl Found<'_> {
 
     /// Whether it is a regular file.
     pub fn is_file(&self) -> bool {
-        matches!(self, Self::Base(ForeignKind::File | ForeignKind::Text(_), ..))
+        matches!(self, Self::Base(ForeignKind::File | ForeignKind::Text(_) | ForeignKind::Bytes(_), ..))
             || matches!(self, Self::Layer(_, entry) if matches!(entry.kind, Kind::File(_) | Kind::HardLink(_)))
     }
 

@@ -11,11 +11,13 @@ mod imports;
 mod known_modules;
 mod launch;
 mod package;
+mod platforms;
 mod resolver;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::io;
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
@@ -129,6 +131,8 @@ pub struct Subject<'a> {
     pub root: &'a ImagePath,
     /// What it needs.
     pub closure: &'a DependencyClosure,
+    /// What is not in the image, since it is native code for other platforms: files and whole directories.
+    pub foreign: &'a BTreeSet<ImagePath>,
     /// What the container runs.
     pub run: &'a RunSettings,
     /// What the base says a container runs.
@@ -173,6 +177,11 @@ impl Subject<'_> {
     fn command(&self) -> Vec<String> {
         let entrypoint = self.run.entrypoint.as_ref().unwrap_or(&self.base.entrypoint);
         entrypoint.iter().chain(&self.run.command).cloned().collect()
+    }
+
+    /// Whether what would lie at a path was left out, since it is native code for another platform.
+    fn is_foreign(&self, path: &Path) -> bool {
+        path.ancestors().any(|path| ImagePath::new(path).is_ok_and(|path| self.foreign.contains(&path)))
     }
 
     /// A variable of the container's environment.

@@ -8,7 +8,7 @@ use crate::workspace::lockfiles::{Lockfile, PlatformLimits};
 use crate::workspace::{PackageJson, PackageManager, Workspace, WorkspaceError, WorkspacePath};
 
 /// The name of the reader of package.json files, for the index. It changes when [`PackageJson`] does.
-const READER: &str = "package.json 2";
+const READER: &str = "package.json 3";
 
 /// The packages under the `node_modules` directories of a workspace, found as Node finds them. Remembers what it read.
 pub struct InstalledPackages<'a> {

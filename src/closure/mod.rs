@@ -2,6 +2,7 @@
 //! with the reason why, and what was left out with the reason why not.
 
 mod builtin_modules;
+mod fitted;
 mod imports;
 mod installed;
 mod locked;
@@ -9,6 +10,7 @@ mod node_modules;
 mod node_platform;
 mod packages;
 mod placed;
+mod portability;
 mod production;
 mod walk;
 
@@ -17,6 +19,7 @@ use std::fmt;
 use std::sync::Arc;
 
 pub use builtin_modules::package_of;
+pub use fitted::FittedPackages;
 pub use imports::{Import, ScanError, Scanned, scan};
 pub use installed::InstalledPackages;
 pub use locked::LockedProduction;
@@ -39,6 +42,9 @@ pub struct DependencyClosure {
     pub members: BTreeMap<WorkspacePath, Reason>,
     /// Links under `node_modules` and the directories they lead to.
     pub links: BTreeMap<WorkspacePath, WorkspacePath>,
+    /// The places of those packages and links that are there for the platform's sake: packages made for some processors or
+    /// C libraries, and what nothing but these leads to. All others are the same on every platform.
+    pub bound: BTreeSet<WorkspacePath>,
     /// What was considered and left out.
     pub excluded: BTreeSet<Exclusion>,
     /// What the user should know, one sentence each.

@@ -55,7 +55,7 @@ impl DependencyClosure {
         if root_dependencies {
             walk.from(WorkspacePath::default())?;
         }
-        Ok(walk.closure)
+        Ok(walk.finish())
     }
 
     /// The closure of `service`: its production edges, the optional peers that resolve to production packages, and what
@@ -90,7 +90,7 @@ impl DependencyClosure {
         }
         walk.closure.members.remove(&service.dir);
         walk.closure.warnings.extend(about_root(&of_root));
-        Ok(walk.closure)
+        Ok(walk.finish())
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use super::portability::{self, Step};
 use super::{
     ClosureError, ClosurePackage, DependencyClosure, EdgeKind, Exclusion, ExclusionReason, NodePlatform, Packages,
     ProductionEdge, ProductionTree, Reason, ResolvedPackage,
@@ -19,12 +20,14 @@ pub(super) struct Walk<'a> {
     pub strict: bool,
     pub closure: DependencyClosure,
     queue: VecDeque<WorkspacePath>,
+    steps: Vec<Step>,
 }
 
 impl<'a> Walk<'a> {
     pub fn new(packages: &'a dyn Packages, platform: &'a NodePlatform, production: Option<&'a ProductionTree>) -> Self {
         let strict = production.is_some();
-        Self { packages, platform, production, strict, closure: DependencyClosure::default(), queue: VecDeque::new() }
+        let (closure, queue, steps) = Default::default();
+        Self { packages, platform, production, strict, closure, queue, steps }
     }
 
     /// Walks from the package or member in `dir` to everything it needs. `dir` itself does not join the closure.
@@ -38,7 +41,7 @@ impl<'a> Walk<'a> {
 
     /// Adds what was found as `resolved`, and walks on from it if it is new.
     pub fn add(&mut self, resolved: ResolvedPackage, reason: Reason) -> Result<(), ClosureError> {
-        self.join(resolved, reason)?;
+        self.join(None, resolved, reason)?;
         while let Some(dir) = self.queue.pop_front() {
             self.follow_edges_of(&dir)?;
         }
@@ -80,10 +83,22 @@ impl<'a> Walk<'a> {
             self.closure.excluded.insert(exclusion(ExclusionReason::DevelopmentOnly));
             return Ok(());
         }
-        self.join(resolved, Reason::Dependency { from: from.to_owned(), kind })
+        self.join(Some(dir), resolved, Reason::Dependency { from: from.to_owned(), kind })
     }
 
-    fn join(&mut self, resolved: ResolvedPackage, reason: Reason) -> Result<(), ClosureError> {
+    /// The closure, once the walk has been everywhere.
+    pub fn finish(mut self) -> DependencyClosure {
+        self.closure.bound = portability::bound(&self.closure, &self.steps);
+        self.closure
+    }
+
+    fn join(
+        &mut self,
+        from: Option<&WorkspacePath>,
+        resolved: ResolvedPackage,
+        reason: Reason,
+    ) -> Result<(), ClosureError> {
+        self.steps.push(Step { from: from.cloned(), to: resolved.clone() });
         let ResolvedPackage { found_at, dir } = resolved;
         if found_at != dir {
             self.closure.links.insert(found_at, dir.clone());

@@ -1,5 +1,6 @@
 //! The verbs of the command line, one file each: call the core, render, give the exit code.
 
+mod base;
 mod build;
 mod cache;
 mod check;
@@ -68,6 +69,7 @@ pub fn run(cli: &Cli) -> ExitCode {
         Command::Plan(arguments) => plan::run(arguments, &environment),
         Command::Login(arguments) => login::run(arguments, &environment),
         Command::Logout { host } => logout::run(host, &environment),
+        Command::Base { command } => base::run(command, &environment),
         Command::Copy(arguments) => copy::run(arguments, &environment),
         Command::Registry { command } => registry::run(command, &environment),
         Command::Cache { command } => cache::run(command, &environment),

@@ -72,22 +72,41 @@ impl Session {
         let _ = rayon::ThreadPoolBuilder::new().num_threads(threads).build_global();
         let here = HostPath::new("");
         let mirror = arguments.npm_mirror.as_deref().map(|mirror| Mirror::parse(mirror, &here));
+        let npm = NpmAccess {
+            home: environment.home.clone(),
+            variables: environment.variables.clone(),
+            mirror: mirror.transpose().map_err(BuildError::from)?,
+            offline: arguments.offline,
+        };
+        Ok(Self::with(environment, cache, Client::new(options)?, npm, threads, progress))
+    }
+
+    /// What looks at bases and images alone runs in.
+    pub fn without_packages(environment: &Environment) -> Result<Self, CommandError> {
+        let progress = terminal::progress();
+        let (cache, client) = (Cache::new(false, environment)?, client(environment, &progress)?);
+        Ok(Self::with(environment, cache, client, NpmAccess::default(), environment.threads, progress))
+    }
+
+    fn with(
+        environment: &Environment,
+        cache: Cache,
+        client: Client,
+        npm: NpmAccess,
+        threads: usize,
+        progress: Arc<dyn Progress>,
+    ) -> Self {
         let context = Context {
             store: cache.store.clone(),
-            client: Client::new(options)?,
-            npm: NpmAccess {
-                home: environment.home.clone(),
-                variables: environment.variables.clone(),
-                mirror: mirror.transpose().map_err(BuildError::from)?,
-                offline: arguments.offline,
-            },
+            client,
+            npm,
             threads,
             mtime: environment.epoch,
             began: environment.now,
             cancellation: Cancellation::default(),
             progress,
         };
-        Ok(Self { context, _cache: cache })
+        Self { context, _cache: cache }
     }
 
     pub fn run<T>(&self, work: impl Future<Output = Result<T, BuildError>>) -> Result<T, CommandError> {

@@ -95,6 +95,10 @@ impl Progress for Lines {
         let _ = writeln!(io::stderr().lock(), "warning: {text}");
     }
 
+    fn note(&self, text: &str) {
+        let _ = writeln!(io::stderr().lock(), "note: {text}");
+    }
+
     fn task(&self, _text: &str, _total_bytes: u64) -> Box<dyn Task> {
         Box::new(crate::progress::Silent)
     }
@@ -113,6 +117,10 @@ impl Progress for Bars {
 
     fn warn(&self, text: &str) {
         let _ = self.0.println(format!("warning: {text}"));
+    }
+
+    fn note(&self, text: &str) {
+        let _ = self.0.println(format!("note: {text}"));
     }
 
     fn task(&self, text: &str, total_bytes: u64) -> Box<dyn Task> {

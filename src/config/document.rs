@@ -121,6 +121,20 @@ impl<'t> Table<'t> {
             .map(Some)
     }
 
+    /// A list of texts; a single text is a list of one.
+    pub fn text_or_texts(&self, key: &'static str) -> Result<Option<Vec<String>>, ConfigError> {
+        let Some(item) = self.item(key) else { return Ok(None) };
+        let error = || self.wrong_type(key, "a text or a list of texts", item);
+        match (item.as_str(), item.as_array()) {
+            (Some(text), _) => Ok(Some(vec![text.to_owned()])),
+            (_, Some(array)) => {
+                let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(error);
+                array.iter().map(text).collect::<Result<_, _>>().map(Some)
+            }
+            _ => Err(error()),
+        }
+    }
+
     /// A list of texts or whole numbers, as texts.
     pub fn texts_or_integers(&self, key: &'static str) -> Result<Option<Vec<String>>, ConfigError> {
         let Some(item) = self.item(key) else { return Ok(None) };

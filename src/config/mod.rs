@@ -3,13 +3,16 @@
 mod document;
 mod schema;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 pub(crate) use document::{Source, Table};
 
+use crate::apk::Dependency;
+use crate::digest::Digest;
 use crate::host::{self, HostError};
-use crate::image::{HealthCheck, ImageUser};
+use crate::image::{HealthCheck, ImageUser, TimeZone, UnknownTimeZone};
+use crate::manifest::Format;
 use crate::manifest::media_type::Compression;
 use crate::path::HostPath;
 
@@ -23,12 +26,14 @@ pub struct Settings {
     pub services: Option<Vec<String>>,
     /// Where images go when the command line does not say.
     pub destinations: Vec<String>,
-    /// The platform that images are for.
-    pub platform: Option<String>,
+    /// The platforms that images are for; none where the file does not say.
+    pub platforms: Vec<String>,
     /// The directory that stands for the workspace's root in images.
     pub root: Option<String>,
     /// How layers are compressed.
     pub compression: Option<Compression>,
+    /// The format of the images' documents.
+    pub format: Option<Format>,
     /// How many layers an image may have above its base.
     pub layers: Option<usize>,
     /// Whether identical files of a package's copies become hard links.
@@ -37,8 +42,12 @@ pub struct Settings {
     pub packages: Option<PackagesFrom>,
     /// What is asked for tarballs instead of the npm registries: an address, or a directory relative to the workspace.
     pub npm_mirror: Option<String>,
+    /// What comes of packages that ask for another Node; `None` as the package manager has it.
+    pub engines: Option<Engines>,
     /// What holds for single packages, by their names.
     pub package: BTreeMap<String, PackageSettings>,
+    /// The Alpine packages that work without the scripts that their installation would run.
+    pub apk_without_scripts: BTreeSet<String>,
     /// What holds for every service.
     pub all: ServiceSettings,
     /// What holds for one service, by its name, with the place in the file for errors.
@@ -52,6 +61,17 @@ pub enum PackagesFrom {
     Installed,
     /// The lockfile and the tarballs it names, with nothing installed.
     Lockfile,
+}
+
+/// What comes of `engines` that ask for another Node than the base has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Engines {
+    /// An error.
+    Error,
+    /// A warning.
+    Warn,
+    /// Nothing.
+    Ignore,
 }
 
 /// A text that names no place where packages come from.
@@ -100,13 +120,15 @@ impl FromStr for CheckLevel {
     }
 }
 
-/// The settings of a package, where packages come from the lockfile.
+/// The settings of a package.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PackageSettings {
-    /// Whether it is taken as it is installed all the same.
+    /// Whether it is taken as it is installed, where packages come from the lockfile.
     pub from_installed: bool,
     /// Whether it works without the script that its installation would run.
     pub skips_install_script: bool,
+    /// Whether its native code is neither looked at nor left out.
+    pub keeps_native: bool,
 }
 
 /// The settings of a service.
@@ -114,8 +136,16 @@ pub struct PackageSettings {
 pub struct ServiceSettings {
     /// The base image.
     pub base: Option<String>,
+    /// What is added to the base.
+    pub system: SystemSettings,
+    /// The program that starts the service, hands signals on to it and reaps what is left of its children.
+    pub init: Option<Init>,
     /// The user.
     pub user: Option<ImageUser>,
+    /// Files of the workspace with certificates of CAs that it trusts besides those of the base.
+    pub ca: Option<Vec<String>>,
+    /// Its time zone.
+    pub time_zone: Option<TimeZone>,
     /// The port it listens on: `PORT` in its environment, and exposed.
     pub port: Option<u16>,
     /// Environment variables.
@@ -140,6 +170,8 @@ pub struct ServiceSettings {
     pub include: Option<Vec<String>>,
     /// Files that are left out; patterns in gitignore's syntax, for the member's files and for packages.
     pub exclude: Option<Vec<String>>,
+    /// Whether native code for other platforms stays where a variant for this one is there.
+    pub keeps_foreign_variants: Option<bool>,
     /// Whether what the workspace's root depends on comes along.
     pub root_dependencies: Option<bool>,
     /// Directories that the service may write, relative to the working directory or absolute.
@@ -150,6 +182,44 @@ pub struct ServiceSettings {
     pub repository: Option<String>,
     /// The tags.
     pub tags: Option<Vec<String>>,
+}
+
+/// What is added to a base of Alpine, and where it comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SystemSettings {
+    /// The packages.
+    pub packages: Option<Vec<Dependency>>,
+    /// The repositories, in place of the base's own: addresses, or folders relative to the workspace, with or without a
+    /// tag before them.
+    pub repositories: Option<Vec<String>>,
+    /// Files of keys to trust next to the base's own, relative to the workspace.
+    pub keys: Option<Vec<String>>,
+}
+
+impl SystemSettings {
+    fn over(self, all: Self) -> Self {
+        Self {
+            packages: self.packages.or(all.packages),
+            repositories: self.repositories.or(all.repositories),
+            keys: self.keys.or(all.keys),
+        }
+    }
+}
+
+/// A program for the first process of a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Init {
+    /// `tini`, of the Alpine package of that name.
+    Tini,
+    /// `dumb-init`, of the Alpine package of that name.
+    DumbInit,
+    /// A program of one file that needs no library, relative to the workspace.
+    File {
+        /// The file.
+        file: String,
+        /// What its bytes are.
+        sha256: Digest,
+    },
 }
 
 /// A health check as the file gives it.
@@ -213,6 +283,14 @@ pub enum ConfigError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A time zone that does not exist.
+    #[error("{error}: `{place}`")]
+    TimeZone {
+        /// FILE:LINE:COLUMN
+        place: String,
+        /// The name.
+        error: UnknownTimeZone,
+    },
     /// A service that the workspace does not have.
     #[error("there is no service `{name}` to configure: `{place}`")]
     UnknownService {
@@ -233,6 +311,10 @@ impl ConfigError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::UnknownKey { hint, .. } => Some(hint.clone()),
+            Self::TimeZone { error, .. } => {
+                let names: Vec<String> = error.nearest.iter().map(|name| format!("`{name}`")).collect();
+                Some(format!("zones that are written like it: {}", names.join(", ")))
+            }
             Self::UnknownService { name, known, .. } => Some(nearest(name, known.iter().map(String::as_str))),
             _ => None,
         }
@@ -279,7 +361,11 @@ impl ServiceSettings {
         };
         Self {
             base: self.base.or(all.base),
+            system: self.system.over(all.system),
+            init: self.init.or(all.init),
             user: self.user.or(all.user),
+            ca: self.ca.or(all.ca),
+            time_zone: self.time_zone.or(all.time_zone),
             port: self.port.or(all.port),
             env: merged(all.env, self.env),
             entry_point: self.entry_point.or(all.entry_point),
@@ -292,6 +378,7 @@ impl ServiceSettings {
             files: self.files.or(all.files),
             include: self.include.or(all.include),
             exclude: self.exclude.or(all.exclude),
+            keeps_foreign_variants: self.keeps_foreign_variants.or(all.keeps_foreign_variants),
             root_dependencies: self.root_dependencies.or(all.root_dependencies),
             writable: self.writable.or(all.writable),
             check: self.check.or(all.check),

@@ -1,6 +1,8 @@
 use super::{BaseImage, RunSettings};
 use crate::layer::Layer;
-use crate::manifest::{Descriptor, DocumentError, History, ImageConfig, Manifest, Raw, RootFs, media_type};
+use crate::manifest::{
+    BASE_DIGEST, BASE_NAME, Descriptor, DocumentError, Format, History, ImageConfig, Manifest, Raw, RootFs,
+};
 use crate::platform::Platform;
 
 /// A finished image: its documents, and its layers by descriptor.
@@ -8,6 +10,8 @@ use crate::platform::Platform;
 pub struct Image {
     /// The platform it is for.
     pub platform: Platform,
+    /// The format of its documents.
+    pub format: Format,
     /// The manifest.
     pub manifest: Raw<Manifest>,
     /// The config.
@@ -19,7 +23,7 @@ pub struct Image {
 impl Image {
     /// The descriptor of the manifest.
     pub fn descriptor(&self) -> Descriptor {
-        let mut descriptor = self.manifest.descriptor(media_type::MANIFEST);
+        let mut descriptor = self.manifest.descriptor(self.format.manifest());
         descriptor.platform = Some(self.platform.clone());
         descriptor
     }
@@ -48,9 +52,29 @@ pub enum AssembleError {
         /// Diff IDs in its config.
         diff_ids: usize,
     },
+    /// A layer that the format has no media type for.
+    #[error("Docker's format has no layers of the media type `{media_type}`, as the base has one: `{base}`")]
+    LayerNotInFormat {
+        /// The base's name.
+        base: String,
+        /// The layer's media type.
+        media_type: String,
+    },
     /// A document cannot be encoded.
     #[error(transparent)]
     Document(#[from] DocumentError),
+}
+
+impl AssembleError {
+    /// What to type next.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::LayerNotInFormat { .. } => {
+                Some("`--format oci`, or a base whose layers are compressed with gzip".into())
+            }
+            Self::BaseLayers { .. } | Self::Document(_) => None,
+        }
+    }
 }
 
 /// Puts an image together. Pure: the same arguments give the same bytes.
@@ -60,6 +84,7 @@ pub fn assemble(
     base: &BaseImage,
     layers: &[Layer],
     settings: &RunSettings,
+    format: Format,
     created: &str,
 ) -> Result<Image, AssembleError> {
     let base_config = base.config.parsed();
@@ -74,16 +99,28 @@ pub fn assemble(
     diff_ids.extend(layers.iter().map(Layer::diff_id));
     let config = ImageConfig {
         created: Some(created.to_owned()),
-        platform: base_config.platform.clone(),
+        platform: base.platform.clone(),
         config: settings.over(&base_config.config),
         rootfs: RootFs { kind: "layers".to_owned(), diff_ids },
         history: history(base, layers, created),
     };
     let config = Raw::encode("image config", config)?;
-    let layers = base.layers.iter().chain(layers.iter().map(Layer::descriptor)).cloned().collect();
-    let manifest = Manifest::new(config.descriptor(media_type::CONFIG), layers);
+    let layers = base.layers.iter().chain(layers.iter().map(Layer::descriptor)).map(|layer| {
+        let media_type = format.layer(&layer.media_type).ok_or_else(|| AssembleError::LayerNotInFormat {
+            base: base.name.clone(),
+            media_type: layer.media_type.clone(),
+        })?;
+        Ok(Descriptor { media_type: media_type.to_owned(), ..layer.clone() })
+    });
+    let layers = layers.collect::<Result<_, AssembleError>>()?;
+    let mut manifest = Manifest::new(format, config.descriptor(format.config()), layers);
+    // Docker's format has no annotations.
+    if format == Format::Oci {
+        manifest.annotations.extend(base.reference.clone().map(|name| (BASE_NAME.to_owned(), name)));
+        manifest.annotations.insert(BASE_DIGEST.to_owned(), base.manifest.digest().to_string());
+    }
     let manifest = Raw::encode("image manifest", manifest)?;
-    Ok(Image { platform: base_config.platform.clone(), manifest, config, base_layers: base.layers.len() })
+    Ok(Image { platform: base.platform.clone(), format, manifest, config, base_layers: base.layers.len() })
 }
 
 /// The base's history, then one entry for each layer. A history that does not match the layers makes podman and buildah

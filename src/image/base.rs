@@ -1,7 +1,9 @@
 use std::collections::BTreeMap;
 
-use crate::layer::{Entry, ForeignEntry, ForeignKind, Kind, LayerListing, Owner};
+use super::BaseFilesError;
+use crate::layer::{Content, Entry, FileTree, ForeignEntry, ForeignKind, Kind, LayerListing, Owner};
 use crate::manifest::{Descriptor, ImageConfig, Manifest, Raw};
+use crate::native::{BaseLibraries, Libc};
 use crate::path::ImagePath;
 use crate::platform::Platform;
 
@@ -10,7 +12,10 @@ use crate::platform::Platform;
 pub struct BaseImage {
     /// As the user named it.
     pub name: String,
-    /// The platform it is for.
+    /// The whole reference of the image in a registry, without the digest unless there is no tag; `None` where it comes
+    /// from this machine's disk, whose names mean nothing elsewhere.
+    pub reference: Option<String>,
+    /// The platform it is for: what its config says, completed by what its index says.
     pub platform: Platform,
     /// Its manifest, as it came.
     pub manifest: Raw<Manifest>,
@@ -64,12 +69,86 @@ impl BaseFiles {
         self.entries.iter()
     }
 
-    /// The content of a file that was kept.
-    pub fn text(&self, path: &ImagePath) -> Option<&str> {
+    /// Whether the base has anything in a directory.
+    pub fn has_below(&self, dir: &ImagePath) -> bool {
+        self.entries.range(dir.below()).next().is_some()
+    }
+
+    /// The text of the file that a path leads to; `None` if there is none. An error if it is not among those that were kept.
+    pub fn text(&self, path: &ImagePath) -> Result<Option<&str>, BaseFilesError> {
+        let place = self.resolve(path)?;
+        match self.get(&place).map(|entry| &entry.kind) {
+            None => Ok(None),
+            Some(ForeignKind::Text(text)) => Ok(Some(text)),
+            Some(_) => Err(BaseFilesError::Unread(place)),
+        }
+    }
+
+    /// The file that a path leads to, with `text` after its own, and where it lies.
+    pub fn appended(&self, path: &ImagePath, text: &str) -> Result<(ImagePath, Entry), BaseFilesError> {
+        let mut whole = self.text(path)?.unwrap_or_default().to_owned();
+        if !whole.is_empty() && !whole.ends_with('\n') {
+            whole.push('\n');
+        }
+        whole.push_str(text);
+        self.rewritten(path, whole)
+    }
+
+    /// The file that a path leads to, with another text and the mode and owner it has, and where it lies.
+    pub fn rewritten(&self, path: &ImagePath, text: String) -> Result<(ImagePath, Entry), BaseFilesError> {
+        let place = self.resolve(path)?;
+        let mut entry = Entry::file(Content::Bytes(text.into_bytes()), false, Owner { uid: 0, gid: 0 });
+        if let Some(existing) = self.get(&place) {
+            entry.mode = existing.mode;
+            entry.owner = existing.owner;
+        }
+        Ok((place, entry))
+    }
+
+    /// The text of the file that a path leads to, if it is among those that were kept.
+    pub fn kept_text(&self, path: &ImagePath) -> Option<&str> {
+        self.text(path).ok().flatten()
+    }
+
+    /// The content of a file that was kept, as bytes.
+    pub fn bytes(&self, path: &ImagePath) -> Option<&[u8]> {
         match &self.get(path)?.kind {
-            ForeignKind::Text(text) => Some(text),
+            ForeignKind::Text(text) => Some(text.as_bytes()),
+            ForeignKind::Bytes(bytes) => Some(bytes),
             _ => None,
         }
+    }
+
+    /// What lies below a directory.
+    pub fn below(&self, directory: &ImagePath) -> impl Iterator<Item = (&ImagePath, &BaseEntry)> {
+        self.entries.range(directory.below())
+    }
+
+    /// The path without symbolic links in it, the last name's own included: where a file of this path really lies. A link
+    /// that leads to nothing or in circles stays as it is.
+    pub fn real_path(&self, path: &ImagePath) -> ImagePath {
+        self.resolve(path).unwrap_or_else(|_| path.clone())
+    }
+
+    /// The files under a layer's entries: what a layer above both finds.
+    pub fn under(&self, tree: &FileTree) -> Self {
+        let mut files = self.clone();
+        for (path, entry) in tree.iter() {
+            let kind = match &entry.kind {
+                Kind::Directory => ForeignKind::Directory,
+                Kind::Symlink(target) => ForeignKind::Symlink(target.to_string_lossy().into_owned()),
+                Kind::File(Content::Bytes(bytes)) => match String::from_utf8(bytes.clone()) {
+                    Ok(text) => ForeignKind::Text(text),
+                    Err(error) => ForeignKind::Bytes(error.into_bytes()),
+                },
+                Kind::File(_) | Kind::HardLink(_) => ForeignKind::File,
+            };
+            if kind != ForeignKind::Directory {
+                files.remove_below(path);
+            }
+            files.entries.insert(path.clone(), BaseEntry { kind, mode: entry.mode, owner: entry.owner });
+        }
+        files
     }
 
     /// The directory at a path as a layer above would repeat it, so that nothing about it changes.
@@ -93,6 +172,16 @@ impl BaseFiles {
         }
         let glibc = holds(&["/lib", "/lib64", "/usr/lib", "/usr/lib64"], &["ld-linux", "libc.so.6", "ld64.so"]);
         glibc.then_some("glibc")
+    }
+
+    /// The libraries that native code is loaded with.
+    pub fn libraries(&self) -> BaseLibraries {
+        let paths = self.entries.keys().filter_map(|path| path.as_path().to_str());
+        let described = |path: &str| match &self.entries.get(&ImagePath::new(path).ok()?)?.kind {
+            ForeignKind::Library(library) => Some(library),
+            _ => None,
+        };
+        BaseLibraries::of(self.libc().and_then(Libc::named), paths, described)
     }
 
     fn white_out(&mut self, entry: &ForeignEntry) {
@@ -161,6 +250,36 @@ mod tests {
     }
 
     #[test]
+    fn paths_without_links() {
+        let link = |target: &str| ForeignKind::Symlink(target.to_owned());
+        let base = BaseFiles::merge([&listing(&[
+            ("/usr", ForeignKind::Directory),
+            ("/usr/lib", ForeignKind::Directory),
+            ("/lib", link("usr/lib")),
+            ("/lib64", link("/lib")),
+            ("/usr/lib64", link("../lib")),
+            ("/var/run", link("../run")),
+            ("/circle", link("circle")),
+            ("/above", link("../../usr")),
+        ])]);
+        let table = [
+            ("no link", "/usr/lib/a", "/usr/lib/a"),
+            ("one", "/lib/a/b", "/usr/lib/a/b"),
+            ("two", "/lib64/a", "/usr/lib/a"),
+            ("up, and another", "/usr/lib64/a", "/usr/lib/a"),
+            ("to what is not there", "/var/run/a", "/run/a"),
+            ("the link itself", "/lib", "/usr/lib"),
+            ("a circle", "/circle/a", "/circle/a"),
+            ("above the root", "/above/lib", "/usr/lib"),
+            ("the root", "/", "/"),
+        ];
+        for (comment, path, expected) in table {
+            let real = base.real_path(&ImagePath::new(path).unwrap());
+            assert_eq!(real.to_string(), expected, "{comment}");
+        }
+    }
+
+    #[test]
     fn upper_layers_replace_and_delete() {
         use ForeignKind::{Directory, File, Symlink, Text};
         let text = |text: &str| Text(text.to_owned());
@@ -183,7 +302,7 @@ mod tests {
         ]);
         let merged = BaseFiles::merge([&lower, &upper]);
         let path = |path: &str| ImagePath::new(path).unwrap();
-        assert_eq!(merged.text(&path("/etc/passwd")), Some("root, node"));
+        assert_eq!(merged.text(&path("/etc/passwd")), Ok(Some("root, node")));
         assert_eq!(merged.get(&path("/etc/gone")), None);
         assert_eq!(merged.get(&path("/var/run/a")), None);
         assert!(matches!(merged.get(&path("/var/run")).unwrap().kind, Symlink(_)));

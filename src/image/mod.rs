@@ -1,11 +1,23 @@
-//! From a base, layers and settings to an image: config and manifest. Nothing here reads or writes.
+//! From a base, layers and settings to an image: config and manifest, and an index over images. Nothing here reads or writes.
 
 mod assemble;
 mod base;
+mod certificates;
+mod links;
+mod platforms;
 mod run_settings;
+mod software;
+mod static_program;
+mod time_zone;
 mod user;
 
 pub use assemble::{AssembleError, Image, assemble};
 pub use base::{BaseEntry, BaseFiles, BaseImage};
-pub use run_settings::{HealthCheck, RunSettings};
+pub use certificates::{CERTIFICATE_BUNDLES, Certificate, CertificateError, NODE_FILE, NODE_VARIABLE};
+pub use links::BaseFilesError;
+pub use platforms::PlatformImages;
+pub use run_settings::{HealthCheck, RunSettings, RunUser};
+pub use software::BaseSoftware;
+pub use static_program::{StaticProgramError, check_static_program};
+pub use time_zone::{TimeZone, UnknownTimeZone};
 pub use user::{ImageUser, NewUser, UserEntries, UserError};

@@ -10,7 +10,7 @@ use crate::path::ImagePath;
 #[derive(Clone, Debug)]
 pub struct RunSettings {
     /// As whom.
-    pub user: Owner,
+    pub user: RunUser,
     /// In which directory.
     pub working_dir: ImagePath,
     /// The entrypoint; `None` keeps the base's.
@@ -25,6 +25,15 @@ pub struct RunSettings {
     pub labels: BTreeMap<String, String>,
     /// The health check; `None` keeps the base's.
     pub health: Option<HealthCheck>,
+}
+
+/// As whom a container runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunUser {
+    /// The user's number and that of its own group.
+    pub owner: Owner,
+    /// Whether it is a member of other groups too.
+    pub in_other_groups: bool,
 }
 
 /// How a runtime asks whether the service is well. Times are in seconds.
@@ -43,13 +52,13 @@ pub struct HealthCheck {
 }
 
 impl HealthCheck {
-    /// Asks for `path` over HTTP with node's own `fetch`, so that the image needs no curl. The port is that of the
+    /// Asks for `path` over HTTP with the own `fetch` of `node`, so that the image needs no curl. The port is that of the
     /// variable `PORT` at run time, else `port`.
-    pub fn http(path: &str, port: u16) -> Self {
+    pub fn http(node: &str, path: &str, port: u16) -> Self {
         let url = format!("http://127.0.0.1:${{process.env.PORT||{port}}}{path}");
         let script = format!("fetch(`{url}`).then(r=>process.exit(r.ok?0:1),()=>process.exit(1))");
         Self {
-            command: vec!["node".to_owned(), "-e".to_owned(), script],
+            command: vec![node.to_owned(), "-e".to_owned(), script],
             interval: 30,
             timeout: 5,
             start_period: 30,
@@ -74,8 +83,9 @@ impl RunSettings {
     /// The base's container config with these settings over it.
     pub fn over(&self, base: &ContainerConfig) -> ContainerConfig {
         let mut config = base.clone();
-        // By number, so that Kubernetes can see that it is not root.
-        config.user = format!("{}:{}", self.user.uid, self.user.gid);
+        // By number, so that Kubernetes can see that it is not root. Runtimes look groups up where none is named.
+        let Owner { uid, gid } = self.user.owner;
+        config.user = if self.user.in_other_groups { uid.to_string() } else { format!("{uid}:{gid}") };
         config.working_dir = self.working_dir.to_string();
         if let Some(entrypoint) = &self.entrypoint {
             config.entrypoint.clone_from(entrypoint);

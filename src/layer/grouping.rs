@@ -5,11 +5,16 @@
 //! the whole workspace, whichever services are built, so that building one service alone gives the image that building
 //! all of them gives.
 //!
+//! What is there for the sake of an image's platform (see `closure::portability`) has layers of its own, grouped the same
+//! way: all other layers of packages are the same on every platform, and stored once for all. This never depends on the
+//! platforms that are built, so that an image built alone is the one built with others.
+//!
 //! An image has room for so many layers of packages. Where a service has more sets than that, the cheapest set is
 //! dissolved: its packages go to a layer of each of its services alone. Cheap is what is small and shared by few, for
 //! `size x (services - 1)` is what is stored twice then. Sizes are rounded to powers of two, so that a package that grows
 //! a little seldom changes which set is the cheapest.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Entry, FileTree, Fragment, Kind, LayerPlan, LayerRole, TreeError, identical_files};
@@ -27,16 +32,75 @@ pub struct Unit {
     pub bytes: u64,
 }
 
-/// For each unit of a workspace, the sets of services that share it in a layer.
+/// Whether something is the same in images for every platform.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Portability {
+    /// It is.
+    Portable,
+    /// It is there for the sake of this one.
+    Bound,
+}
+
+/// Names a layer of packages: which services share it, and whether images for other platforms may too.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PackageSet {
+    /// Portable sets come first.
+    pub portability: Portability,
+    /// The services.
+    pub services: ServiceSet,
+}
+
+/// For each unit of a workspace, the layer that holds it.
 #[derive(Clone, Debug, Default)]
-pub struct ServiceSets<K> {
+pub struct PackageSets<K> {
+    portable: ServiceSets<K>,
+    /// `None` where an image has room for a single layer of packages, which then holds all.
+    bound: Option<ServiceSets<K>>,
+}
+
+impl<K: Ord + Clone> PackageSets<K> {
+    /// How many layers of an image may hold what is bound to its platform: what several services share, and the rest. The
+    /// number is the same for images without such units, or one platform's could have other layers than another's.
+    const BOUND_LAYERS: usize = 2;
+
+    /// Groups `units` so that no service has more than `budget` layers of them, where that can be reached.
+    pub fn of(units: BTreeMap<(Portability, K), Unit>, budget: usize) -> Self {
+        let for_bound = Self::BOUND_LAYERS.min(budget / 2);
+        let (mut portable, mut bound) = (BTreeMap::new(), BTreeMap::new());
+        for ((portability, key), unit) in units {
+            let is_bound = portability == Portability::Bound && for_bound > 0;
+            let kind: &mut BTreeMap<K, Unit> = if is_bound { &mut bound } else { &mut portable };
+            match kind.get_mut(&key) {
+                Some(known) => known.services.extend(unit.services),
+                None => _ = kind.insert(key, unit),
+            }
+        }
+        let bound = (for_bound > 0).then(|| ServiceSets::of(bound, for_bound));
+        Self { portable: ServiceSets::of(portable, budget - for_bound), bound }
+    }
+
+    /// The layer that holds a unit for `service`.
+    pub fn of_service(&self, unit: &K, portability: Portability, service: &str) -> PackageSet {
+        match (portability, &self.bound) {
+            (Portability::Bound, Some(sets)) => PackageSet { portability, services: sets.of_service(unit, service) },
+            _ => {
+                let services = self.portable.of_service(unit, service);
+                PackageSet { portability: Portability::Portable, services }
+            }
+        }
+    }
+}
+
+/// For each unit of one kind, the sets of services that share it in a layer.
+#[derive(Clone, Debug, Default)]
+struct ServiceSets<K> {
     sets: BTreeMap<K, ServiceSet>,
     dissolved: BTreeSet<ServiceSet>,
 }
 
 impl<K: Ord + Clone> ServiceSets<K> {
     /// Groups `units` so that no service has more than `budget` layers of them, where that can be reached.
-    pub fn of(units: BTreeMap<K, Unit>, budget: usize) -> Self {
+    fn of(units: BTreeMap<K, Unit>, budget: usize) -> Self {
         let mut sizes: BTreeMap<ServiceSet, u64> = BTreeMap::new();
         for unit in units.values() {
             *sizes.entry(unit.services.clone()).or_default() += unit.bytes;
@@ -55,7 +119,7 @@ impl<K: Ord + Clone> ServiceSets<K> {
 
     /// The set whose layer holds the unit for `service`: the unit's own set, or the service alone if that set is
     /// dissolved, or if only undeclared imports lead the service to the unit.
-    pub fn of_service(&self, unit: &K, service: &str) -> ServiceSet {
+    fn of_service(&self, unit: &K, service: &str) -> ServiceSet {
         match self.sets.get(unit) {
             Some(set) if set.contains(service) && !self.dissolved.contains(set) => set.clone(),
             _ => BTreeSet::from([service.to_owned()]),
@@ -84,10 +148,12 @@ fn cheapest_to_dissolve(sizes: &BTreeMap<ServiceSet, u64>, budget: usize) -> Opt
 pub struct ImageContents {
     /// The service's name.
     pub service: String,
-    /// The image's user: passwd, group and shadow, and the home.
-    pub user: FileTree,
-    /// The fragments of installed packages and of links to them, by the set of services that share them.
-    pub packages: BTreeMap<ServiceSet, Vec<Fragment>>,
+    /// Packages of the system, and an init.
+    pub system: FileTree,
+    /// What the base's own files are extended by: the user, certificates, the time zone.
+    pub user: Vec<Fragment>,
+    /// The fragments of installed packages and of links to them, by the layer that holds them.
+    pub packages: BTreeMap<PackageSet, Vec<Fragment>>,
     /// One fragment for each workspace package, and one for the links to them.
     pub workspace: Vec<Fragment>,
     /// The service's own files.
@@ -96,21 +162,24 @@ pub struct ImageContents {
     pub hard_links: bool,
 }
 
-/// Groups the contents of an image into layers, what changes least first: the user, packages (those that most services
-/// share first), workspace packages, the application. Empty layers are left out.
+/// Groups the contents of an image into layers, what changes least first: packages of the system, the user, packages
+/// (those that are the same on every platform first, of these those that most services share), workspace packages, the
+/// application. Empty layers are left out.
 ///
 /// Each layer starts with the directories above its entries, so that it can be unpacked alone; `directory` says what the
 /// entry of such a directory is.
 pub fn group(contents: ImageContents, directory: impl Fn(&ImagePath) -> Entry) -> Result<Vec<LayerPlan>, TreeError> {
     let alone = BTreeSet::from([contents.service]);
-    let user = match contents.user.is_empty() {
+    let system = match contents.system.is_empty() {
         true => Vec::new(),
-        false => vec![Fragment::new("user", contents.user)],
+        false => vec![Fragment::new("system packages", contents.system)],
     };
     let mut packages: Vec<_> = contents.packages.into_iter().collect();
-    packages.sort_by(|(a, _), (b, _)| b.len().cmp(&a.len()).then_with(|| a.cmp(b)));
-    let groups = std::iter::once((LayerRole::User, BTreeSet::new(), user))
-        .chain(packages.into_iter().map(|(services, fragments)| (LayerRole::Packages, services, fragments)))
+    packages.sort_by_key(|(set, _)| (set.portability, Reverse(set.services.len()), set.services.clone()));
+    let below = [(LayerRole::System, BTreeSet::new(), system), (LayerRole::User, BTreeSet::new(), contents.user)];
+    let groups = below
+        .into_iter()
+        .chain(packages.into_iter().map(|(set, fragments)| (LayerRole::Packages, set.services, fragments)))
         .chain([
             (LayerRole::Workspace, BTreeSet::new(), contents.workspace),
             (LayerRole::Application, alone, contents.application),
@@ -179,6 +248,7 @@ fn with_directories(
 mod tests {
     use proptest::prelude::*;
 
+    use super::Portability::{Bound, Portable};
     use super::*;
 
     fn set(services: &str) -> ServiceSet {
@@ -210,6 +280,52 @@ mod tests {
         assert_eq!(sets.of_service(&"small", "c"), set("c"));
         assert_eq!(sets.of_service(&"big", "a"), set("ab"));
         assert_eq!(sets.of_service(&"core", "a"), set("abc"));
+    }
+
+    fn package_sets(units: &[(Portability, &'static str, &str, u64)], budget: usize) -> PackageSets<&'static str> {
+        let unit = |(portability, name, services, bytes): &(Portability, &'static str, &str, u64)| {
+            ((*portability, *name), Unit { services: set(services), bytes: *bytes })
+        };
+        PackageSets::of(units.iter().map(unit).collect(), budget)
+    }
+
+    #[test]
+    fn what_is_bound_to_a_platform_lies_apart() {
+        let own = [
+            (Portable, "core", "abc", 1000),
+            (Portable, "ab", "ab", 10),
+            (Portable, "a", "a", 1),
+            (Bound, "image", "abc", 500),
+            (Bound, "hash", "ab", 20),
+            (Bound, "core", "c", 1),
+        ];
+        let layer = |portability, services| PackageSet { portability, services: set(services) };
+        let table = [
+            ("shared by all platforms", 9, Portable, "core", "a", layer(Portable, "abc")),
+            ("of one platform", 9, Bound, "image", "a", layer(Bound, "abc")),
+            ("there for one service's variant, for another anyway", 9, Bound, "core", "c", layer(Bound, "c")),
+            ("its own budget: the cheapest is dissolved", 3, Bound, "hash", "a", layer(Bound, "a")),
+            ("and another for what is portable", 3, Portable, "ab", "a", layer(Portable, "a")),
+            ("that is not asked what is bound", 3, Portable, "core", "a", layer(Portable, "abc")),
+            ("room for one layer", 1, Bound, "image", "a", layer(Portable, "a")),
+        ];
+        for (comment, budget, portability, unit, service, expected) in table {
+            assert_eq!(package_sets(&own, budget).of_service(&unit, portability, service), expected, "{comment}");
+        }
+    }
+
+    /// Whatever is bound to a platform, the other layers are the same.
+    #[test]
+    fn what_is_bound_changes_no_other_layer() {
+        let portable = [(Portable, "core", "abc", 1000), (Portable, "ab", "ab", 500), (Portable, "a", "a", 20)];
+        let bound = [(Bound, "x", "ab", 9000), (Bound, "y", "abc", 1), (Bound, "z", "ac", 1)];
+        for budget in 1..6 {
+            let (without, with) = (package_sets(&portable, budget), package_sets(&[portable, bound].concat(), budget));
+            for ((_, unit, ..), service) in portable.iter().zip(["a", "b", "c"]) {
+                let of = |sets: &PackageSets<_>| sets.of_service(unit, Portable, service);
+                assert!(budget == 1 || of(&without) == of(&with), "{budget}: {unit}");
+            }
+        }
     }
 
     proptest! {

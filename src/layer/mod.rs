@@ -23,8 +23,8 @@ mod tree;
 mod volatile_files;
 
 pub use collect::{CollectError, Collector};
-pub use foreign::{ForeignEntry, ForeignKind, LayerListing, ListingError, list};
-pub use grouping::{ImageContents, ServiceSet, ServiceSets, Unit, group};
+pub use foreign::{ForeignEntry, ForeignKind, KeptFiles, LayerListing, ListingError, list};
+pub use grouping::{ImageContents, PackageSet, PackageSets, Portability, ServiceSet, Unit, group};
 pub use key::{FragmentKey, LayerKey, LayerKeys};
 pub use pack::{PackError, Packed, PackedPiece, Packing, PieceCache, pack};
 pub use package_archive::{PackageArchive, Scratch, SmallArchive};
@@ -49,6 +49,8 @@ pub const RECIPE: &str =
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LayerRole {
+    /// Packages of the system, as apk would have added them.
+    System,
     /// passwd, group and shadow with the image's user, and its home.
     User,
     /// Installed packages.
@@ -62,6 +64,7 @@ pub enum LayerRole {
 impl fmt::Display for LayerRole {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::System => "system packages",
             Self::User => "user",
             Self::Packages => "packages",
             Self::Workspace => "workspace",

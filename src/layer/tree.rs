@@ -184,8 +184,8 @@ impl FileTree {
     }
 
     /// Leaves out the entries for which `keep` is false.
-    pub fn retain(&mut self, keep: impl Fn(&ImagePath) -> bool) {
-        self.entries.retain(|(path, _)| keep(path));
+    pub fn retain(&mut self, keep: impl Fn(&ImagePath, &Entry) -> bool) {
+        self.entries.retain(|(path, entry)| keep(path, entry));
     }
 
     /// The entry at a path.

@@ -8,7 +8,7 @@ use tempfile::NamedTempFile;
 use super::docker::{self, DockerImage, FULL_NAME};
 use super::{INDEX_FILE, LayoutError, MARKER, MARKER_CONTENT};
 use crate::digest::Digest;
-use crate::manifest::{Descriptor, Index, Manifest, REF_NAME, Raw, media_type};
+use crate::manifest::{Descriptor, Format, Index, Manifest, REF_NAME, Raw, media_type};
 use crate::path::HostPath;
 
 /// How the names of files begin that are not finished.
@@ -112,7 +112,7 @@ impl ArchiveWriter {
         };
         let mut entries = std::mem::take(&mut self.entries);
         entries.sort_by_key(|entry| (name(entry), entry.digest));
-        let index = Raw::encode("layout index", Index::new(entries)).map_err(document)?;
+        let index = Raw::encode("layout index", Index::new(Format::Oci, entries)).map_err(document)?;
         let images: Vec<DockerImage> = std::mem::take(&mut self.images).into_values().collect();
         let images = Raw::encode("manifest.json", images).map_err(document)?;
         self.append(INDEX_FILE, index.bytes(), index.bytes().len() as u64)?;

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{ArchiveFiles, Section};
 use crate::digest::{DiffId, Digest, Hasher};
 use crate::manifest::media_type::{self, Compression};
-use crate::manifest::{Descriptor, DocumentError, ImageConfig, Index, MANIFEST_LIMIT, Manifest, Raw};
+use crate::manifest::{Descriptor, DocumentError, Format, ImageConfig, Index, MANIFEST_LIMIT, Manifest, Raw};
 
 /// The annotation by which containerd, and Docker with its store, know an entry of an index: a whole reference.
 pub(super) const FULL_NAME: &str = "io.containerd.image.name";
@@ -109,7 +109,7 @@ pub(super) fn convert<R: Read>(
             layers.insert(name, (layer.clone(), diff_id));
             descriptors.push(layer);
         }
-        let manifest = Manifest::new(config.descriptor(media_type::CONFIG), descriptors);
+        let manifest = Manifest::new(Format::Oci, config.descriptor(media_type::CONFIG), descriptors);
         let manifest = Raw::encode("image manifest", manifest)?;
         let mut entry = manifest.descriptor(media_type::MANIFEST);
         entry.platform = Some(config.parsed().platform.clone());
@@ -123,7 +123,7 @@ pub(super) fn convert<R: Read>(
             entries.push(entry.clone());
         }
     }
-    Ok((Raw::encode("layout index", Index::new(entries))?, blobs))
+    Ok((Raw::encode("layout index", Index::new(Format::Oci, entries))?, blobs))
 }
 
 /// Reads a layer: what it is, by its first bytes, and the digest of the tar in it.

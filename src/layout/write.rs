@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use tempfile::NamedTempFile;
 
 use super::{INDEX_FILE, Layout, LayoutError, MARKER, MARKER_CONTENT};
-use crate::manifest::{Descriptor, Index, REF_NAME, Raw};
+use crate::manifest::{Descriptor, Format, Index, REF_NAME, Raw};
 use crate::path::HostPath;
 
 /// How the names of files begin that are not finished.
@@ -114,7 +114,7 @@ impl LayoutWriter {
         manifests.append(&mut self.entries);
         manifests.sort_by_key(|descriptor| (name(descriptor), descriptor.digest));
         let path = self.dir.join(INDEX_FILE);
-        let index = Raw::encode("layout index", Index::new(manifests))
+        let index = Raw::encode("layout index", Index::new(Format::Oci, manifests))
             .map_err(|source| LayoutError::Document { path: path.clone(), source })?;
         self.write_atomically(&path, |file| file.write_all(index.bytes()))?;
         self.finished = true;

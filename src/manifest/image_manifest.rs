@@ -2,7 +2,12 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Descriptor, media_type};
+use super::{Descriptor, Format};
+
+/// The annotation with the whole reference of the image that this one lies on. Source: OCI image-spec, `annotations.md`.
+pub const BASE_NAME: &str = "org.opencontainers.image.base.name";
+/// The annotation with the digest of the manifest of the image that this one lies on. Source: the same.
+pub const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 
 /// An image manifest: one config and the layers, bottom first.
 ///
@@ -32,11 +37,11 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    /// The manifest of an image.
-    pub fn new(config: Descriptor, layers: Vec<Descriptor>) -> Self {
+    /// The manifest of an image, whose config and layers have media types of the same format.
+    pub fn new(format: Format, config: Descriptor, layers: Vec<Descriptor>) -> Self {
         Self {
             schema_version: 2,
-            media_type: Some(media_type::MANIFEST.to_owned()),
+            media_type: Some(format.manifest().to_owned()),
             artifact_type: None,
             config,
             layers,

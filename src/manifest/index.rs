@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Descriptor, media_type};
+use super::{Descriptor, Format};
 use crate::platform::Platform;
 
 /// The annotation by which a layout's index names an entry.
@@ -50,10 +50,10 @@ impl Index {
     }
 
     /// An index over `manifests`.
-    pub fn new(manifests: Vec<Descriptor>) -> Self {
+    pub fn new(format: Format, manifests: Vec<Descriptor>) -> Self {
         Self {
             schema_version: 2,
-            media_type: Some(media_type::INDEX.to_owned()),
+            media_type: Some(format.index().to_owned()),
             artifact_type: None,
             manifests,
             subject: None,

@@ -2,6 +2,7 @@
 
 mod config;
 mod descriptor;
+mod format;
 mod image_manifest;
 mod index;
 pub mod media_type;
@@ -9,7 +10,8 @@ mod raw;
 
 pub use config::{ContainerConfig, Healthcheck, History, ImageConfig, RootFs};
 pub use descriptor::Descriptor;
-pub use image_manifest::Manifest;
+pub use format::{Format, UnknownFormat};
+pub use image_manifest::{BASE_DIGEST, BASE_NAME, Manifest};
 pub use index::{Index, REF_NAME};
 pub use raw::{DocumentError, Raw};
 

@@ -10,6 +10,7 @@
 mod archive_check;
 mod credentials;
 mod download;
+mod engine_settings;
 mod error;
 mod fetch;
 mod npmrc;
@@ -26,6 +27,7 @@ use std::sync::{Arc, Mutex};
 
 use url::Url;
 
+pub use engine_settings::EngineRules;
 pub use error::NpmRegistryError;
 pub use npmrc::parse as parse_npmrc;
 pub use settings::{NpmSettings, ReplacedHost};

@@ -41,6 +41,11 @@ impl RegistryError {
                 let later = exchange.retry_after.map_or("later".to_owned(), in_minutes);
                 format!("try {later}, or log in: registries allow more to those they know")
             }
+            Self::WrongDigest { .. } => {
+                "something between here and there gives out other bytes than were asked for: ask who \
+                 runs the registry, or the mirror or proxy before it"
+                    .to_owned()
+            }
             Self::TooLarge(_) => "raise the limit of the proxy before the registry (nginx: \
                  `client_max_body_size 0`)"
                 .to_owned(),

@@ -14,7 +14,7 @@ use super::transport::Request;
 use super::{Client, Reference, ReferenceError, RegistryError, Repository};
 use crate::digest::Digest;
 use crate::http::{redacted, same_origin};
-use crate::manifest::{Descriptor, Index, MANIFEST_LIMIT, Raw, media_type};
+use crate::manifest::{Descriptor, Format, Index, MANIFEST_LIMIT, Raw, media_type};
 
 /// Lists come in pages; no image has more referrers than this many pages hold.
 const PAGE_LIMIT: usize = 100;
@@ -55,7 +55,7 @@ impl Client {
             if list.len() == before {
                 return Ok(());
             }
-            let index = Raw::encode("image index", Index::new(list.into_values().collect()))
+            let index = Raw::encode("image index", Index::new(Format::Oci, list.into_values().collect()))
                 .map_err(|error| RegistryError::Setup(error.to_string()))?;
             self.push_manifest(&tag, media_type::INDEX, index.bytes().to_vec()).await?;
             let Some(wait) = attempts.next_wait(None) else { return Ok(()) };

@@ -1,5 +1,7 @@
 //! What was done, for people and for programs: a build, a copy, the check of a registry.
 
+mod base_status;
+mod base_update;
 mod check;
 mod copy;
 mod findings;
@@ -7,6 +9,8 @@ mod plan;
 mod sarif;
 mod table;
 
+pub use base_status::BaseStatusReport;
+pub use base_update::BaseUpdateReport;
 pub use check::CheckReport;
 pub use copy::CopyReport;
 pub use findings::{FindingsReport, ServiceFindings};
@@ -18,10 +22,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::build::{BuildPlan, Built, Delivery, ServicePlan, Weight};
+use crate::build::{BuildPlan, Built, Delivery, ImagePlan, ServicePlan, Weight};
 use crate::check::Severity;
 use crate::closure::{DependencyClosure, Exclusion, Reason};
-use crate::image::Image;
+use crate::image::{Image, PlatformImages};
 use crate::layer::{Layer, LayerRole};
 
 /// What a build did. Sizes are in bytes.
@@ -64,14 +68,25 @@ pub struct ServiceReport {
     pub dir: String,
     /// Its base, as the user named it.
     pub base: String,
+    /// The digest of the image's manifest; of the index, if there are several platforms.
+    pub digest: String,
+    /// How the entry point was found.
+    pub entry_point_found_by: String,
+    /// Its images, one for each platform.
+    pub images: Vec<ImageReport>,
+    /// Where it is now.
+    pub delivered: Vec<DeliveryReport>,
+}
+
+/// The image of a service for one platform.
+#[derive(Clone, Debug, Serialize)]
+pub struct ImageReport {
     /// The platform.
     pub platform: String,
-    /// The digest of the image's manifest.
+    /// The digest of its manifest.
     pub digest: String,
     /// What the container runs.
     pub command: Vec<String>,
-    /// How the entry point was found.
-    pub entry_point_found_by: String,
     /// `PORT` in its environment.
     pub port: Option<u16>,
     /// Its layers above the base.
@@ -92,10 +107,21 @@ pub struct ServiceReport {
     pub undeclared: BTreeMap<String, String>,
     /// What was left out: one line each.
     pub excluded: Vec<String>,
+    /// What was left out since it is native code for other platforms.
+    pub foreign_variants: ForeignVariantsReport,
     /// What the user should know.
     pub warnings: Vec<String>,
-    /// Where the image is now.
-    pub delivered: Vec<DeliveryReport>,
+}
+
+/// What was left out since it is native code for other platforms.
+#[derive(Clone, Debug, Serialize)]
+pub struct ForeignVariantsReport {
+    /// Packages of which nothing is there, as `name@version`.
+    pub packages: Vec<String>,
+    /// How many files, with those of packages that are there.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// One layer.
@@ -129,11 +155,11 @@ pub struct DeliveryReport {
 /// The packages of all images, against the same images carrying the whole production tree each.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Comparison {
-    /// Packages in the whole production tree.
+    /// Packages in the whole production tree of the first platform.
     pub whole_tree_packages: usize,
     /// Its files' bytes.
     pub whole_tree_bytes: u64,
-    /// Its bytes times the number of services.
+    /// The bytes of the tree in each image, added up.
     pub whole_tree_in_each_bytes: u64,
     /// The bytes of the packages that the images really carry, added up.
     pub closures_bytes: u64,
@@ -147,16 +173,17 @@ impl BuildReport {
             .services
             .iter()
             .filter_map(|service| {
-                let image = images.get(&service.service.name)?;
-                Some(ServiceReport::new(service, plan, &packed.layers, image, deliveries))
+                let images = images.get(&service.service.name)?;
+                Some(ServiceReport::new(service, plan, &packed.layers, images, deliveries))
             })
             .collect();
-        let Weight { packages, bytes, .. } = plan.whole_tree;
+        let planned = || plan.services.iter().flat_map(|service| &service.images);
+        let Weight { packages, bytes, .. } = planned().next().map(|image| image.whole_tree).unwrap_or_default();
         let comparison = Comparison {
             whole_tree_packages: packages,
             whole_tree_bytes: bytes,
-            whole_tree_in_each_bytes: bytes * services.len() as u64,
-            closures_bytes: plan.services.iter().map(|service| service.packages.bytes).sum(),
+            whole_tree_in_each_bytes: planned().map(|image| image.whole_tree.bytes).sum(),
+            closures_bytes: planned().map(|image| image.packages.bytes).sum(),
         };
         let work = Work { layers_written: packed.written, fragments_compressed: packed.compressed.clone() };
         let found = |severity| checks.iter().map(|check| check.checked.count(severity)).sum();
@@ -166,22 +193,45 @@ impl BuildReport {
 }
 
 impl ServiceReport {
-    fn new(service: &ServicePlan, plan: &BuildPlan, layers: &[Layer], image: &Image, deliveries: &[Delivery]) -> Self {
-        let planned = || service.layers.iter().filter_map(|&index| Some((plan.layers.get(index)?, layers.get(index)?)));
+    fn new(
+        service: &ServicePlan,
+        plan: &BuildPlan,
+        layers: &[Layer],
+        images: &PlatformImages,
+        deliveries: &[Delivery],
+    ) -> Self {
         let name = &service.service.name;
-        let undeclared = service.closure.packages.values().filter_map(|package| match &package.reason {
-            reason @ Reason::UndeclaredImport { .. } => Some((package.package_json.label(), reason.to_string())),
-            Reason::Dependency { .. } => None,
-        });
+        let of_platforms = service.images.iter().zip(images.images());
         Self {
             name: name.clone(),
             dir: service.service.dir.to_string(),
             base: service.base.clone(),
+            digest: images.descriptor().digest.to_string(),
+            entry_point_found_by: service.service.entry_point.found_by.clone(),
+            images: of_platforms.map(|(planned, image)| ImageReport::new(planned, plan, layers, image)).collect(),
+            delivered: deliveries
+                .iter()
+                .filter(|delivery| delivery.service == *name)
+                .map(|delivery| DeliveryReport { name: delivery.name.clone(), sent_bytes: delivery.sent_bytes })
+                .collect(),
+        }
+    }
+}
+
+impl ImageReport {
+    fn new(of_platform: &ImagePlan, plan: &BuildPlan, layers: &[Layer], image: &Image) -> Self {
+        let ImagePlan { closure, packages, foreign, run, .. } = of_platform;
+        let planned =
+            || of_platform.layers.iter().filter_map(|&index| Some((plan.layers.get(index)?, layers.get(index)?)));
+        let undeclared = closure.packages.values().filter_map(|package| match &package.reason {
+            reason @ Reason::UndeclaredImport { .. } => Some((package.package_json.label(), reason.to_string())),
+            Reason::Dependency { .. } => None,
+        });
+        Self {
             platform: image.platform.to_string(),
             digest: image.manifest.digest().to_string(),
-            command: service.run.command.clone(),
-            entry_point_found_by: service.service.entry_point.found_by.clone(),
-            port: service.run.env.get("PORT").and_then(|port| port.parse().ok()),
+            command: run.command.clone(),
+            port: run.env.get("PORT").and_then(|port| port.parse().ok()),
             layers: planned()
                 .map(|(plan, layer)| LayerReport {
                     role: layer.role().to_string(),
@@ -197,16 +247,16 @@ impl ServiceReport {
             compressed_bytes: image.own_layers().iter().map(|layer| layer.size).sum(),
             unpacked_bytes: planned().map(|(plan, _)| plan.content_bytes()).sum(),
             files: planned().map(|(plan, _)| plan.files()).sum(),
-            packages: service.packages.packages,
-            package_bytes: service.packages.bytes,
+            packages: packages.packages,
+            package_bytes: packages.bytes,
             undeclared: undeclared.collect(),
-            excluded: exclusions(&service.closure),
-            warnings: service.closure.warnings.iter().cloned().collect(),
-            delivered: deliveries
-                .iter()
-                .filter(|delivery| delivery.service == *name)
-                .map(|delivery| DeliveryReport { name: delivery.name.clone(), sent_bytes: delivery.sent_bytes })
-                .collect(),
+            excluded: exclusions(closure),
+            foreign_variants: ForeignVariantsReport {
+                packages: foreign.packages.iter().cloned().collect(),
+                files: foreign.files,
+                bytes: foreign.bytes,
+            },
+            warnings: closure.warnings.iter().cloned().collect(),
         }
     }
 

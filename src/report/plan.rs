@@ -1,9 +1,10 @@
+use std::collections::BTreeSet;
 use std::fmt;
 
 use serde::Serialize;
 
 use super::table::{aligned, megabytes};
-use crate::build::BuildPlan;
+use crate::build::{BuildPlan, ImagePlan};
 use crate::layer::LayerPlan;
 
 /// What would be built, for people and for programs. Sizes are in bytes, before compression.
@@ -22,6 +23,15 @@ pub struct PlannedService {
     pub name: String,
     /// Its base, as the user named it.
     pub base: String,
+    /// Its images, one for each platform.
+    pub images: Vec<PlannedImage>,
+}
+
+/// The image of a service for one platform.
+#[derive(Clone, Debug, Serialize)]
+pub struct PlannedImage {
+    /// The platform.
+    pub platform: String,
     /// What the container would run.
     pub command: Vec<String>,
     /// Its layers above the base, by their numbers in the plan.
@@ -39,6 +49,8 @@ pub struct PlannedLayer {
     pub role: String,
     /// The services that would have it.
     pub services: Vec<String>,
+    /// The platforms whose images would have it.
+    pub platforms: Vec<String>,
     /// The files' bytes.
     pub bytes: u64,
     /// How many files.
@@ -53,26 +65,37 @@ impl PlanReport {
         let services = plan.services.iter().map(|service| PlannedService {
             name: service.service.name.clone(),
             base: service.base.clone(),
-            command: service.run.command.clone(),
-            layers: service.layers.clone(),
-            packages: service
-                .closure
-                .packages
-                .values()
-                .map(|package| (package.package_json.label(), package.reason.to_string()))
-                .collect(),
-            excluded: super::exclusions(&service.closure),
+            images: service.images.iter().map(planned_image).collect(),
         });
         let layers = plan.layers.iter().enumerate().map(|(index, layer)| planned_layer(plan, index, layer));
         Self { services: services.collect(), layers: layers.collect() }
     }
+
+    fn has_several_platforms(&self) -> bool {
+        self.services.iter().any(|service| service.images.len() > 1)
+    }
+}
+
+fn planned_image(image: &ImagePlan) -> PlannedImage {
+    let packages = image.closure.packages.values();
+    PlannedImage {
+        platform: image.platform.to_string(),
+        command: image.run.command.clone(),
+        layers: image.layers.clone(),
+        packages: packages.map(|package| (package.package_json.label(), package.reason.to_string())).collect(),
+        excluded: super::exclusions(&image.closure),
+    }
 }
 
 fn planned_layer(plan: &BuildPlan, index: usize, layer: &LayerPlan) -> PlannedLayer {
-    let users = plan.services.iter().filter(|service| service.layers.contains(&index));
+    let has_it = |image: &&ImagePlan| image.layers.contains(&index);
+    let users = plan.services.iter().filter(|service| service.images.iter().any(|image| has_it(&image)));
+    let images = plan.services.iter().flat_map(|service| &service.images).filter(has_it);
+    let platforms: BTreeSet<_> = images.map(|image| &image.platform).collect();
     PlannedLayer {
         role: layer.role.to_string(),
         services: users.map(|service| service.service.name.clone()).collect(),
+        platforms: platforms.into_iter().map(ToString::to_string).collect(),
         bytes: layer.content_bytes(),
         files: layer.files(),
         fragments: layer.fragments.iter().map(|fragment| fragment.label.clone()).collect(),
@@ -93,6 +116,11 @@ impl fmt::Display for PlanReport {
                 layer.services.join(" "),
             ]
         }));
+        if self.has_several_platforms() {
+            let platforms = self.layers.iter().map(|layer| layer.platforms.join(" "));
+            let cells = std::iter::once("PLATFORMS".to_owned()).chain(platforms);
+            rows.iter_mut().zip(cells).for_each(|(row, cell)| row.insert(2, cell));
+        }
         f.write_str(&aligned(&rows))?;
         for (index, layer) in self.layers.iter().enumerate() {
             writeln!(f, "\nlayer {index}: {}", layer.fragments.join(" "))?;

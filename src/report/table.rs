@@ -1,22 +1,24 @@
 use std::fmt::Write as _;
 
-use super::{BuildReport, ServiceReport};
+use super::{BuildReport, ImageReport, ServiceReport};
 use crate::layer::LayerRole;
 
 /// The report as a person reads it in a terminal.
 pub fn table(report: &BuildReport) -> String {
     let header = ["SERVICE", "PACKAGES", "FILES", "UNPACKED", "PACKED", "packages", "workspace", "app", "DIGEST"];
     let mut rows = vec![header.map(str::to_owned).to_vec()];
-    rows.extend(report.services.iter().map(row));
+    let images = || report.services.iter().flat_map(|service| service.images.iter().map(move |image| (service, image)));
+    rows.extend(images().map(|(service, image)| row(service, image)));
+    if report.services.iter().any(|service| service.images.len() > 1) {
+        let platforms = images().map(|(_, image)| image.platform.clone());
+        let cells = std::iter::once("PLATFORM".to_owned()).chain(platforms);
+        rows.iter_mut().zip(cells).for_each(|(row, cell)| row.insert(1, cell));
+    }
     let mut text = aligned(&rows);
     if let Some(first) = report.services.first() {
-        let _ = writeln!(
-            text,
-            "\nEach lies on {} ({}), {} packed.",
-            first.base,
-            first.platform,
-            megabytes(first.base_bytes)
-        );
+        let on = |image: &ImageReport| format!("({}), {} packed", image.platform, megabytes(image.base_bytes));
+        let bases: Vec<String> = first.images.iter().map(on).collect();
+        let _ = writeln!(text, "\nEach lies on {} {}.", first.base, bases.join("; "));
     }
     let comparison = &report.comparison;
     if comparison.whole_tree_in_each_bytes > 0 {
@@ -27,12 +29,17 @@ pub fn table(report: &BuildReport) -> String {
              {} less ({} %).",
             comparison.whole_tree_packages,
             megabytes(comparison.whole_tree_bytes),
-            count(report.services.len(), "image"),
+            count(images().count(), "image"),
             megabytes(comparison.whole_tree_in_each_bytes),
             megabytes(comparison.closures_bytes),
             megabytes(saved),
             saved * 100 / comparison.whole_tree_in_each_bytes,
         );
+    }
+    let foreign =
+        report.services.iter().flat_map(|service| &service.images).map(|image| image.foreign_variants.bytes).sum();
+    if foreign > 0 {
+        let _ = writeln!(text, "Left out of them: {} of native code for other platforms.", megabytes(foreign));
     }
     if report.checks.notes > 0 {
         let _ = writeln!(text, "The checks have {}: `pirogue check --verbose`.", count(report.checks.notes, "note"));
@@ -46,17 +53,17 @@ pub fn table(report: &BuildReport) -> String {
     text
 }
 
-fn row(service: &ServiceReport) -> Vec<String> {
-    let digest = service.digest.strip_prefix("sha256:").unwrap_or(&service.digest);
+fn row(service: &ServiceReport, image: &ImageReport) -> Vec<String> {
+    let digest = image.digest.strip_prefix("sha256:").unwrap_or(&image.digest);
     vec![
         service.name.clone(),
-        service.packages.to_string(),
-        service.files.to_string(),
-        megabytes(service.unpacked_bytes),
-        megabytes(service.compressed_bytes),
-        megabytes(service.bytes_of(LayerRole::Packages)),
-        megabytes(service.bytes_of(LayerRole::Workspace)),
-        megabytes(service.bytes_of(LayerRole::Application)),
+        image.packages.to_string(),
+        image.files.to_string(),
+        megabytes(image.unpacked_bytes),
+        megabytes(image.compressed_bytes),
+        megabytes(image.bytes_of(LayerRole::Packages)),
+        megabytes(image.bytes_of(LayerRole::Workspace)),
+        megabytes(image.bytes_of(LayerRole::Application)),
         digest.chars().take(12).collect(),
     ]
 }

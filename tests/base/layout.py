@@ -109,6 +109,21 @@ class Layout:
         manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers}
         return {**self.document(MANIFEST, manifest), "platform": platform}
 
+    def attestation(self, image):
+        """What BuildKit puts next to an image in an index: a manifest of no platform about where the image is from."""
+        statement = self.document("application/vnd.in-toto+json", {
+            "_type": "https://in-toto.io/Statement/v0.1",
+            "predicateType": "https://slsa.dev/provenance/v0.2",
+            "subject": [{"name": "base", "digest": {"sha256": image["digest"].partition(":")[2]}}],
+        })
+        unknown = {"architecture": "unknown", "os": "unknown"}
+        config = self.document(CONFIG, {
+            **unknown, "config": {}, "rootfs": {"type": "layers", "diff_ids": [statement["digest"]]},
+        })
+        manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": [statement]}
+        notes = {"vnd.docker.reference.type": "attestation-manifest", "vnd.docker.reference.digest": image["digest"]}
+        return {**self.document(MANIFEST, manifest), "platform": unknown, "annotations": notes}
+
     def index(self, images):
         return self.document(INDEX, {"schemaVersion": 2, "mediaType": INDEX, "manifests": images})
 

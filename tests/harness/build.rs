@@ -163,9 +163,22 @@ impl Report {
         self.services().find(|service| service["name"] == name).expect("the service was built")
     }
 
+    /// What the report says of a service's only image, or that for the first platform.
+    pub fn image(&self, name: &str) -> &Value {
+        &self.service(name)["images"][0]
+    }
+
+    /// The digests of a service's images, by platform.
+    pub fn platforms(&self, name: &str) -> BTreeMap<String, String> {
+        let text = |value: &Value| value.as_str().expect("a text").to_owned();
+        let images = self.service(name)["images"].as_array().expect("a list").iter();
+        images.map(|image| (text(&image["platform"]), text(&image["digest"]))).collect()
+    }
+
     /// The layers of all services above their bases, each once, by their digests.
     pub fn layers(&self) -> BTreeMap<&str, &Value> {
-        let layers = self.services().flat_map(|service| service["layers"].as_array().expect("a list"));
+        let images = self.services().flat_map(|service| service["images"].as_array().expect("a list"));
+        let layers = images.flat_map(|image| image["layers"].as_array().expect("a list"));
         layers.map(|layer| (layer["digest"].as_str().expect("a text"), layer)).collect()
     }
 

@@ -145,6 +145,40 @@ impl Process {
         inside.expect("the map knows the ID")
     }
 
+    /// Its number on this machine, and that inside its container.
+    pub fn numbers(&self) -> (i32, i32) {
+        let numbers = self.field("NSpid:");
+        (numbers[0], numbers[numbers.len() - 1])
+    }
+
+    /// The process that started it.
+    pub fn parent(&self) -> Self {
+        Self(Path::new("/proc").join(self.field("PPid:")[0].to_string()))
+    }
+
+    /// The words it was started with.
+    pub fn words(&self) -> Vec<String> {
+        let line = fs::read_to_string(self.0.join("cmdline")).expect("a process can be looked at");
+        line.trim_end_matches('\0').split('\0').map(str::to_owned).collect()
+    }
+
+    /// Asks it to end.
+    pub fn terminate(&self) {
+        let id = Pid::from_raw(self.numbers().0).expect("a process has a number");
+        kill_process(id, Signal::TERM).expect("a process can be sent a signal");
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&self) -> bool {
+        !self.0.exists()
+    }
+
+    fn field(&self, name: &str) -> Vec<i32> {
+        let status = fs::read_to_string(self.0.join("status")).expect("a process can be looked at");
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).expect("a status has this field");
+        line.split_whitespace().map(|number| number.parse().expect("a number")).collect()
+    }
+
     /// A path of the container, as this machine can reach it.
     pub fn path(&self, path: &str) -> PathBuf {
         self.0.join("root").join(path)
@@ -157,7 +191,7 @@ impl Process {
 }
 
 /// A port that nobody listens on, another one each time.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     static TAKEN: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
     loop {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port is free");

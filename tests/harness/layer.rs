@@ -10,6 +10,8 @@ const BLOCK: usize = 512;
 const GZIP: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 const ZSTD: &str = "application/vnd.oci.image.layer.v1.tar+zstd";
 const TAR: &str = "application/vnd.oci.image.layer.v1.tar";
+const DOCKER_GZIP: &str = "application/vnd.docker.image.rootfs.diff.tar.gzip";
+const DOCKER_TAR: &str = "application/vnd.docker.image.rootfs.diff.tar";
 
 /// The records that stand in for what does not fit into a tar header. Any other would say something about the host.
 const PAX_KEYS: [&str; 5] = ["gid", "linkpath", "path", "size", "uid"];
@@ -50,7 +52,7 @@ impl Layer {
         let mut problems = Vec::new();
         let mut tar = Vec::new();
         let read = match media_type {
-            GZIP => {
+            GZIP | DOCKER_GZIP => {
                 // Flags and time of the first member: nothing there may differ from host to host.
                 if blob.len() < 10 || blob[..3] != [0x1f, 0x8b, 8] || blob[3..8] != [0; 5] {
                     problems.push("the gzip header has a name, a time or a flag".to_owned());
@@ -58,7 +60,7 @@ impl Layer {
                 MultiGzDecoder::new(blob).read_to_end(&mut tar)
             }
             ZSTD => zstd::Decoder::new(blob).and_then(|mut decoder| decoder.read_to_end(&mut tar)),
-            TAR => (&mut &*blob).read_to_end(&mut tar),
+            TAR | DOCKER_TAR => (&mut &*blob).read_to_end(&mut tar),
             other => {
                 problems.push(format!("`{other}` is no media type of a layer"));
                 Ok(0)

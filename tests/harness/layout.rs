@@ -11,6 +11,8 @@ use super::sha256;
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 const NAME: &str = "org.opencontainers.image.ref.name";
 
 /// One image of a layout.
@@ -83,16 +85,24 @@ impl Validation {
                     self.manifest_or_index(&format!("{name} {platform}"), inner);
                 }
             }
-            Some(MANIFEST) => self.manifest(name, descriptor, &document),
+            Some(MANIFEST) => self.manifest(name, descriptor, &document, CONFIG),
+            Some(DOCKER_MANIFEST) => self.manifest(name, descriptor, &document, DOCKER_CONFIG),
             other => self.problems.push(format!("{name}: the media type {other:?}")),
         }
     }
 
-    fn manifest(&mut self, name: &str, descriptor: &Value, manifest: &Value) {
+    fn manifest(&mut self, name: &str, descriptor: &Value, manifest: &Value, config_type: &str) {
         self.expect(manifest["schemaVersion"] == 2, || format!("{name}: schemaVersion is not 2"));
-        self.expect(manifest["mediaType"] == MANIFEST, || format!("{name}: mediaType is {}", manifest["mediaType"]));
-        let config_type = &manifest["config"]["mediaType"];
-        self.expect(config_type == CONFIG, || format!("{name}: the config's media type is {config_type}"));
+        let (said, is) = (&manifest["mediaType"], &descriptor["mediaType"]);
+        self.expect(said == is, || format!("{name}: mediaType is {said}, in the descriptor {is}"));
+        let said = &manifest["config"]["mediaType"];
+        self.expect(said == config_type, || format!("{name}: the config's media type is {said}"));
+        let family = config_type.split('.').take(2).collect::<Vec<_>>().join(".");
+        for layer in entries(&manifest["layers"]) {
+            let said = layer["mediaType"].as_str().unwrap_or_default();
+            let agree = said.starts_with(&family);
+            self.expect(agree, || format!("{name}: a layer of the type `{said}` under a config of `{config_type}`"));
+        }
         let Some(config) = self.json_blob(name, &manifest["config"]) else { return };
         self.config(name, &config, entries(&manifest["layers"]).count());
         for key in ["os", "architecture", "variant"] {

@@ -1,6 +1,9 @@
 //! What the integration tests share.
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
+pub mod alpine_base;
+pub mod apk;
+pub mod blob;
 pub mod build;
 pub mod certificates;
 pub mod container;
@@ -12,6 +15,8 @@ pub mod layout;
 pub mod locked;
 pub mod locked_shop;
 pub mod misbehaving;
+pub mod native_code;
+pub mod one_service;
 pub mod package_manager;
 pub mod package_tarball;
 pub mod placed;

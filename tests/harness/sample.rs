@@ -53,12 +53,23 @@ pub fn uninstalled(to: &Path) -> PathBuf {
 /// A base that looks the same, and can be run; where there is none, the test is skipped.
 pub fn runnable_base() -> Option<String> {
     static BASE: OnceLock<Option<String>> = OnceLock::new();
-    let base = BASE.get_or_init(|| {
-        if let Ok(base) = std::env::var("PIROGUE_TEST_BASE") {
+    built_base(&BASE, "PIROGUE_TEST_BASE", &[])
+}
+
+/// An index of two bases that can be run, for amd64 and arm64, with attestations; where there is none, the test is skipped.
+pub fn runnable_index() -> Option<String> {
+    static BASE: OnceLock<Option<String>> = OnceLock::new();
+    built_base(&BASE, "PIROGUE_TEST_INDEX_BASE", &["--index"])
+}
+
+/// The layout that a variable names, else what `tests/base/build` makes.
+fn built_base(base: &OnceLock<Option<String>>, variable: &str, options: &[&str]) -> Option<String> {
+    let base = base.get_or_init(|| {
+        if let Ok(base) = std::env::var(variable) {
             return Some(base);
         }
         let build = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/base/build");
-        let output = Command::new(build).stderr(Stdio::inherit()).output().ok()?;
+        let output = Command::new(build).args(options).stderr(Stdio::inherit()).output().ok()?;
         output.status.success().then(|| String::from_utf8_lossy(&output.stdout).trim_end().to_owned())
     });
     if base.is_none() {

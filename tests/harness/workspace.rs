@@ -26,11 +26,27 @@ impl TestWorkspace {
         workspace.and(files)
     }
 
+    /// A workspace with one service, `web`, that needs no package.
+    pub fn shop() -> Self {
+        Self::new(&[
+            ("package.json", r#"{"name": "shop", "private": true, "workspaces": ["apps/*"]}"#),
+            ("package-lock.json", r#"{"name": "shop", "lockfileVersion": 3, "packages": {}}"#),
+            ("apps/web/package.json", r#"{"name": "web", "version": "1.0.0", "main": "main.js"}"#),
+            ("apps/web/main.js", "console.log('up');\n"),
+        ])
+    }
+
     /// The same workspace with more files, or other contents.
     pub fn and(self, files: &[(&str, &str)]) -> Self {
         for (path, content) in files {
             fs::write(self.place(path), content).expect("a temporary directory can be written");
         }
+        self
+    }
+
+    /// The same workspace with a file that is no text.
+    pub fn with_bytes(self, path: &str, content: &[u8]) -> Self {
+        fs::write(self.place(path), content).expect("a temporary directory can be written");
         self
     }
 

@@ -359,5 +359,5 @@ fn recall(name: &str, store: &Store) -> Result<Option<Remembered>, StoreError> {
 
 /// The number changes when the shape of what is remembered does, or what reading makes of a tarball.
 fn fact(name: &str) -> String {
-    format!("package-2-{name}")
+    format!("package-3-{name}")
 }

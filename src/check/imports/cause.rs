@@ -137,6 +137,12 @@ fn of_file(
         let why = format!("but the file is called `{name}`: Linux tells capital letters from small ones");
         return Ok(Cause::new(why, "write the name as the file has it"));
     }
+    if subject.is_foreign(&wanted) {
+        return Ok(Cause {
+            why: "which was left out of the image: native code for another platform".to_owned(),
+            fix: None,
+        });
+    }
     if package.is_some_and(|package| !package.is_ours) {
         let fix = "install it again; if the file is missing still, `exclude` in pirogue.toml may leave it out";
         return Ok(Cause::new(format!("{here}: the package is not whole"), fix));

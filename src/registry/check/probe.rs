@@ -5,7 +5,7 @@ use reqwest::{Method, StatusCode};
 
 use super::{Feature, Run, Verdict, in_words, refused_in_words};
 use crate::digest::{DiffId, Digest};
-use crate::manifest::{Descriptor, Manifest, Raw, media_type};
+use crate::manifest::{Descriptor, Format, Manifest, Raw, media_type};
 use crate::registry::auth::Access;
 use crate::registry::body::Body;
 use crate::registry::push::is_committed;
@@ -55,7 +55,7 @@ impl<'a, 'r> Probe<'a, 'r> {
             return Ok(());
         }
         self.run.mount(layer_descriptor.digest).await?;
-        let image = Manifest::new(config_descriptor.clone(), vec![layer_descriptor]);
+        let image = Manifest::new(Format::Oci, config_descriptor.clone(), vec![layer_descriptor]);
         let image = Raw::encode("image manifest", image).map_err(|error| setup(error.to_string()))?;
         match self.put_manifest(&image).await? {
             Ok(()) => self.run.found(Feature::Zstd, Verdict::Works, "an image with such a layer arrived"),
@@ -66,7 +66,7 @@ impl<'a, 'r> Probe<'a, 'r> {
 
     /// Pushes an artifact that refers to the image, and looks whether the registry lists it.
     async fn refer(&mut self, image: &Descriptor, config: Descriptor) -> Result<(), RegistryError> {
-        let mut artifact = Manifest::new(config, Vec::new());
+        let mut artifact = Manifest::new(Format::Oci, config, Vec::new());
         artifact.artifact_type = Some(ARTIFACT.to_owned());
         artifact.subject = Some(image.clone());
         let artifact =

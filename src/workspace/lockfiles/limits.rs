@@ -23,6 +23,11 @@ impl PlatformLimits {
             && libc.is_none_or(|libc| list_allows(&self.libc, libc))
     }
 
+    /// Whether they tell platforms of one operating system apart, as those of a native package's variants do.
+    pub fn tell_processors_apart(&self) -> bool {
+        self.cpu.iter().chain(&self.libc).any(|name| name != "any")
+    }
+
     /// Reads yarn's `conditions`: `os=linux & cpu=x64 & libc=glibc`, alternatives as `(os=darwin | os=linux)`.
     pub(super) fn from_conditions(text: &str) -> Self {
         let mut limits = Self::default();

@@ -1,0 +1,139 @@
+//! The step that looks at native code: what the image's base cannot load is left out where another variant fits, is taken
+//! from the lockfile where that has what fits, and is an error otherwise.
+
+mod binaries;
+mod error;
+mod missing;
+mod settling;
+mod unit;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use binaries::Binaries;
+pub use error::{NativesError, Refusal, Remedy};
+use settling::Settling;
+use unit::{Candidates, Host};
+
+use super::base::{ResolvedBase, base_name};
+use super::contents::Contents;
+use super::locked::{LockedNodeModules, Supply};
+use super::plan::Closures;
+use super::platforms::{Platforms, TargetPlatform};
+use super::{BuildError, Context};
+use crate::closure::{NodePlatform, Packages};
+use crate::layer::Owner;
+use crate::native::BaseLibraries;
+use crate::path::ImagePath;
+use crate::workspace::WorkspacePath;
+
+/// What native code was left out of an image, since another variant of it fits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ForeignVariants {
+    /// Whole packages, as `name@version`.
+    pub packages: BTreeSet<String>,
+    /// Files of other packages, by their places, and directories that hold nothing else.
+    pub places: BTreeSet<ImagePath>,
+    /// How many files these packages and places are.
+    pub files: usize,
+    /// How many bytes these files have.
+    pub bytes: u64,
+    /// The directories of packages that stay without some of their files.
+    pub(super) fitted: BTreeSet<WorkspacePath>,
+    /// How many of them are in packages that stay.
+    pub(super) in_packages: (usize, u64),
+}
+
+/// What the step works with.
+pub(super) struct Natives<'a> {
+    /// All packages, as they are installed or placed.
+    pub packages: &'a dyn Packages,
+    /// The packages of the lockfile, if they come from there.
+    pub locked: Option<&'a LockedNodeModules<'a>>,
+    /// The platform of the images, with all bases known.
+    pub target: TargetPlatform<'a>,
+    /// Whether the lockfile may give what the installed packages do not have.
+    pub fixes: bool,
+    pub context: &'a Context,
+}
+
+/// A service whose native code is looked at.
+struct Service<'a> {
+    base: &'a ResolvedBase,
+    libraries: &'a BaseLibraries,
+    platform: NodePlatform,
+    owner: Owner,
+    keeps_foreign: bool,
+}
+
+impl Natives<'_> {
+    /// Settles what each service has of native code. Gives the packages that were taken from the lockfile instead.
+    pub async fn settle(
+        &self,
+        closures: &mut Closures,
+        contents: &mut Contents<'_>,
+    ) -> Result<Option<Supply>, BuildError> {
+        let Platforms { settings, request, bases: Some(bases), .. } = self.target.platforms else { return Ok(None) };
+        let bases: BTreeMap<&str, &ResolvedBase> = bases.of_platform(self.target.platform).collect();
+        let mut binaries = Binaries::remembered(&self.packages.workspace().root, self.context)?;
+        let libraries: BTreeMap<&str, BaseLibraries> =
+            bases.iter().map(|(name, base)| (*name, base.files.libraries())).collect();
+        let (mut supply, mut candidates) = (None, Candidates::default());
+        let mut refused = Refused::default();
+        for needs in &mut closures.services {
+            self.context.cancellation.check()?;
+            let name = base_name(&needs.service.name, settings, request);
+            let (Some(base), Some(libraries)) = (bases.get(name.as_str()), libraries.get(name.as_str())) else {
+                continue;
+            };
+            let settings = settings.of_service(&needs.service.name);
+            let service = Service {
+                base,
+                libraries,
+                platform: self.target.of_service(&needs.service.name),
+                owner: settings.user.clone().unwrap_or_default().entries(&base.files)?.owner,
+                keeps_foreign: settings.keeps_foreign_variants.unwrap_or(false),
+            };
+            let mut settling = Settling {
+                natives: self,
+                service: &service,
+                binaries: &mut binaries,
+                candidates: &mut candidates,
+                supply: &mut supply,
+            };
+            settling.settle(needs, &closures.production, contents, &mut refused).await?;
+        }
+        binaries.remember(self.context)?;
+        refused.or(supply, self.fixes)
+    }
+}
+
+/// What cannot be loaded, by base and platform, then by package.
+#[derive(Default)]
+struct Refused(BTreeMap<(String, String), BTreeMap<String, (Refusal, Vec<String>)>>);
+
+impl Refused {
+    fn add(&mut self, service: &Service<'_>, name: &str, package: String, refusal: Refusal) {
+        let key = (service.base.image.name.clone(), service.described());
+        let of_package = self.0.entry(key).or_default().entry(package).or_insert((refusal, Vec::new()));
+        of_package.1.push(name.to_owned());
+    }
+
+    /// The error, if there is one.
+    fn or<T>(self, settled: T, fixes: bool) -> Result<T, BuildError> {
+        let Some(((base, platform), refused)) = self.0.into_iter().next() else { return Ok(settled) };
+        let remedy = if fixes { Remedy::Tried } else { Remedy::NotTried };
+        Err(NativesError::Unloadable { base, platform, refused, remedy }.into())
+    }
+}
+
+impl Service<'_> {
+    /// The platform as people say it.
+    fn described(&self) -> String {
+        let NodePlatform { os, cpu, libc } = &self.platform;
+        libc.as_ref().map_or_else(|| format!("{os}-{cpu}"), |libc| format!("{os}-{cpu} with {libc}"))
+    }
+
+    fn host(&self) -> Host<'_> {
+        Host { cpu: &self.platform.cpu, base: self.libraries }
+    }
+}

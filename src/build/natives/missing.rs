@@ -1,0 +1,51 @@
+//! Packages that come in variants, one a package, of which none is there for an image.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::closure::{DependencyClosure, ExclusionReason, NodePlatform};
+use crate::native::{Libc, names_for};
+use crate::workspace::WorkspacePath;
+
+/// A package without its variant.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct MissingVariant {
+    /// `name@version` of the package that has variants.
+    pub label: String,
+    /// The folder of packages in which it lies, a `node_modules`.
+    pub folder: WorkspacePath,
+    /// The names of variants that say they fit and are not there, the best first.
+    pub names: Vec<String>,
+}
+
+/// The packages of a closure of which a variant for another platform was left out, none that says it fits is there, and
+/// one that does is not installed. Where no variant at all is installed, somebody wanted it so (`--omit=optional`).
+pub(super) fn missing_variants(closure: &DependencyClosure, platform: &NodePlatform) -> Vec<MissingVariant> {
+    let libc = platform.libc.as_deref().and_then(Libc::named);
+    let present: BTreeSet<&str> =
+        closure.packages.values().filter_map(|package| package.package_json.name.as_deref()).collect();
+    let mut excluded: BTreeMap<(&str, ExclusionReason), BTreeSet<&str>> = BTreeMap::new();
+    for exclusion in &closure.excluded {
+        excluded.entry((&exclusion.from, exclusion.why)).or_default().insert(&exclusion.name);
+    }
+    let mut missing = Vec::new();
+    for (dir, package) in &closure.packages {
+        let label = package.package_json.label();
+        let (Some(_), Some(absent)) = (
+            excluded.get(&(label.as_str(), ExclusionReason::OtherPlatform)),
+            excluded.get(&(label.as_str(), ExclusionReason::NotInstalled)),
+        ) else {
+            continue;
+        };
+        let optional = package.package_json.optional_dependencies.keys().map(String::as_str);
+        let fitting = names_for(optional, &platform.cpu, libc);
+        let names: Vec<String> =
+            fitting.iter().filter(|name| absent.contains(*name)).map(|name| (*name).to_owned()).collect();
+        let folder = dir.as_path().ancestors().skip(1).find(|above| above.ends_with("node_modules"));
+        if let (false, Some(folder)) = (names.is_empty(), folder.and_then(WorkspacePath::new))
+            && !fitting.iter().any(|name| present.contains(name))
+        {
+            missing.push(MissingVariant { label, folder, names });
+        }
+    }
+    missing
+}
