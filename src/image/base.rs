@@ -124,12 +124,6 @@ impl BaseFiles {
         self.entries.range(directory.below())
     }
 
-    /// The path without symbolic links in it, the last name's own included: where a file of this path really lies. A link
-    /// that leads to nothing or in circles stays as it is.
-    pub fn real_path(&self, path: &ImagePath) -> ImagePath {
-        self.resolve(path).unwrap_or_else(|_| path.clone())
-    }
-
     /// The files under a layer's entries: what a layer above both finds.
     pub fn under(&self, tree: &FileTree) -> Self {
         let mut files = self.clone();

@@ -54,16 +54,31 @@ impl BaseFilesError {
     }
 }
 
+/// What becomes of links that lead to nothing.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Dangling {
+    /// They are an error.
+    Refused,
+    /// Where they lead is where something new comes to lie.
+    Followed,
+}
+
 impl BaseFiles {
+    /// The path without links in it, the last name's own included: where a file of this path really lies, or would. A link
+    /// that leads in circles stays as it is.
+    pub fn real_path(&self, path: &ImagePath) -> ImagePath {
+        self.follow(path, true, Dangling::Followed).unwrap_or_else(|_| path.clone())
+    }
+
     /// Where `path` leads in the base when every link on the way is followed, the last name's too. What the base does not
     /// have stays as it is. Never outside: `..` in the root is the root.
     pub fn resolve(&self, path: &ImagePath) -> Result<ImagePath, BaseFilesError> {
-        self.follow(path, true)
+        self.follow(path, true, Dangling::Refused)
     }
 
     /// Where something new at `path` lies: links above it are followed, one in its own place would be replaced.
     pub fn place_of(&self, path: &ImagePath) -> Result<ImagePath, BaseFilesError> {
-        self.follow(path, false)
+        self.follow(path, false, Dangling::Refused)
     }
 
     /// Whether the base has nothing in `dir`, and no link leads there: everything new in it lies where it says.
@@ -88,7 +103,7 @@ impl BaseFiles {
 
     fn lay_entry(&self, path: &ImagePath, entry: &Entry) -> Result<(ImagePath, Entry), BaseFilesError> {
         let is_directory = entry.kind == Kind::Directory;
-        let place = self.follow(path, is_directory)?;
+        let place = self.follow(path, is_directory, Dangling::Refused)?;
         match self.get(&place).map(|existing| existing.kind == ForeignKind::Directory) {
             Some(false) if is_directory => return Err(BaseFilesError::FileInTheWay(place)),
             Some(true) if !is_directory => return Err(BaseFilesError::DirectoryInTheWay(place)),
@@ -119,7 +134,7 @@ impl BaseFiles {
         Ok(to.relative_link_to(&self.place_of(&meant)?))
     }
 
-    fn follow(&self, path: &ImagePath, last_too: bool) -> Result<ImagePath, BaseFilesError> {
+    fn follow(&self, path: &ImagePath, last_too: bool, dangling: Dangling) -> Result<ImagePath, BaseFilesError> {
         let mut place = ImagePath::root();
         // The names still to go, the next one last.
         let mut names = names(path.as_path());
@@ -150,7 +165,7 @@ impl BaseFiles {
                 }
             }
             while let Some((link, _)) = following.pop_if(|(_, left)| *left >= names.len()) {
-                if self.get(&place).is_none() && !self.has_below(&place) {
+                if dangling == Dangling::Refused && self.get(&place).is_none() && !self.has_below(&place) {
                     return Err(BaseFilesError::Dangling { link, target: place });
                 }
             }
