@@ -542,7 +542,6 @@ fn a_user_number_that_the_base_gave_another_name() {
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
-    planning layers
     error: the base's user `node:1000` conflicts with the one wanted: `web:1000`
     hint: 1001 is free: `user = { name = "web", uid = 1001 }` in pirogue.toml
     "#);
@@ -556,7 +555,6 @@ fn a_user_that_the_base_does_not_have() {
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]:20-alpine
-    planning layers
     error: the base has no user named `web`
     hint: to add it, set `user = { name = "web", uid = 1001 }` in pirogue.toml
     "#);
@@ -981,6 +979,11 @@ fn a_build_that_succeeds_as_json() {
               "package_bytes": 90,
               "undeclared": {},
               "excluded": [],
+              "foreign_variants": {
+                "packages": [],
+                "files": 0,
+                "bytes": 0
+              },
               "warnings": []
             }
           ],

@@ -84,7 +84,7 @@ impl Case {
         let top = "app/node_modules/addon";
         let files = images["web"].files.iter().filter_map(|(path, _)| path.strip_prefix(top)?.strip_prefix('/'));
         let files = files.filter(|path| *path != "package.json").map(str::to_owned).collect();
-        (files, report.service("web")["foreign_variants"]["bytes"].as_u64().unwrap())
+        (files, report.image("web")["foreign_variants"]["bytes"].as_u64().unwrap())
     }
 }
 

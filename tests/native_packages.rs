@@ -60,7 +60,7 @@ fn prebuilt_for_all_platforms_in_one_package() {
     let images = layout::validate(&layout);
     let addons = images["web"].files.iter().map(|(path, _)| path).filter(|path| path.ends_with(".node"));
     assert_eq!(addons.collect::<Vec<_>>(), ["app/node_modules/bcrypt/prebuilds/linux-x64/bcrypt.musl.node"]);
-    let foreign = &report.service("web")["foreign_variants"];
+    let foreign = &report.image("web")["foreign_variants"];
     assert_eq!((foreign["files"].as_u64(), foreign["bytes"].as_u64().unwrap() > 500_000), (Some(9), true), "{foreign}");
     assert_eq!(Container::run("run-image", &[layout.to_str().unwrap(), "web"]).trim(), "$2b$04$");
 }

@@ -176,7 +176,7 @@ fn what_a_base_says_of_its_platforms() {
     let base = workspace.beside("base");
     let platforms = [
         (json!({"architecture": "arm64", "os": "linux", "variant": "v8"}), "lib/ld-musl-aarch64.so.1"),
-        (json!({"architecture": "amd64", "os": "linux", "os.version": "6.1"}), "lib/ld-musl-x86_64.so.1"),
+        (json!({"architecture": "amd64", "os": "linux", "variant": "v2"}), "lib/ld-musl-x86_64.so.1"),
     ];
     tiny_base::write_index(&base, &platforms);
     let images = workspace.beside("images");

@@ -58,6 +58,11 @@ impl ServiceClosure {
         self.closure.packages.keys().filter(|dir| !self.supplied.contains_key(*dir))
     }
 
+    /// The directories of packages that are other than they came, for the platform's sake.
+    pub fn fitted(&self) -> impl Iterator<Item = &WorkspacePath> {
+        self.foreign.fitted.iter().chain(self.supplied.keys())
+    }
+
     /// What its packages weigh.
     fn weight(&self, weights: &BTreeMap<WorkspacePath, Weight>) -> Weight {
         let supplied = self.supplied.values().map(|tree| Weight::of_tree(tree));
@@ -147,7 +152,7 @@ impl Closures {
     /// Everything that layers of packages are made of, with the services of the whole workspace that need it.
     fn units(&self, weights: &BTreeMap<WorkspacePath, Weight>) -> BTreeMap<(Portability, WorkspacePath), Unit> {
         // What is fitted to the platform for one service most likely is for others, whose native code nobody looked at.
-        let fitted: BTreeSet<&WorkspacePath> = self.services.iter().flat_map(|needs| &needs.closure.bound).collect();
+        let fitted: BTreeSet<&WorkspacePath> = self.services.iter().flat_map(ServiceClosure::fitted).collect();
         let mut units = BTreeMap::new();
         for (service, closure) in &self.fleet {
             let links = closure.links.iter().filter(|(_, to)| closure.packages.contains_key(*to)).map(|(from, _)| from);

@@ -72,7 +72,8 @@ impl Settling<'_, '_> {
             self.refuse(needs, &units, &judged, &changes, refused);
             let dropped = before.keys().filter(|dir| !needs.closure.packages.contains_key(*dir));
             needs.foreign = self.left_out(dropped, &units, judged, contents);
-            needs.closure.bound.extend(needs.foreign.fitted.iter().chain(needs.supplied.keys()).cloned());
+            let fitted: Vec<WorkspacePath> = needs.fitted().cloned().collect();
+            needs.closure.bound.extend(fitted);
             return Ok(());
         }
     }
