@@ -2,6 +2,7 @@
 //! the work.
 
 mod base;
+mod check;
 mod closures;
 mod contents;
 mod deliver;
@@ -30,6 +31,7 @@ use base::BaseLock;
 pub use base::{
     BaseChange, BaseLockError, BaseUpdate, DeployedImage, FoundImage, ImageChange, Match, base_status, update_bases,
 };
+pub use check::ServiceCheck;
 pub use deliver::Delivery;
 pub use destination::{Destination, DestinationError};
 pub use engines::EnginesError;
@@ -54,7 +56,7 @@ pub use why::{
 
 use crate::cancel::Cancellation;
 use crate::closure::{InstalledPackages, Packages};
-use crate::config::{PackagesFrom, Settings};
+use crate::config::{CheckLevel, PackagesFrom, Settings};
 use crate::host::StatIndex;
 use crate::image::PlatformImages;
 use crate::manifest::Format;
@@ -98,6 +100,8 @@ pub struct BuildRequest {
     /// Whether native code that the base cannot load is taken from the lockfile's packages instead; `None` where all
     /// packages come from there.
     pub fix_natives: Option<bool>,
+    /// What becomes of what the checks find.
+    pub check: Option<CheckLevel>,
 }
 
 /// What a build works with.
@@ -151,6 +155,8 @@ pub struct NpmAccess {
 pub struct Built {
     /// Every decision.
     pub plan: BuildPlan,
+    /// What was found out about the images before they were made.
+    pub checks: Vec<ServiceCheck>,
     /// The finished layers.
     pub packed: PackedLayers,
     /// The images, by the services' names.
@@ -170,9 +176,25 @@ pub async fn build(request: &BuildRequest, context: &Context) -> Result<Built, B
 /// Decides everything about the images, and makes none.
 pub async fn plan(request: &BuildRequest, context: &Context) -> Result<BuildPlan, BuildError> {
     let decided = decide(request, context).await;
-    let decided = decided.map_err(|error| context.cancellation.check().err().map_or(error, BuildError::from))?;
-    pack::save_index(decided.index, context)?;
+    let (decided, index) =
+        decided.map_err(|error| context.cancellation.check().err().map_or(error, BuildError::from))?;
+    pack::save_index(index, context)?;
     Ok(decided.plan)
+}
+
+/// Decides everything about the images, and looks whether they would start. Makes none.
+pub async fn check(request: &BuildRequest, context: &Context) -> Result<Vec<ServiceCheck>, BuildError> {
+    let checked = check_steps(request, context).await;
+    checked.map_err(|error| context.cancellation.check().err().map_or(error, BuildError::from))
+}
+
+async fn check_steps(request: &BuildRequest, context: &Context) -> Result<Vec<ServiceCheck>, BuildError> {
+    let (decided, index) = decide(request, context).await?;
+    let fetched = decided.fetched();
+    let packer = Packer { plan: &decided.plan, locked: &fetched, context };
+    let checks = check::check(&decided, &packer.look_up()?, &packer).await?;
+    pack::save_index(index, context)?;
+    Ok(checks)
 }
 
 async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
@@ -183,40 +205,54 @@ async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildEr
 }
 
 async fn run_steps(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
-    let Decided { plan, bases, lock, destinations, index, locked, supplies } = decide(request, context).await?;
-    lock.record(&bases, &plan, context)?;
+    let (decided, index) = decide(request, context).await?;
+    let Decided { plan, bases, destinations, .. } = &decided;
+    decided.lock.record(bases, plan, context)?;
 
-    let fetched: Vec<&LockedPackages> = locked.iter().chain(supplies.iter().map(Supply::packages)).collect();
-    let packer = Packer { plan: &plan, locked: &fetched, context };
+    let fetched = decided.fetched();
+    let packer = Packer { plan, locked: &fetched, context };
     let found = packer.look_up()?;
+    let checks = check::check(&decided, &found, &packer).await?;
+    check::refuse_errors(&checks, context)?;
+
     // With nothing to pack the registries are asked for the images at once, and most likely have them.
     if !found.are_all_known() {
-        deliver::ask_to_push(&plan, &destinations, request, context).await?;
+        deliver::ask_to_push(plan, destinations, request, context).await?;
     }
     let mut packed = packer.pack(found).await?;
     let saving = pack::save_index_meanwhile(index, context);
-    let images = pack::assemble_images(&plan, &packed, &bases, context)?;
+    let images = pack::assemble_images(plan, &packed, bases, context)?;
 
-    let delivered = deliver::deliver(packer, &mut packed, &images, &destinations, &bases, request).await;
+    let delivered = deliver::deliver(packer, &mut packed, &images, destinations, bases, request).await;
     // Whatever comes of the delivery, what was learned is kept.
     saving.await.unwrap_or_else(|error| Err(BuildError::Task(error.into())))?;
     let deliveries = delivered?;
-    Ok(Built { plan, packed, images, deliveries })
+    Ok(Built { plan: decided.plan, checks, packed, images, deliveries })
 }
 
-/// A plan, and what carrying it out needs besides.
+/// A plan, and what checking it and carrying it out need besides.
 struct Decided {
+    workspace: Workspace,
+    settings: Settings,
+    /// What becomes of what the checks find, where the command line says so.
+    check: Option<CheckLevel>,
     plan: BuildPlan,
     bases: Arc<base::Bases>,
     lock: BaseLock,
     destinations: Vec<Destination>,
-    index: StatIndex,
     locked: Option<LockedPackages>,
     /// Packages of the lockfile in place of installed ones.
     supplies: Vec<Supply>,
 }
 
-async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, BuildError> {
+impl Decided {
+    /// All packages that nobody installed.
+    fn fetched(&self) -> Vec<&LockedPackages> {
+        self.locked.iter().chain(self.supplies.iter().map(Supply::packages)).collect()
+    }
+}
+
+async fn decide(request: &BuildRequest, context: &Context) -> Result<(Decided, StatIndex), BuildError> {
     let workspace = Workspace::discover(&request.dir)?;
     let settings = Settings::read(&workspace.root)?;
     let destinations = Destination::of(request, &settings, &workspace.root)?;
@@ -263,5 +299,6 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<Decided, Bu
     context.progress.step("planning layers");
     let plan = BuildPlan::new(needs, &settings, &bases, request)?;
     format::note_lost_health(request, &settings, &plan.services, context.progress.as_ref());
-    Ok(Decided { plan, bases, lock, destinations, index, locked, supplies })
+    let check = request.check;
+    Ok((Decided { workspace, settings, check, plan, bases, lock, destinations, locked, supplies }, index))
 }

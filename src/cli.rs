@@ -26,7 +26,9 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Build the images of a workspace's services and bring them to a registry or a directory
-    Build(Build),
+    Build(BuildAndCheck),
+    /// Look whether the images would start; make none
+    Check(Check),
     /// Print which layers the images would have, and what lies in them; make none
     Plan(Build),
     /// Say why the image of a service has a package, what it costs there, and who else has it
@@ -119,6 +121,34 @@ impl Copy {
             referrers: self.referrers,
         })
     }
+}
+
+/// `pirogue build`
+#[derive(Debug, Args)]
+pub struct BuildAndCheck {
+    /// What to build.
+    #[command(flatten)]
+    pub build: Build,
+
+    /// Do not look whether the images will start
+    #[arg(long)]
+    pub no_check: bool,
+}
+
+/// `pirogue check`
+#[derive(Debug, Args)]
+pub struct Check {
+    /// What to look at.
+    #[command(flatten)]
+    pub build: Build,
+
+    /// Print the findings in SARIF 2.1.0, for tools that review code
+    #[arg(long, conflicts_with = "json")]
+    pub sarif: bool,
+
+    /// Print notes too, and what could not be followed
+    #[arg(short, long)]
+    pub verbose: bool,
 }
 
 /// `pirogue registry`
@@ -328,7 +358,7 @@ pub struct Why {
     pub build: Build,
 }
 
-/// `pirogue build`
+/// What `pirogue build`, `plan` and `check` are about.
 #[derive(Debug, Args)]
 pub struct Build {
     /// The services, by name, package name or directory [default: all]
@@ -434,6 +464,7 @@ impl Build {
             explain: false,
             locked: self.locked,
             fix_natives: (self.fix_natives || self.no_fix_natives).then_some(self.fix_natives),
+            check: None,
         }
     }
 }

@@ -12,6 +12,7 @@
 //!   considered and left out is an **exclusion**.
 //! - **plan**: every decision about images, with no byte written.
 //! - **fragment**: the entries of one package, the unit of packing. A layer is a run of fragments.
+//! - **check**: tell from the plan whether an image would start; what is wrong is a **finding**.
 //! - **pack**, **assemble**, **deliver**: make the layers' bytes, put the documents together, bring both to their place.
 //!
 //! # Pipeline
@@ -21,13 +22,15 @@
 //! # Modules
 //!
 //! From the top: [`cli`] and [`commands`] (what is typed and shown), [`build`] (the pipeline), [`transfer`] (images between
-//! places), the edges [`registry`], [`npm_registry`], [`layout`], [`store`], the pure [`closure`], [`layer`], [`image`], [`workspace`], [`lock`],
-//! [`config`], [`manifest`], [`native`], and the vocabulary [`digest`], [`path`], [`platform`], [`http`]. A test holds who may import whom.
+//! places), the edges [`registry`], [`npm_registry`], [`apk_repository`], [`layout`], [`store`], the pure [`check`], [`closure`], [`layer`],
+//! [`image`], [`workspace`], [`lock`], [`config`], [`apk`], [`manifest`], [`native`], [`javascript`], and the vocabulary [`digest`], [`path`],
+//! [`platform`], [`http`]. A test holds who may import whom.
 
 pub mod apk;
 pub mod apk_repository;
 pub mod build;
 pub mod cancel;
+pub mod check;
 pub mod cli;
 pub mod closure;
 pub mod commands;
@@ -37,6 +40,7 @@ pub mod environment;
 pub mod host;
 pub mod http;
 pub mod image;
+pub mod javascript;
 pub mod layer;
 pub mod layout;
 pub mod lock;

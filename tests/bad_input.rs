@@ -898,6 +898,7 @@ fn a_build_that_succeeds() {
 
     Each lies on oci:[BASE]:20-alpine (linux/amd64), 2.5 kB packed.
     With all 1 production packages of the workspace (0.1 kB) in each image, the 2 images would carry 0.2 kB; they carry 0.1 kB: 0.1 kB less (50 %).
+    The checks have 2 notes: `pirogue check --verbose`.
 
     oci:../images:api@sha256:[DIGEST]
     oci:../images:web@sha256:[DIGEST]
@@ -1017,6 +1018,10 @@ fn a_build_that_succeeds_as_json() {
           "directories",
           "apps/web"
         ]
+      },
+      "checks": {
+        "warnings": 0,
+        "notes": 1
       }
     }
     ----- stderr

@@ -20,7 +20,7 @@ const WEB: [(&str, &str); 3] = [
         "apps/web/package.json",
         r#"{"name": "web", "version": "1.0.0", "main": "dist/main.js", "dependencies": {"addon": "1"}}"#,
     ),
-    ("apps/web/dist/main.js", "require('addon')\n"),
+    ("apps/web/dist/main.js", "exports.load = () => require('addon')\n"),
 ];
 const ADDON: (&str, &str) = ("node_modules/addon/package.json", r#"{"name": "addon", "version": "1.0.0"}"#);
 const RELEASE: &str = "node_modules/addon/build/Release/addon.node";

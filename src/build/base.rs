@@ -62,7 +62,7 @@ pub struct ResolvedBase {
     /// Manifest and config.
     pub image: BaseImage,
     /// The merged file system.
-    pub files: BaseFiles,
+    pub files: Arc<BaseFiles>,
     /// What its reference stands for, on every platform.
     pub locked: LockedBase,
     source: Source,
@@ -241,7 +241,7 @@ async fn of_platform(
     let found = source.document_with(digest, &context.transfer()).await.map_err(|error| unread(name, error))?;
     let found = found.ok_or_else(|| BaseError::Gone { base: base(), digest })?;
     let (image, files) = read_image(name, platform, found, described, source, context).await?;
-    Ok(ResolvedBase { image, files, locked: locked.clone(), source: source.clone() })
+    Ok(ResolvedBase { image, files: Arc::new(files), locked: locked.clone(), source: source.clone() })
 }
 
 /// Reads an image's documents and what its layers hold. `described` is what an index or the lock says of its platform.

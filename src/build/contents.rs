@@ -70,7 +70,7 @@ impl<'a> Contents<'a> {
         locked: Option<&'a LockedNodeModules<'a>>,
         settings: &Settings,
     ) -> Result<Self, BuildError> {
-        let root = ImagePath::new(settings.root.as_deref().unwrap_or(DEFAULT_ROOT))?;
+        let root = root(settings)?;
         let (workspace, index) = (packages.workspace(), packages.index());
         Ok(Self { locked, source: packages, workspace, index, root, packages: BTreeMap::new() })
     }
@@ -319,6 +319,11 @@ impl<'a> Contents<'a> {
         }
         Ok(tree)
     }
+}
+
+/// The directory that stands for the workspace's root.
+pub(super) fn root(settings: &Settings) -> Result<ImagePath, BuildError> {
+    Ok(ImagePath::new(settings.root.as_deref().unwrap_or(DEFAULT_ROOT))?)
 }
 
 /// Groups contents into layers over a base, behind whose links they lie where the links lead. Directories that the base has

@@ -1,11 +1,13 @@
 use std::io;
 
 use super::base::{BaseError, BaseLockError};
+use super::check::WillNotStart;
 use super::engines::EnginesError;
 use super::locked::LockedError;
 use super::natives::NativesError;
 use super::{DestinationError, FormatError, RebaseError, SelectionError, SystemError, WhyError};
 use crate::cancel::Cancelled;
+use crate::check::CheckError;
 use crate::closure::{ClosureError, PlacementError};
 use crate::config::ConfigError;
 use crate::host::{HostError, StatIndexError};
@@ -120,6 +122,12 @@ pub enum BuildError {
     /// Images cannot be moved to another base.
     #[error(transparent)]
     Rebase(#[from] RebaseError),
+    /// The images cannot be checked.
+    #[error(transparent)]
+    Check(#[from] CheckError),
+    /// The checks say that images would not start.
+    #[error(transparent)]
+    WillNotStart(#[from] WillNotStart),
     /// A layer cannot be packed.
     #[error(transparent)]
     Pack(#[from] PackError),
@@ -175,6 +183,7 @@ impl BuildError {
             Self::Collect(error) => error.hint(),
             Self::Pack(error) => error.hint(),
             Self::Assemble(error) => error.hint(),
+            Self::WillNotStart(error) => Some(error.hint()),
             Self::Platform(_) => {
                 Some("write such as `platform = \"linux/amd64\"` in pirogue.toml, or a list of them".into())
             }

@@ -73,6 +73,11 @@ impl FoundLayers<'_> {
         self.unknown().is_empty()
     }
 
+    /// The keys of all of them, in the order of the plan.
+    pub fn keys(&self) -> Vec<&LayerKeys> {
+        self.0.iter().map(|(_, keys, _)| keys).collect()
+    }
+
     fn unknown(&self) -> Vec<&LayerPlan> {
         self.0.iter().filter(|(.., known)| known.is_none()).map(|(planned, ..)| *planned).collect()
     }
@@ -156,7 +161,7 @@ impl<'a> Packer<'a> {
     }
 
     /// Has all tarballs in the store whose contents these layers hold.
-    async fn have_contents(&self, layers: &[&LayerPlan]) -> Result<(), BuildError> {
+    pub async fn have_contents(&self, layers: &[&LayerPlan]) -> Result<(), BuildError> {
         for locked in self.locked {
             locked.ensure(layers.iter().copied(), self.context).await?;
         }

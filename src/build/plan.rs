@@ -195,7 +195,7 @@ impl<'a> Draft<'a> {
         let settings = settings.of_service(&service.name);
         let system = systems.of_service(&service.name);
         let files = match system.tree.is_empty() {
-            true => Cow::Borrowed(&resolved.files),
+            true => Cow::Borrowed(&*resolved.files),
             false => Cow::Owned(resolved.files.under(&system.tree)),
         };
         let wanted = extension::wanted(&service.name, &settings, contents.workspace())?;

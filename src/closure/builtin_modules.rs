@@ -48,7 +48,7 @@ const BUILTIN_MODULES: [&str; 42] = [
 /// The package that a specifier names: `@scope/name` of `@scope/name/deep/file`. `None` for files, builtin modules,
 /// subpath imports (`#name`) and URLs.
 /// Source: Node's documentation, "Modules: ECMAScript modules", PACKAGE_RESOLVE.
-pub(super) fn package_of(specifier: &str) -> Option<String> {
+pub fn package_of(specifier: &str) -> Option<String> {
     if specifier.is_empty() || specifier.starts_with(['.', '/', '#', '\\']) || specifier.contains(':') {
         return None;
     }

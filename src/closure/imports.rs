@@ -2,29 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
-use std::thread;
 
-use oxc_allocator::Allocator;
-use oxc_ast::ast::{CallExpression, Expression, ImportExpression, LogicalExpression, TSImportEqualsDeclaration};
-use oxc_ast::ast::{TSModuleReference, VariableDeclarator};
-use oxc_ast_visit::{Visit, walk};
-use oxc_parser::Parser;
-use oxc_span::SourceType;
 use serde::{Deserialize, Serialize};
 
 use super::builtin_modules::package_of;
 use crate::host::{HostError, StatIndex};
+use crate::javascript::{self, Module, Request};
 use crate::path::HostPath;
 use crate::workspace::WorkspacePath;
-
-/// Deeply nested expressions, such as the long sums of strings that bundlers write, need a deep stack. Only what is used
-/// of it takes memory.
-const STACK_BYTES: usize = 256 << 20;
-
-/// The name of this reader of code, for the index. It changes when what is found does.
-const READER: &str = "imports 1";
 
 /// An import of a package, by its first place in a file.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -81,35 +66,15 @@ struct Found {
 /// Scans the JavaScript and TypeScript files among `files`; each is given by its path in the workspace and on this disk.
 /// Code that does not parse gives what was understood of it: whether it is right is for Node to say.
 pub fn scan(files: &[(WorkspacePath, HostPath)], index: &StatIndex) -> Result<Scanned, ScanError> {
-    let sources: Vec<_> = files.iter().filter_map(|(file, path)| Some((file, path, source_type(file)?))).collect();
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::new());
-    let worker = || -> Result<(), HostError> {
-        while let Some((file, path, source_type)) = sources.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let read = |bytes: &[u8]| scan_source(&String::from_utf8_lossy(bytes), *source_type);
-            if let Some(found) = index.derived(path, READER, read)? {
-                results.lock().unwrap_or_else(PoisonError::into_inner).push(((*file).clone(), found));
-            }
-        }
-        Ok(())
-    };
-    thread::scope(|scope| {
-        let threads = rayon::current_num_threads().min(sources.len());
-        let mut started = Vec::new();
-        for _ in 0..threads {
-            let thread = thread::Builder::new().stack_size(STACK_BYTES).spawn_scoped(scope, worker);
-            started.push(thread.map_err(ScanError::Thread)?);
-        }
-        for thread in started {
-            match thread.join() {
-                Ok(result) => result?,
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok::<(), ScanError>(())
-    })?;
+    let sources: Vec<_> =
+        files.iter().filter_map(|(file, path)| Some((file, path, javascript::source_type(&file.name())?))).collect();
+    let results = javascript::on_deep_stacks(&sources, |(file, path, source_type)| {
+        let read = |bytes: &[u8]| found(javascript::read(&String::from_utf8_lossy(bytes), *source_type));
+        Ok(index.derived(path, javascript::READER, read)?.map(|found| ((*file).clone(), found)))
+    });
     let mut scanned = Scanned::default();
-    for (file, found) in results.into_inner().unwrap_or_else(PoisonError::into_inner) {
+    for result in results.map_err(ScanError::Thread)? {
+        let Some((file, found)): Option<(WorkspacePath, Found)> = result.map_err(ScanError::Host)? else { continue };
         let import = |(package, line)| Import { file: file.clone(), package, line };
         scanned.imports.extend(found.packages.into_iter().map(import));
         scanned.ports.extend(found.ports);
@@ -118,134 +83,17 @@ pub fn scan(files: &[(WorkspacePath, HostPath)], index: &StatIndex) -> Result<Sc
     Ok(scanned)
 }
 
-/// How to parse a file, by its extension; `None` for what is no code or never runs.
-fn source_type(file: &WorkspacePath) -> Option<SourceType> {
-    let name = file.name();
-    match name.rsplit_once('.')?.1 {
-        "js" => Some(SourceType::unambiguous()),
-        "cjs" => Some(SourceType::cjs()),
-        "mjs" => Some(SourceType::mjs()),
-        "ts" | "mts" | "cts" if [".d.ts", ".d.mts", ".d.cts"].iter().any(|end| name.ends_with(end)) => None,
-        "ts" | "mts" | "cts" => Some(SourceType::ts()),
-        _ => None,
-    }
-}
-
-fn scan_source(text: &str, source_type: SourceType) -> Found {
-    let allocator = Allocator::default();
-    let parsed = Parser::new(&allocator, text, source_type).parse();
-    let mut visitor = Visitor::default();
-    for (specifier, requests) in &parsed.module_record.requested_modules {
-        let runs = requests.iter().filter(|request| !request.is_type);
-        visitor.specifiers.extend(runs.map(|request| (specifier.to_string(), request.statement_span.start)));
-    }
-    visitor.visit_program(&parsed.program);
-    let line = |offset: u32| 1 + text.bytes().take(offset as usize).filter(|&byte| byte == b'\n').count();
+/// The packages that a module asks for.
+fn found(module: Module) -> Found {
     let mut packages = BTreeMap::new();
-    for (specifier, offset) in visitor.specifiers {
+    for Request { specifier, line, .. } in module.requests {
         if let Some(package) = package_of(&specifier) {
-            let line = line(offset);
+            let line = line as usize;
             let first = packages.entry(package).or_insert(line);
             *first = line.min(*first);
         }
     }
-    Found { packages, ports: visitor.ports }
-}
-
-/// Collects specifiers with the offset of their place, and default ports.
-#[derive(Default)]
-struct Visitor {
-    specifiers: Vec<(String, u32)>,
-    ports: BTreeSet<u16>,
-}
-
-impl<'a> Visit<'a> for Visitor {
-    /// `require('x')` and `require.resolve('x')`
-    fn visit_call_expression(&mut self, call: &CallExpression<'a>) {
-        let is_require =
-            call.callee.is_specific_id("require") || call.callee.is_specific_member_access("require", "resolve");
-        let first = call.arguments.first().and_then(|argument| argument.as_expression());
-        if let (true, Some(specifier)) = (is_require, first.and_then(constant_text)) {
-            self.specifiers.push((specifier, call.span.start));
-        }
-        walk::walk_call_expression(self, call);
-    }
-
-    /// `import('x')`
-    fn visit_import_expression(&mut self, import: &ImportExpression<'a>) {
-        if let Some(specifier) = constant_text(&import.source) {
-            self.specifiers.push((specifier, import.span.start));
-        }
-        walk::walk_import_expression(self, import);
-    }
-
-    /// TypeScript's `import x = require('x')`
-    fn visit_ts_import_equals_declaration(&mut self, import: &TSImportEqualsDeclaration<'a>) {
-        if let TSModuleReference::ExternalModuleReference(reference) = &import.module_reference
-            && import.import_kind.is_value()
-        {
-            self.specifiers.push((reference.expression.value.to_string(), import.span.start));
-        }
-        walk::walk_ts_import_equals_declaration(self, import);
-    }
-
-    /// `process.env.PORT || 3000` and `process.env.PORT ?? 3000`
-    fn visit_logical_expression(&mut self, expression: &LogicalExpression<'a>) {
-        if mentions_port(&expression.left) {
-            self.ports.extend(port(&expression.right));
-        }
-        walk::walk_logical_expression(self, expression);
-    }
-
-    /// `const { PORT = 3000 } = process.env`
-    fn visit_variable_declarator(&mut self, declarator: &VariableDeclarator<'a>) {
-        if let (Some(init), oxc_ast::ast::BindingPattern::ObjectPattern(pattern)) = (&declarator.init, &declarator.id)
-            && init.is_specific_member_access("process", "env")
-        {
-            for property in &pattern.properties {
-                if let (Some("PORT"), oxc_ast::ast::BindingPattern::AssignmentPattern(value)) =
-                    (property.key.static_name().as_deref(), &property.value)
-                {
-                    self.ports.extend(port(&value.right));
-                }
-            }
-        }
-        walk::walk_variable_declarator(self, declarator);
-    }
-}
-
-/// The text of a string literal, or of a template without expressions.
-fn constant_text(expression: &Expression<'_>) -> Option<String> {
-    match expression {
-        Expression::StringLiteral(literal) => Some(literal.value.to_string()),
-        Expression::TemplateLiteral(template) => template.single_quasi().map(|text| text.to_string()),
-        _ => None,
-    }
-}
-
-/// Whether the expression is `process.env.PORT`, bare or inside a conversion to a number.
-fn mentions_port(expression: &Expression<'_>) -> bool {
-    match expression {
-        Expression::StaticMemberExpression(member) => {
-            member.property.name == "PORT" && member.object.is_specific_member_access("process", "env")
-        }
-        Expression::CallExpression(call) => {
-            call.arguments.iter().filter_map(|argument| argument.as_expression()).any(mentions_port)
-        }
-        Expression::UnaryExpression(unary) => mentions_port(&unary.argument),
-        Expression::ParenthesizedExpression(inner) => mentions_port(&inner.expression),
-        _ => false,
-    }
-}
-
-/// A literal that can be a port.
-fn port(expression: &Expression<'_>) -> Option<u16> {
-    let port = match expression {
-        Expression::NumericLiteral(number) => number.value.to_string().parse().ok()?,
-        Expression::StringLiteral(text) => text.value.parse().ok()?,
-        _ => return None,
-    };
-    (port != 0).then_some(port)
+    Found { packages, ports: module.ports }
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+pub use builtin_modules::package_of;
 pub use edges::{Chain, ChainLink, DependencyEdges, EdgeOrigin};
 pub use fitted::FittedPackages;
 pub use imports::{Import, ScanError, Scanned, scan};

@@ -1,15 +1,17 @@
 use super::{CommandError, Session, terminal};
-use crate::build;
-use crate::cli::Build;
+use crate::build::{self, BuildRequest};
+use crate::cli::BuildAndCheck;
+use crate::config::CheckLevel;
 use crate::environment::Environment;
 use crate::report::{BuildReport, table};
 
 /// `pirogue build`
-pub(super) fn run(arguments: &Build, environment: &Environment) -> Result<(), CommandError> {
-    let session = Session::new(arguments, environment)?;
-    let built = session.run(build::build(&arguments.request(), &session.context))?;
+pub(super) fn run(arguments: &BuildAndCheck, environment: &Environment) -> Result<(), CommandError> {
+    let session = Session::new(&arguments.build, environment)?;
+    let request = BuildRequest { check: arguments.no_check.then_some(CheckLevel::Off), ..arguments.build.request() };
+    let built = session.run(build::build(&request, &session.context))?;
     let report = BuildReport::new(&built);
-    let text = if arguments.json { terminal::json(&report) } else { table(&report) };
+    let text = if arguments.build.json { terminal::json(&report) } else { table(&report) };
     // The program ends here, and the system takes back memory faster than it can be given back tree by tree.
     std::mem::forget(built);
     terminal::output(&text).map_err(CommandError::Output)

@@ -3,6 +3,7 @@
 mod base;
 mod build;
 mod cache;
+mod check;
 mod copy;
 mod login;
 mod logout;
@@ -40,6 +41,8 @@ enum CommandError {
     Repository(#[from] ReferenceError),
     #[error("this user may not push to the repository: `{0}`")]
     MayNotPush(String),
+    #[error("the checks found {0}")]
+    Findings(String),
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
     #[error(transparent)]
@@ -64,6 +67,7 @@ enum CommandError {
 pub fn run(cli: &Cli) -> ExitCode {
     let result = Environment::read().map_err(CommandError::from).and_then(|environment| match &cli.command {
         Command::Build(arguments) => build::run(arguments, &environment),
+        Command::Check(arguments) => check::run(arguments, &environment),
         Command::Plan(arguments) => plan::run(arguments, &environment),
         Command::Why(arguments) => why::run(arguments, &environment),
         Command::Login(arguments) => login::run(arguments, &environment),
@@ -83,6 +87,7 @@ pub fn run(cli: &Cli) -> ExitCode {
                 CommandError::Registry(error) => (error.hint(), false),
                 CommandError::Repository(error) => (error.hint(), false),
                 CommandError::MayNotPush(_) => (Some("what the registry says stands above".to_owned()), false),
+                CommandError::Findings(_) => (Some("what each code means stands in docs/checks.md".to_owned()), false),
                 CommandError::Environment(error) => (Some(error.hint()), false),
                 CommandError::Store(error) => (error.hint(), false),
                 CommandError::Settings(error) => (error.hint(), false),

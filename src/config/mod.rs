@@ -91,6 +91,35 @@ impl FromStr for PackagesFrom {
     }
 }
 
+/// What becomes of what the checks find.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CheckLevel {
+    /// Nothing is looked at.
+    Off,
+    /// Errors are told as warnings.
+    Warn,
+    /// Errors end a build.
+    Error,
+}
+
+/// A text that says nothing about checks.
+#[derive(Debug, thiserror::Error)]
+#[error("is neither `error`, `warn` nor `off`: `{0}`")]
+pub struct UnknownCheckLevel(String);
+
+impl FromStr for CheckLevel {
+    type Err = UnknownCheckLevel;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "off" => Ok(Self::Off),
+            "warn" => Ok(Self::Warn),
+            "error" => Ok(Self::Error),
+            other => Err(UnknownCheckLevel(other.to_owned())),
+        }
+    }
+}
+
 /// The settings of a package.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PackageSettings {
@@ -149,6 +178,8 @@ pub struct ServiceSettings {
     pub slim: Option<bool>,
     /// Directories that the service may write, relative to the working directory or absolute.
     pub writable: Option<Vec<String>>,
+    /// What becomes of what the checks find.
+    pub check: Option<CheckLevel>,
     /// The repository under a registry destination; the service's name otherwise.
     pub repository: Option<String>,
     /// The tags.
@@ -353,6 +384,7 @@ impl ServiceSettings {
             root_dependencies: self.root_dependencies.or(all.root_dependencies),
             slim: self.slim.or(all.slim),
             writable: self.writable.or(all.writable),
+            check: self.check.or(all.check),
             repository: self.repository.or(all.repository),
             tags: self.tags.or(all.tags),
         }

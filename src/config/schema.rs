@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::{Source, Table};
 use super::{
-    ConfigError, Engines, ExtraFile, FILE_NAME, Health, Init, PackageSettings, PackagesFrom, ServiceSettings, Settings,
-    SystemSettings, UnknownPackages,
+    CheckLevel, ConfigError, Engines, ExtraFile, FILE_NAME, Health, Init, PackageSettings, PackagesFrom,
+    ServiceSettings, Settings, SystemSettings, UnknownCheckLevel, UnknownPackages,
 };
 use crate::apk::ApkError;
 use crate::image::{HealthCheck, ImageUser, NewUser, TimeZone};
@@ -73,6 +73,7 @@ fn service(table: &Table<'_>) -> Result<ServiceSettings, ConfigError> {
         root_dependencies: table.boolean("root-dependencies")?,
         slim: table.boolean("slim")?,
         writable: table.texts("writable")?,
+        check: check(table)?,
         repository: table.text("repository")?,
         tags: command(table, "tags")?,
     })
@@ -155,6 +156,11 @@ fn format(table: &Table<'_>) -> Result<Option<Format>, ConfigError> {
 fn packages(table: &Table<'_>) -> Result<Option<PackagesFrom>, ConfigError> {
     let Some(text) = table.text("packages")? else { return Ok(None) };
     text.parse().map(Some).map_err(|error: UnknownPackages| table.problem("packages", error.to_string()))
+}
+
+fn check(table: &Table<'_>) -> Result<Option<CheckLevel>, ConfigError> {
+    let Some(text) = table.text("check")? else { return Ok(None) };
+    text.parse().map(Some).map_err(|error: UnknownCheckLevel| table.problem("check", error.to_string()))
 }
 
 fn engines(table: &Table<'_>) -> Result<Option<Engines>, ConfigError> {

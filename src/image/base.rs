@@ -64,6 +64,11 @@ impl BaseFiles {
         self.entries.get(path)
     }
 
+    /// Everything the base has, in the order of paths.
+    pub fn iter(&self) -> impl Iterator<Item = (&ImagePath, &BaseEntry)> {
+        self.entries.iter()
+    }
+
     /// Whether the base has anything in a directory.
     pub fn has_below(&self, dir: &ImagePath) -> bool {
         self.entries.range(dir.below()).next().is_some()

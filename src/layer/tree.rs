@@ -202,6 +202,11 @@ impl FileTree {
         self.place(path).ok().map(|place| &self.entries[place].1)
     }
 
+    /// The path and the entry at a position in their order.
+    pub fn at(&self, position: usize) -> Option<(&ImagePath, &Entry)> {
+        self.entries.get(position).map(|(path, entry)| (path, entry))
+    }
+
     /// The entries in their order.
     pub fn iter(&self) -> impl Iterator<Item = (&ImagePath, &Entry)> {
         self.entries.iter().map(|(path, entry)| (path, entry))

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::digest::{DiffId, Digest};
 use crate::platform::Platform;
@@ -104,7 +104,7 @@ pub struct ContainerConfig {
     pub stop_signal: String,
     /// Whatever else the base's config says; carried over as it is.
     #[serde(flatten)]
-    pub other: Map<String, Value>,
+    pub other: BTreeMap<String, Value>,
 }
 
 /// Docker's health check. Times are in nanoseconds.

@@ -4,8 +4,10 @@ mod base_status;
 mod base_update;
 mod check;
 mod copy;
+mod findings;
 mod plan;
 mod rebase;
+mod sarif;
 mod table;
 mod why;
 
@@ -13,8 +15,10 @@ pub use base_status::BaseStatusReport;
 pub use base_update::BaseUpdateReport;
 pub use check::CheckReport;
 pub use copy::CopyReport;
+pub use findings::{FindingsReport, ServiceFindings};
 pub use plan::PlanReport;
 pub use rebase::RebaseReport;
+pub use sarif::sarif;
 pub use table::{megabytes, table};
 pub use why::WhyReport;
 
@@ -23,6 +27,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::build::{BuildPlan, Built, Delivery, ImagePlan, ServicePlan, Weight};
+use crate::check::Severity;
 use crate::closure::{DependencyClosure, Exclusion, Reason};
 use crate::image::{Image, PlatformImages};
 use crate::layer::{Layer, LayerRole, LeftOut};
@@ -36,6 +41,17 @@ pub struct BuildReport {
     pub comparison: Comparison,
     /// What had to be done anew.
     pub work: Work,
+    /// What the checks before it found, all services together.
+    pub checks: Checks,
+}
+
+/// What the checks of a build found; `pirogue check` shows it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Checks {
+    /// How many warnings.
+    pub warnings: usize,
+    /// How many notes.
+    pub notes: usize,
 }
 
 /// What a build did anew; everything else was known from earlier builds.
@@ -176,7 +192,7 @@ pub struct Comparison {
 impl BuildReport {
     /// Reports on a finished build.
     pub fn new(built: &Built) -> Self {
-        let Built { plan, packed, images, deliveries } = built;
+        let Built { plan, checks, packed, images, deliveries } = built;
         let services: Vec<ServiceReport> = plan
             .services
             .iter()
@@ -194,7 +210,9 @@ impl BuildReport {
             closures_bytes: planned().map(|image| image.packages.bytes).sum(),
         };
         let work = Work { layers_written: packed.written, fragments_compressed: packed.compressed.clone() };
-        Self { services, comparison, work }
+        let found = |severity| checks.iter().map(|check| check.checked.count(severity)).sum();
+        let checks = Checks { warnings: found(Severity::Warning), notes: found(Severity::Note) };
+        Self { services, comparison, work, checks }
     }
 }
 

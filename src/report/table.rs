@@ -52,6 +52,9 @@ pub fn table(report: &BuildReport) -> String {
             );
         }
     }
+    if report.checks.notes > 0 {
+        let _ = writeln!(text, "The checks have {}: `pirogue check --verbose`.", count(report.checks.notes, "note"));
+    }
     text.push('\n');
     for service in &report.services {
         for delivery in &service.delivered {

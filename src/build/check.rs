@@ -1,0 +1,186 @@
+//! The step that looks whether the images will start, before anything is packed.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use tokio::task::block_in_place;
+
+use super::pack::{FoundLayers, Packer};
+use super::{BuildError, Context, Decided, ImagePlan, ServicePlan, contents};
+use crate::check::{self, Checked, Finding, ImageFiles, KnownModules, LayerFiles, Severity, Subject};
+use crate::config::CheckLevel;
+use crate::digest::Digest;
+use crate::platform::Platform;
+use crate::workspace::WorkspacePath;
+
+/// What the checks of a service found.
+#[derive(Clone, Debug)]
+pub struct ServiceCheck {
+    /// The name of the service.
+    pub service: String,
+    /// What was found.
+    pub checked: Checked,
+}
+
+/// Images that would not start.
+#[derive(Debug, thiserror::Error)]
+pub struct WillNotStart(Vec<ServiceCheck>);
+
+impl WillNotStart {
+    /// What to type next.
+    pub fn hint(&self) -> String {
+        "what each code means stands in docs/checks.md; to build all the same: `--no-check`".to_owned()
+    }
+}
+
+impl fmt::Display for WillNotStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [only] => write!(f, "the service `{}` would not start", only.service)?,
+            more => write!(f, "{} services would not start", more.len())?,
+        }
+        for ServiceCheck { service, checked } in &self.0 {
+            for Finding { code, place, message, fix, .. } in errors(checked) {
+                write!(f, "\n  {service}: ")?;
+                place.iter().try_for_each(|place| write!(f, "{place}: "))?;
+                write!(f, "{message} [{code}]")?;
+                fix.iter().try_for_each(|fix| write!(f, "\n    {fix}"))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn errors(checked: &Checked) -> impl Iterator<Item = &Finding> {
+    checked.findings.iter().filter(|finding| finding.severity == Severity::Error)
+}
+
+/// Ends a build whose images would not start; tells what else its user should know.
+pub(super) fn refuse_errors(checks: &[ServiceCheck], context: &Context) -> Result<(), BuildError> {
+    for ServiceCheck { service, checked } in checks {
+        for finding in checked.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
+            let place = finding.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
+            context.progress.warn(&format!("{service}: {place}{} [{}]", finding.message, finding.code));
+        }
+    }
+    let failed: Vec<ServiceCheck> =
+        checks.iter().filter(|check| check.checked.count(Severity::Error) > 0).cloned().collect();
+    if failed.is_empty() { Ok(()) } else { Err(WillNotStart(failed).into()) }
+}
+
+/// Checks the images of all services for which nobody said otherwise.
+pub(super) async fn check(
+    decided: &Decided,
+    found: &FoundLayers<'_>,
+    packer: &Packer<'_>,
+) -> Result<Vec<ServiceCheck>, BuildError> {
+    let (plan, context) = (&decided.plan, packer.context);
+    let mut checks: Checks<'_> = BTreeMap::new();
+    let mut open = Vec::new();
+    let services = plan.services.iter().filter(|service| level(decided, service) != CheckLevel::Off);
+    for (service, planned) in services.flat_map(|service| service.images.iter().map(move |image| (service, image))) {
+        let image = OpenCheck { service, planned, fact: fact_name(decided, service, planned, found) };
+        match context.store.fact(&image.fact)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
+            Some(known) => image.close(known, &mut checks),
+            None => open.push(image),
+        }
+    }
+    if !open.is_empty() {
+        let layers = open.iter().flat_map(|image| &image.planned.layers).filter_map(|index| plan.layers.get(*index));
+        packer.have_contents(&layers.collect::<Vec<_>>()).await?;
+        block_in_place(|| check_anew(decided, open, &mut checks, context))?;
+    }
+    let result = plan.services.iter().filter_map(|service| {
+        let checked = Checked::of_platforms(checks.remove(&service.service.dir)?);
+        let checked = if level(decided, service) == CheckLevel::Warn { checked.softened() } else { checked };
+        Some(ServiceCheck { service: service.service.name.clone(), checked })
+    });
+    Ok(result.collect())
+}
+
+/// What was found of each image, by the service's directory and the platform.
+type Checks<'a> = BTreeMap<&'a WorkspacePath, BTreeMap<&'a Platform, Checked>>;
+
+/// An image that is to be checked.
+struct OpenCheck<'a> {
+    service: &'a ServicePlan,
+    planned: &'a ImagePlan,
+    /// Where the result is remembered.
+    fact: String,
+}
+
+impl<'a> OpenCheck<'a> {
+    fn close(&self, checked: Checked, checks: &mut Checks<'a>) {
+        checks.entry(&self.service.service.dir).or_default().insert(&self.planned.platform, checked);
+    }
+}
+
+fn check_anew<'a>(
+    decided: &'a Decided,
+    open: Vec<OpenCheck<'a>>,
+    checks: &mut Checks<'a>,
+    context: &Context,
+) -> Result<(), BuildError> {
+    let Decided { workspace, settings, plan, bases, .. } = decided;
+    let root = contents::root(settings)?;
+    let pack = format!("modules-{}", Digest::of(workspace.root.as_path().as_os_str().as_encoded_bytes()).short());
+    let modules = KnownModules::decode(context.store.fact(&pack)?);
+    let mut layers: BTreeMap<usize, Arc<LayerFiles>> = BTreeMap::new();
+    for image in open {
+        context.cancellation.check()?;
+        let OpenCheck { service: ServicePlan { service, base, .. }, planned, .. } = image;
+        let Some(base) = bases.get(base, &planned.platform) else { continue };
+        let own = planned.layers.iter().filter_map(|index| {
+            let layer = plan.layers.get(*index)?;
+            Some(layers.entry(*index).or_insert_with(|| Arc::new(LayerFiles::of(layer))).clone())
+        });
+        let subject = Subject {
+            service,
+            workspace,
+            root: &root,
+            closure: &planned.closure,
+            foreign: &planned.foreign.places,
+            user: planned.user,
+            run: &planned.contract.run,
+            base: &base.image.config.parsed().config,
+            files: &ImageFiles::new(base.files.clone(), &own.collect::<Vec<_>>()),
+            modules: &modules,
+        };
+        let checked = check::check(&subject)?;
+        // What is to be mended is looked at again: it may depend on more than what the image holds.
+        if checked.findings.iter().all(|finding| finding.severity == Severity::Note) {
+            context.store.put_fact(&image.fact, &serde_json::to_vec(&checked).unwrap_or_default())?;
+        }
+        image.close(checked, checks);
+    }
+    if let Some(bytes) = modules.encode() {
+        context.store.put_fact(&pack, &bytes)?;
+    }
+    Ok(())
+}
+
+/// What becomes of what the checks of a service find.
+fn level(decided: &Decided, service: &ServicePlan) -> CheckLevel {
+    decided.check.or(service.settings.check).unwrap_or(CheckLevel::Error)
+}
+
+/// The name under which the result is remembered: made of all that it depends on.
+fn fact_name(decided: &Decided, service: &ServicePlan, planned: &ImagePlan, found: &FoundLayers<'_>) -> String {
+    let keys = found.keys();
+    let layers = planned.layers.iter().filter_map(|index| Some(keys.get(*index)?.layer.to_string()));
+    let base = decided.bases.get(&service.base, &planned.platform).map(|base| base.image.manifest.digest());
+    let members: Vec<_> = decided.workspace.members.iter().map(|member| (&member.dir, &member.package_json)).collect();
+    let ImagePlan { closure, user, contract, foreign, .. } = planned;
+    let run = (user, &contract.run);
+    let inputs = format!(
+        "{}\n{:?}\n{base:?}\n{:?}\n{run:?}\n{:?}\n{:?}\n{:?}\n{members:?}",
+        check::RECIPE,
+        layers.collect::<Vec<_>>(),
+        service.service,
+        closure.excluded,
+        foreign.places,
+        decided.settings.root,
+    );
+    format!("check-{}", Digest::of(inputs.as_bytes()).hex())
+}

@@ -1,0 +1,232 @@
+//! The file system that a container of an image will have: that of the base under the planned layers. Nothing of it is
+//! written anywhere; contents are read from where the plan takes them.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Arc;
+
+use super::CheckError;
+use crate::digest::Digest;
+use crate::host;
+use crate::image::BaseFiles;
+use crate::layer::{Content, Entry, FileTree, ForeignKind, Kind, LayerPlan, Owner};
+use crate::path::ImagePath;
+
+/// So many links are followed one after the other, as Linux does. Source: `path_resolution(7)`.
+const MOST_LINKS: usize = 40;
+
+/// The entries of a planned layer by their paths.
+#[derive(Debug)]
+pub struct LayerFiles {
+    trees: Vec<Arc<FileTree>>,
+    places: HashMap<Box<[u8]>, (usize, usize)>,
+}
+
+impl LayerFiles {
+    /// The entries of a layer.
+    pub fn of(plan: &LayerPlan) -> Self {
+        let trees: Vec<Arc<FileTree>> = plan.fragments.iter().map(|fragment| fragment.tree.clone()).collect();
+        let mut places = HashMap::new();
+        for (tree, entries) in trees.iter().enumerate() {
+            places.extend(entries.iter().enumerate().map(|(at, (path, _))| (bytes(path.as_path()).into(), (tree, at))));
+        }
+        Self { trees, places }
+    }
+
+    fn get(&self, path: &Path) -> Option<&Entry> {
+        let (tree, at) = self.places.get(bytes(path))?;
+        Some(self.trees.get(*tree)?.at(*at)?.1)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&ImagePath, &Entry)> {
+        self.trees.iter().flat_map(|tree| tree.iter())
+    }
+}
+
+/// The merged file system of an image.
+#[derive(Clone, Debug)]
+pub struct ImageFiles {
+    base: Arc<BaseFiles>,
+    /// The uppermost first.
+    layers: Vec<Arc<LayerFiles>>,
+    /// Every symbolic link with its target.
+    links: Arc<HashMap<Box<[u8]>, PathBuf>>,
+}
+
+/// What lies at a path of the image.
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'a> {
+    /// Of the base.
+    Base(&'a ForeignKind, u32, Owner),
+    /// Of a layer.
+    Layer(&'a LayerFiles, &'a Entry),
+}
+
+impl Found<'_> {
+    /// Whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        matches!(self, Self::Base(ForeignKind::Directory, ..))
+            || matches!(self, Self::Layer(_, entry) if entry.kind == Kind::Directory)
+    }
+
+    /// Whether it is a regular file.
+    pub fn is_file(&self) -> bool {
+        matches!(self, Self::Base(ForeignKind::File | ForeignKind::Text(_) | ForeignKind::Bytes(_), ..))
+            || matches!(self, Self::Layer(_, entry) if matches!(entry.kind, Kind::File(_) | Kind::HardLink(_)))
+    }
+
+    /// Its permission bits.
+    pub fn mode(&self) -> u32 {
+        match self {
+            Self::Base(_, mode, _) => *mode,
+            Self::Layer(_, entry) => entry.mode,
+        }
+    }
+
+    /// Its owner.
+    pub fn owner(&self) -> Owner {
+        match self {
+            Self::Base(.., owner) => *owner,
+            Self::Layer(_, entry) => entry.owner,
+        }
+    }
+}
+
+impl ImageFiles {
+    /// The file system of `layers`, bottom first, over a base.
+    pub fn new(base: Arc<BaseFiles>, layers: &[Arc<LayerFiles>]) -> Self {
+        let mut links: HashMap<Box<[u8]>, PathBuf> = HashMap::new();
+        for (path, entry) in base.iter() {
+            if let ForeignKind::Symlink(target) = &entry.kind {
+                links.insert(bytes(path.as_path()).into(), PathBuf::from(target));
+            }
+        }
+        for (path, entry) in layers.iter().flat_map(|layer| layer.iter()) {
+            match &entry.kind {
+                Kind::Symlink(target) => _ = links.insert(bytes(path.as_path()).into(), target.clone()),
+                _ => _ = links.remove(bytes(path.as_path())),
+            }
+        }
+        Self { base, layers: layers.iter().rev().cloned().collect(), links: Arc::new(links) }
+    }
+
+    /// What lies at a path whose directories are no links; a link at its end is not followed.
+    fn at(&self, path: &Path) -> Option<Found<'_>> {
+        for layer in &self.layers {
+            if let Some(entry) = layer.get(path) {
+                return Some(Found::Layer(layer, entry));
+            }
+        }
+        let entry = self.base.get(&ImagePath::new(path).ok()?)?;
+        Some(Found::Base(&entry.kind, entry.mode, entry.owner))
+    }
+
+    /// What lies at a path, links followed, with its real path.
+    pub fn find(&self, path: &Path) -> Option<(PathBuf, Found<'_>)> {
+        let real = self.real(path, true)?;
+        if real == Path::new("/") {
+            return Some((real, Found::Base(&ForeignKind::Directory, 0o755, Owner { uid: 0, gid: 0 })));
+        }
+        let found = self.at(&real)?;
+        Some((real, found))
+    }
+
+    /// The target of a link, if one lies at the path.
+    pub fn link(&self, path: &Path) -> Option<&Path> {
+        self.links.get(bytes(&self.real(path, false)?)).map(PathBuf::as_path)
+    }
+
+    /// The path without links in it; with `whole`, its last name is no link either. What lies there need not exist.
+    fn real(&self, path: &Path, whole: bool) -> Option<PathBuf> {
+        let mut path = normal(path)?;
+        for _ in 0..MOST_LINKS {
+            let text = bytes(&path);
+            let slashes = text.iter().enumerate().skip(1).filter(|(_, byte)| **byte == b'/').map(|(at, _)| at);
+            let mut prefixes = slashes.chain(whole.then_some(text.len()));
+            let Some((end, target)) = prefixes.find_map(|end| Some((end, self.links.get(&text[..end])?))) else {
+                return Some(path);
+            };
+            let (link, rest) =
+                (Path::new(OsStr::from_bytes(&text[..end])), text[end..].strip_prefix(b"/").unwrap_or_default());
+            path = normal(&link.parent()?.join(target).join(OsStr::from_bytes(rest)))?;
+        }
+        None
+    }
+
+    /// The digest of a file's content, where it is known without reading it: of what layers hold.
+    pub fn digest(&self, real: &Path) -> Option<Digest> {
+        self.content(real).map(Content::digest)
+    }
+
+    /// The number of bytes of a file of a layer.
+    pub fn size(&self, real: &Path) -> Option<u64> {
+        self.content(real).map(Content::size)
+    }
+
+    fn content(&self, real: &Path) -> Option<&Content> {
+        let Found::Layer(layer, entry) = self.at(real)? else { return None };
+        let entry = match &entry.kind {
+            Kind::HardLink(target) => layer.get(target.as_path())?,
+            _ => entry,
+        };
+        match &entry.kind {
+            Kind::File(content) => Some(content),
+            _ => None,
+        }
+    }
+
+    /// The content of a file, given by its real path; `None` where there is none, or only the base knows it.
+    pub fn read(&self, real: &Path) -> Result<Option<Cow<'_, [u8]>>, CheckError> {
+        match self.content(real) {
+            None => Ok(None),
+            Some(Content::Bytes(bytes)) => Ok(Some(Cow::Borrowed(bytes))),
+            Some(Content::Host { file, .. }) => match file.kept() {
+                Some(kept) => Ok(Some(Cow::Borrowed(kept))),
+                None => Ok(Some(Cow::Owned(host::read(&file.path())?))),
+            },
+            Some(Content::Archived { archive, offset, size, .. }) => {
+                let mut buffer = Vec::new();
+                archive.read(*offset, usize::try_from(*size).unwrap_or(usize::MAX), &mut buffer)?;
+                Ok(Some(Cow::Owned(buffer)))
+            }
+        }
+    }
+
+    /// The paths of all files and directories that layers have below a directory.
+    pub fn below<'a>(&'a self, directory: &'a Path) -> impl Iterator<Item = &'a Path> {
+        let paths = self.layers.iter().flat_map(|layer| layer.iter()).map(|(path, _)| path.as_path());
+        paths.filter(move |path| path.starts_with(directory) && *path != directory)
+    }
+
+    /// Whether the base has a program anywhere: a file that can be run and is no script of a shell.
+    pub fn base_has_programs(&self) -> bool {
+        let is_program = |path: &ImagePath| path.as_path().extension() != Some(OsStr::new("sh"));
+        self.base.iter().any(|(path, entry)| {
+            entry.kind == ForeignKind::File
+                && entry.mode & 0o111 != 0
+                && is_program(path)
+                && path.parent().is_some_and(|dir| dir.as_path().ends_with("bin"))
+        })
+    }
+}
+
+fn bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
+}
+
+/// An absolute path without `.`, `..` and doubled slashes, as far as its text tells; `None` if it is relative.
+pub(super) fn normal(path: &Path) -> Option<PathBuf> {
+    let mut normal = PathBuf::new();
+    for component in path.components() {
+        match component {
+            Component::RootDir => normal.push("/"),
+            Component::Normal(name) => normal.push(name),
+            Component::ParentDir => _ = normal.pop(),
+            Component::CurDir | Component::Prefix(_) => {}
+        }
+    }
+    normal.is_absolute().then_some(normal)
+}

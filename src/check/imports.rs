@@ -1,0 +1,217 @@
+//! Whether everything that code asks for is in the image, for all code that can be reached from the entry point.
+
+mod cause;
+mod findings;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::launch::Launch;
+use super::resolver::{Missing, Resolved, Resolver};
+use super::{CheckError, Subject};
+use crate::javascript::{self, Module, Request, RequestKind, When};
+
+/// A file of the image that code can reach.
+#[derive(Debug)]
+pub(super) struct Reached {
+    /// Its real path.
+    pub path: PathBuf,
+    /// What it says; `None` for what is no code.
+    pub module: Option<Arc<Module>>,
+    /// Whether it is reached as soon as the service starts.
+    pub when: When,
+    /// Where each of its requests leads, in their order.
+    targets: Vec<Target>,
+    /// Why it was not read.
+    unread: Option<String>,
+}
+
+/// Where a request leads.
+#[derive(Clone, Debug)]
+enum Target {
+    /// The file at this position of the graph.
+    File(usize),
+    Builtin,
+    Missing(Missing),
+}
+
+/// All files that code can reach from the entry point.
+pub(super) struct Graph {
+    files: Vec<Reached>,
+}
+
+/// A file that was read, with where its requests lead.
+type Read = (Option<Arc<Module>>, Option<String>, Vec<Resolved>);
+
+/// Follows all requests from what node is started with.
+pub(super) fn reach(subject: &Subject<'_>) -> Result<Graph, CheckError> {
+    let resolver = Resolver::new(subject.files, offers_module_sync(subject));
+    let mut graph = Graph { files: Vec::new() };
+    let mut positions: HashMap<PathBuf, usize> = HashMap::new();
+    let starts = starts(subject, &resolver);
+    let mut next = starts.clone();
+    next.sort();
+    next.dedup();
+    while !next.is_empty() {
+        for path in &next {
+            positions.insert(path.clone(), graph.files.len());
+            let reached =
+                Reached { path: path.clone(), module: None, when: When::Later, targets: Vec::new(), unread: None };
+            graph.files.push(reached);
+        }
+        let mut found: BTreeMap<PathBuf, Read> = BTreeMap::new();
+        let results = javascript::on_deep_stacks(&next, |path| (path.clone(), look_at(subject, &resolver, path)));
+        for (path, read) in results.map_err(CheckError::Thread)? {
+            found.insert(path, read?);
+        }
+        let mut after: Vec<PathBuf> = found.values().flat_map(|(.., targets)| targets).filter_map(file_of).collect();
+        after.sort();
+        after.dedup();
+        after.retain(|path| !positions.contains_key(path));
+        let first_new = graph.files.len();
+        let position = |path: &PathBuf| {
+            let known = positions.get(path).copied();
+            known.or_else(|| after.binary_search(path).ok().map(|at| first_new + at))
+        };
+        for (path, (module, unread, targets)) in found {
+            let target = |resolved: Resolved| match resolved {
+                Resolved::File(path) => position(&path).map_or(Target::Builtin, Target::File),
+                Resolved::Builtin => Target::Builtin,
+                Resolved::Missing(missing) => Target::Missing(missing),
+            };
+            let Some(reached) = positions.get(&path).and_then(|at| graph.files.get_mut(*at)) else { continue };
+            reached.targets = targets.into_iter().map(target).collect();
+            reached.module = module;
+            reached.unread = unread;
+        }
+        next = after;
+    }
+    let starts: Vec<usize> = starts.iter().filter_map(|path| positions.get(path).copied()).collect();
+    graph.find_out_when(&starts);
+    Ok(graph)
+}
+
+fn file_of(resolved: &Resolved) -> Option<PathBuf> {
+    match resolved {
+        Resolved::File(path) => Some(path.clone()),
+        _ => None,
+    }
+}
+
+/// The files that node is started with.
+fn starts(subject: &Subject<'_>, resolver: &Resolver) -> Vec<PathBuf> {
+    let launch = Launch::of(subject);
+    let working_dir = subject.run.working_dir.as_path();
+    let inside = |specifier: &String, kind| resolver.resolve(&working_dir.join("_"), specifier, kind);
+    let own =
+        || Some(subject.root.as_path().join(subject.service.dir.as_path()).join(&subject.service.entry_point.file));
+    let main = launch.main.clone().or_else(own);
+    let mut starts: Vec<Resolved> = main.iter().map(|path| resolver.program(path)).collect();
+    starts.extend(launch.required.iter().map(|specifier| inside(specifier, RequestKind::Require)));
+    starts.extend(launch.imported.iter().map(|specifier| inside(specifier, RequestKind::Import)));
+    starts.iter().filter_map(file_of).collect()
+}
+
+/// Whether the base's Node offers the condition `module-sync`; where its version is not told, it is taken for a new one.
+/// Source: Node's documentation, "Modules: Packages": since 22.10 and 20.19.
+fn offers_module_sync(subject: &Subject<'_>) -> bool {
+    let version = subject.variable("NODE_VERSION").unwrap_or_default();
+    let mut numbers = version.split('.').map(|part| part.parse::<u32>().ok());
+    match (numbers.next().flatten(), numbers.next().flatten()) {
+        (Some(20), Some(minor)) => minor >= 19,
+        (Some(22), Some(minor)) => minor >= 10,
+        (Some(major), _) => major > 22,
+        (None, _) => true,
+    }
+}
+
+fn look_at(subject: &Subject<'_>, resolver: &Resolver, path: &Path) -> Result<Read, CheckError> {
+    let module = match subject.modules.read(subject.files, path)? {
+        None => return Ok((None, None, Vec::new())),
+        Some(Err(why)) => return Ok((None, Some(why), Vec::new())),
+        Some(Ok(module)) => module,
+    };
+    let resolve = |request: &Request| match request.kind {
+        RequestKind::Program => match path.parent().map(|dir| dir.join(&request.specifier)) {
+            Some(program) => resolver.program(&super::file_system::normal(&program).unwrap_or(program)),
+            None => Resolved::Builtin,
+        },
+        kind => resolver.resolve(path, &request.specifier, kind),
+    };
+    let targets = module.requests.iter().map(resolve).collect();
+    Ok((Some(module), None, targets))
+}
+
+impl Graph {
+    /// How many files of code there are.
+    pub fn len(&self) -> usize {
+        self.files.iter().filter(|file| file.module.is_some()).count()
+    }
+
+    /// The files of code with what they say.
+    pub fn modules(&self) -> impl Iterator<Item = (&Reached, &Module)> {
+        self.files.iter().filter_map(|file| Some((file, file.module.as_deref()?)))
+    }
+
+    /// Where modules are asked for whose names are computed, by package.
+    pub fn computed(&self, subject: &Subject<'_>) -> BTreeMap<String, usize> {
+        let mut computed = BTreeMap::new();
+        for (file, module) in self.modules().filter(|(_, module)| !module.computed.is_empty()) {
+            let package =
+                subject.package_at(&file.path).map_or_else(|| file.path.display().to_string(), |it| it.label());
+            *computed.entry(package).or_default() += module.computed.len();
+        }
+        computed
+    }
+
+    /// The files that were not read, with the reasons.
+    pub fn unread(&self) -> BTreeMap<String, String> {
+        let unread = self.files.iter().filter_map(|file| Some((file.path.display().to_string(), file.unread.clone()?)));
+        unread.collect()
+    }
+
+    /// Every request that leads nowhere, with the file that has it and why.
+    fn missing(&self) -> impl Iterator<Item = (&Reached, &Request, &Missing)> {
+        self.modules().flat_map(|(file, module)| {
+            module.requests.iter().zip(&file.targets).filter_map(move |(request, target)| match target {
+                Target::Missing(missing) => Some((file, request, missing)),
+                _ => None,
+            })
+        })
+    }
+
+    /// Walks from the start along what is certain, then along what depends on conditions; the rest is reached later, if at
+    /// all.
+    fn find_out_when(&mut self, starts: &[usize]) {
+        for level in [When::AtStart, When::Guarded] {
+            let mut open: Vec<usize> = match level {
+                When::AtStart => starts.to_vec(),
+                _ => (0..self.files.len()).filter(|at| self.files[*at].when == When::AtStart).collect(),
+            };
+            let mut is_open = vec![false; self.files.len()];
+            while let Some(at) = open.pop() {
+                if std::mem::replace(&mut is_open[at], true) {
+                    continue;
+                }
+                self.files[at].when = self.files[at].when.min(level);
+                let Some(module) = self.files[at].module.clone() else { continue };
+                for (request, target) in module.requests.iter().zip(&self.files[at].targets) {
+                    let runs = !matches!(
+                        request.kind,
+                        RequestKind::RequireResolve
+                            | RequestKind::ImportResolve
+                            | RequestKind::Program
+                            | RequestKind::Parameter
+                    );
+                    if let Target::File(target) = target
+                        && runs
+                        && request.when <= level
+                    {
+                        open.push(*target);
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! Whether an image will start, told before it exists: from the plan alone, over the file system its containers would have.
+//!
+//! Each kind of check is a file here that gives [`Finding`]s. To add one: a variant of [`Code`], its file, its line in
+//! [`check`], its section in `docs/checks.md`.
+
+mod code;
+mod data_files;
+mod entry_point;
+mod file_system;
+mod imports;
+mod known_modules;
+mod launch;
+mod package;
+mod platforms;
+mod resolver;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+pub use code::Code;
+pub use file_system::{ImageFiles, LayerFiles};
+pub use known_modules::KnownModules;
+pub use resolver::{Missing, Resolved, Resolver};
+
+use crate::closure::DependencyClosure;
+use crate::host::HostError;
+use crate::image::{RunSettings, RunUser};
+use crate::layer::PackError;
+use crate::manifest::ContainerConfig;
+use crate::path::ImagePath;
+use crate::workspace::{Service, Workspace};
+
+/// The name of these checks, for whoever remembers what they found. It changes when what they find does.
+pub const RECIPE: &str = "checks 1, javascript 1";
+
+/// How much a finding matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// The service does not start.
+    Error,
+    /// Something will most likely fail once it is asked for.
+    Warning,
+    /// Worth to know; nothing fails that was meant to work.
+    Note,
+}
+
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        })
+    }
+}
+
+/// A place in an image.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// The path in the image.
+    pub path: String,
+    /// The same file in the workspace, relative to its root, where it is from there.
+    pub source: Option<String>,
+    /// The line, counted from 1.
+    pub line: Option<u32>,
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.source.as_deref().unwrap_or(&self.path))?;
+        self.line.map_or(Ok(()), |line| write!(f, ":{line}"))
+    }
+}
+
+/// Something about an image that its user should know before it runs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Finding {
+    /// How much it matters.
+    pub severity: Severity,
+    /// What it is; `docs/checks.md` has a section on it.
+    pub code: Code,
+    /// Where, if it has a place.
+    pub place: Option<Place>,
+    /// What is wrong, in one sentence.
+    pub message: String,
+    /// What to do about it.
+    pub fix: Option<String>,
+}
+
+/// What the checks of one service gave.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// The findings, what matters most first.
+    pub findings: Vec<Finding>,
+    /// How many files of code can be reached from the entry point.
+    pub reached: usize,
+    /// Where modules are asked for whose names only running code knows: how many places in each package. Nothing is
+    /// guessed about them.
+    pub computed: BTreeMap<String, usize>,
+    /// Files that were not read, each with the reason.
+    pub unread: BTreeMap<String, String>,
+}
+
+impl Checked {
+    /// How many findings there are of a severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.findings.iter().filter(|finding| finding.severity == severity).count()
+    }
+
+    /// The same with every error as a warning.
+    pub fn softened(mut self) -> Self {
+        for finding in &mut self.findings {
+            finding.severity = finding.severity.max(Severity::Warning);
+        }
+        self
+    }
+}
+
+/// What is checked: the image that a service would have.
+pub struct Subject<'a> {
+    /// The service.
+    pub service: &'a Service,
+    /// The workspace it belongs to.
+    pub workspace: &'a Workspace,
+    /// The directory that stands for the workspace's root in the image.
+    pub root: &'a ImagePath,
+    /// What it needs.
+    pub closure: &'a DependencyClosure,
+    /// What is not in the image, since it is native code for other platforms: files and whole directories.
+    pub foreign: &'a BTreeSet<ImagePath>,
+    /// As whom the container runs.
+    pub user: RunUser,
+    /// What the container runs.
+    pub run: &'a RunSettings,
+    /// What the base says a container runs.
+    pub base: &'a ContainerConfig,
+    /// The image's file system.
+    pub files: &'a ImageFiles,
+    /// What is known of code from earlier runs and from other services.
+    pub modules: &'a KnownModules,
+}
+
+/// Why an image cannot be checked.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckError {
+    /// A read failed.
+    #[error(transparent)]
+    Host(#[from] HostError),
+    /// The content of a package cannot be read.
+    #[error(transparent)]
+    Content(#[from] PackError),
+    /// No thread to read code with.
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+}
+
+/// Checks the image of a service.
+pub fn check(subject: &Subject<'_>) -> Result<Checked, CheckError> {
+    let mut checked = Checked::default();
+    checked.findings.extend(entry_point::check(subject));
+    let reached = imports::reach(subject)?;
+    checked.findings.extend(reached.findings(subject)?);
+    checked.findings.extend(data_files::check(subject, &reached)?);
+    checked.reached = reached.len();
+    checked.computed = reached.computed(subject);
+    checked.unread = reached.unread();
+    checked.findings.sort();
+    checked.findings.dedup();
+    Ok(checked)
+}
+
+impl Subject<'_> {
+    /// The command that a container runs, word by word.
+    fn command(&self) -> Vec<String> {
+        let entrypoint = self.run.entrypoint.as_ref().unwrap_or(&self.base.entrypoint);
+        entrypoint.iter().chain(&self.run.command).cloned().collect()
+    }
+
+    /// Whether what would lie at a path was left out, since it is native code for another platform.
+    fn is_foreign(&self, path: &Path) -> bool {
+        path.ancestors().any(|path| ImagePath::new(path).is_ok_and(|path| self.foreign.contains(&path)))
+    }
+
+    /// A variable of the container's environment.
+    fn variable(&self, name: &str) -> Option<&str> {
+        let of_base = || self.base.env.iter().find_map(|pair| pair.strip_prefix(name)?.strip_prefix('='));
+        self.run.env.get(name).map(String::as_str).or_else(of_base)
+    }
+}

@@ -1,0 +1,23 @@
+use super::{CommandError, Session, terminal};
+use crate::build;
+use crate::cli::Check;
+use crate::environment::Environment;
+use crate::report::{FindingsReport, sarif};
+
+/// `pirogue check`
+pub(super) fn run(arguments: &Check, environment: &Environment) -> Result<(), CommandError> {
+    let session = Session::new(&arguments.build, environment)?;
+    let checks = session.run(build::check(&arguments.build.request(), &session.context))?;
+    let report = FindingsReport::new(&checks);
+    let text = match (arguments.build.json, arguments.sarif) {
+        (true, _) => terminal::json(&report),
+        (_, true) => terminal::json(&sarif(&report)),
+        _ => report.text(arguments.verbose),
+    };
+    terminal::output(&text).map_err(CommandError::Output)?;
+    match report.errors {
+        0 => Ok(()),
+        1 => Err(CommandError::Findings("an error".to_owned())),
+        errors => Err(CommandError::Findings(format!("{errors} errors"))),
+    }
+}

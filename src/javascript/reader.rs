@@ -1,0 +1,400 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use oxc_allocator::Allocator;
+use oxc_ast::AstKind;
+use oxc_ast::ast::{
+    Argument, BindingPattern, CallExpression, ConditionalExpression, Expression, FormalParameters, IfStatement,
+    ImportExpression, LogicalExpression, NewExpression, PropertyDefinition, Statement, SwitchCase,
+    TSImportEqualsDeclaration, TSModuleReference, TryStatement, VariableDeclarator,
+};
+use oxc_ast_visit::{Visit, walk};
+use oxc_parser::{ParseOptions, Parser};
+use oxc_span::{GetSpan as _, SourceType};
+
+use super::bundles::Bundle;
+use super::constant_paths::{ConstantPath, Known, called_name, constant_path, first, text};
+use super::control_flow::{function_called_at_once, returns};
+use super::file_uses::{is_file_system, use_of};
+use super::lines::Lines;
+use super::ports::{mentions_port, port};
+use super::requires::Requires;
+use super::{FileUse, Module, NamedFile, Origin, Request, RequestKind, When};
+
+/// The name of this reader of code. It changes when what it finds does.
+pub const READER: &str = "javascript 1";
+
+/// Reads the text of a file. Code that does not parse gives what was understood of it.
+pub fn read(source: &str, source_type: SourceType) -> Module {
+    let allocator = Allocator::default();
+    // A module of CommonJS is the body of a function.
+    let options = ParseOptions { allow_return_outside_function: true, ..ParseOptions::default() };
+    let parsed = Parser::new(&allocator, source, source_type).with_options(options).parse();
+    let mut reader = Reader::default();
+    for (specifier, requests) in &parsed.module_record.requested_modules {
+        for request in requests.iter().filter(|request| !request.is_type) {
+            reader.request(specifier.as_str(), RequestKind::Import, request.statement_span.start);
+        }
+    }
+    reader.visit_program(&parsed.program);
+    let mut module = reader.finish(&Lines::of(source));
+    module.syntax_error = parsed.diagnostics.iter().next().map(|error| error.message.to_string());
+    module
+}
+
+/// What was found, with the module of a bundle in which it stands and its place.
+struct Found<T> {
+    module: usize,
+    when: When,
+    offset: u32,
+    what: T,
+}
+
+/// Where the reader is.
+#[derive(Clone, Copy)]
+struct Position {
+    /// The module of the bundle; 0 outside of any.
+    module: usize,
+    when: When,
+    /// Whether a function around has a parameter `require`.
+    require_is_parameter: bool,
+}
+
+struct Reader {
+    position: Position,
+    around: Vec<Position>,
+    bundle: Bundle,
+    /// Where functions begin that are called where they stand.
+    called_at_once: BTreeSet<u32>,
+    requires: Requires,
+    known: Known,
+    /// What is done with the paths at these places.
+    uses: BTreeMap<u32, FileUse>,
+    /// Where paths end that were taken in whole.
+    path_end: u32,
+    /// Where the sum begins that was looked at last; its left operands begin there too.
+    sum_start: Option<u32>,
+    requests: Vec<Found<(String, RequestKind)>>,
+    files: Vec<Found<(ConstantPath, FileUse)>>,
+    computed: Vec<u32>,
+    ports: BTreeSet<u16>,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self {
+            position: Position { module: 0, when: When::AtStart, require_is_parameter: false },
+            around: Vec::new(),
+            bundle: Bundle::default(),
+            called_at_once: BTreeSet::new(),
+            requires: Requires::default(),
+            known: Known::new(),
+            uses: BTreeMap::new(),
+            path_end: 0,
+            sum_start: None,
+            requests: Vec::new(),
+            files: Vec::new(),
+            computed: Vec::new(),
+            ports: BTreeSet::new(),
+        }
+    }
+}
+
+impl Reader {
+    fn finish(self, lines: &Lines) -> Module {
+        let modules = self.bundle.when();
+        let request = |found: Found<(String, RequestKind)>| Request {
+            line: lines.at(found.offset),
+            specifier: found.what.0,
+            kind: found.what.1,
+            when: found.when.max(modules[found.module]),
+        };
+        let file = |found: Found<(ConstantPath, FileUse)>| {
+            Some(NamedFile {
+                line: lines.at(found.offset),
+                origin: found.what.0.origin,
+                path: found.what.0.normal()?,
+                is_open: found.what.0.is_open,
+                used: found.what.1,
+                when: found.when.max(modules[found.module]),
+            })
+        };
+        let mut requests: Vec<Request> = self.requests.into_iter().map(request).collect();
+        let mut files: Vec<NamedFile> = self.files.into_iter().filter_map(file).collect();
+        requests.sort();
+        requests.dedup();
+        files.sort();
+        files.dedup();
+        let computed = self.computed.into_iter().map(|offset| lines.at(offset)).collect();
+        Module { requests, files, computed, ports: self.ports, syntax_error: None }
+    }
+
+    fn request(&mut self, specifier: &str, kind: RequestKind, offset: u32) {
+        let Position { module, when, .. } = self.position;
+        self.requests.push(Found { module, when, offset, what: (specifier.to_owned(), kind) });
+    }
+
+    /// Takes in a request by an expression, whose value may be known only when the code runs.
+    fn request_of(&mut self, argument: Option<&Expression<'_>>, kind: RequestKind, offset: u32) {
+        let Some(argument) = argument else { return };
+        match text(argument) {
+            Some(specifier) => self.request(&specifier, kind, offset),
+            None => match constant_path(argument, &self.known).filter(is_here).and_then(|path| path.normal()) {
+                Some(path) => self.request(&format!("./{path}"), kind, offset),
+                None => self.computed.push(offset),
+            },
+        }
+    }
+
+    fn guarded(&mut self, walk: impl FnOnce(&mut Self)) {
+        self.at_most(When::Guarded, walk);
+    }
+
+    fn at_most(&mut self, when: When, walk: impl FnOnce(&mut Self)) {
+        let before = self.position.when;
+        self.position.when = before.max(when);
+        walk(self);
+        self.position.when = before;
+    }
+
+    fn enter_function(&mut self, offset: u32, parameters: &FormalParameters<'_>) {
+        self.around.push(self.position);
+        if let Some(module) = self.bundle.module_at(offset) {
+            self.position = Position { module, when: When::AtStart, require_is_parameter: false };
+        } else if !self.called_at_once.contains(&offset) {
+            self.position.when = When::Later;
+        }
+        let names = parameters.items.iter().filter_map(|parameter| parameter.pattern.get_identifier_name());
+        self.position.require_is_parameter |= names.into_iter().any(|name| name == "require");
+    }
+
+    /// Notes what a call does with the paths it is given.
+    fn note_uses(&mut self, call: &CallExpression<'_>) {
+        let Some(used) = called_name(&call.callee).and_then(use_of) else { return };
+        let of_file_system =
+            !matches!(call.callee.get_inner_expression(), Expression::Identifier(id) if id.name == "access");
+        for argument in call.arguments.iter().filter_map(Argument::as_expression) {
+            self.uses.insert(argument.span().start, used);
+            // A variable, or a relative path in the hands of the file system's functions.
+            if let Expression::Identifier(_) = argument.get_inner_expression() {
+                self.name_file(argument);
+            }
+        }
+        let Some(argument) = first(&call.arguments).filter(|_| of_file_system && is_file_system(&call.callee)) else {
+            return;
+        };
+        if let Some(path) = text(argument).filter(|text| text.starts_with("./") || text.starts_with("../")) {
+            let path = ConstantPath { origin: Origin::WorkingDirectory, path, is_open: false };
+            self.file(path, used, argument.span().start);
+        }
+    }
+
+    fn file(&mut self, path: ConstantPath, used: FileUse, offset: u32) {
+        let Position { module, when, .. } = self.position;
+        self.files.push(Found { module, when, offset, what: (path, used) });
+    }
+
+    /// Takes in the path that an expression is, if it is one; paths within are a part of it.
+    fn name_file(&mut self, expression: &Expression<'_>) {
+        let span = expression.span();
+        if span.end <= self.path_end {
+            return;
+        }
+        // A sum is as deep as it is long: it is looked at from its end only.
+        if let Expression::BinaryExpression(_) = expression
+            && self.sum_start.replace(span.start) == Some(span.start)
+        {
+            return;
+        }
+        if let Some(path) = constant_path(expression, &self.known) {
+            self.path_end = span.end;
+            let used = self.uses.get(&span.start).copied().unwrap_or(FileUse::Named);
+            self.file(path, used, span.start);
+        }
+    }
+}
+
+fn is_here(path: &ConstantPath) -> bool {
+    path.origin == Origin::ThisDirectory && !path.is_open
+}
+
+impl<'a> Visit<'a> for Reader {
+    fn enter_node(&mut self, kind: AstKind<'a>) {
+        match kind {
+            AstKind::Function(function) => self.enter_function(function.span.start, &function.params),
+            AstKind::ArrowFunctionExpression(arrow) => self.enter_function(arrow.span.start, &arrow.params),
+            _ => {}
+        }
+    }
+
+    fn leave_node(&mut self, kind: AstKind<'a>) {
+        if let AstKind::Function(_) | AstKind::ArrowFunctionExpression(_) = kind
+            && let Some(position) = self.around.pop()
+        {
+            self.position = position;
+        }
+    }
+
+    fn visit_expression(&mut self, expression: &Expression<'a>) {
+        let may_be_path = matches!(
+            expression,
+            Expression::CallExpression(_)
+                | Expression::NewExpression(_)
+                | Expression::BinaryExpression(_)
+                | Expression::TemplateLiteral(_)
+        );
+        if may_be_path {
+            self.name_file(expression);
+        }
+        walk::walk_expression(self, expression);
+    }
+
+    fn visit_call_expression(&mut self, call: &CallExpression<'a>) {
+        let offset = call.span.start;
+        let argument = first(&call.arguments);
+        if let Some(kind) = self.requires.kind_of_call(call, self.position.require_is_parameter) {
+            self.request_of(argument, kind, offset);
+            if let Some(argument) = argument {
+                self.path_end = self.path_end.max(argument.span().end);
+            }
+        }
+        // `fork(path.join(__dirname, 'x.js'))`
+        if called_name(&call.callee) == Some("fork")
+            && let Some(argument) = argument
+            && constant_path(argument, &self.known).is_some()
+        {
+            self.request_of(Some(argument), RequestKind::Program, offset);
+            self.path_end = self.path_end.max(argument.span().end);
+        }
+        self.bundle.call(self.position.module, call, self.position.when);
+        self.note_uses(call);
+        self.called_at_once.extend(function_called_at_once(call));
+        // What fails is caught: `import('x').catch(…)`, `import('x').then(…, …)`.
+        let is_caught = matches!(call.callee.get_inner_expression(), Expression::StaticMemberExpression(member)
+            if member.property.name == "catch" || (member.property.name == "then" && call.arguments.len() > 1));
+        match is_caught {
+            true => {
+                self.guarded(|reader| reader.visit_expression(&call.callee));
+                call.arguments.iter().for_each(|argument| self.visit_argument(argument));
+            }
+            false => walk::walk_call_expression(self, call),
+        }
+    }
+
+    /// `new Worker(new URL('./x.js', import.meta.url))`
+    fn visit_new_expression(&mut self, new: &NewExpression<'a>) {
+        if called_name(&new.callee) == Some("Worker")
+            && let Some(argument) = first(&new.arguments)
+            && constant_path(argument, &self.known).is_some()
+        {
+            self.request_of(Some(argument), RequestKind::Program, new.span.start);
+            self.path_end = self.path_end.max(argument.span().end);
+        }
+        walk::walk_new_expression(self, new);
+    }
+
+    fn visit_import_expression(&mut self, import: &ImportExpression<'a>) {
+        self.request_of(Some(&import.source), RequestKind::DynamicImport, import.span.start);
+        self.path_end = self.path_end.max(import.source.span().end);
+        walk::walk_import_expression(self, import);
+    }
+
+    /// TypeScript's `import x = require('x')`
+    fn visit_ts_import_equals_declaration(&mut self, import: &TSImportEqualsDeclaration<'a>) {
+        if let TSModuleReference::ExternalModuleReference(reference) = &import.module_reference
+            && import.import_kind.is_value()
+        {
+            self.request(reference.expression.value.as_str(), RequestKind::Require, import.span.start);
+        }
+        walk::walk_ts_import_equals_declaration(self, import);
+    }
+
+    fn visit_if_statement(&mut self, statement: &IfStatement<'a>) {
+        self.visit_expression(&statement.test);
+        self.guarded(|reader| {
+            reader.visit_statement(&statement.consequent);
+            statement.alternate.iter().for_each(|alternate| reader.visit_statement(alternate));
+        });
+        // What follows is reached only if nothing returned before.
+        if [Some(&statement.consequent), statement.alternate.as_ref()].into_iter().flatten().any(returns) {
+            self.position.when = self.position.when.max(When::Guarded);
+        }
+    }
+
+    fn visit_conditional_expression(&mut self, conditional: &ConditionalExpression<'a>) {
+        self.visit_expression(&conditional.test);
+        self.guarded(|reader| {
+            reader.visit_expression(&conditional.consequent);
+            reader.visit_expression(&conditional.alternate);
+        });
+    }
+
+    fn visit_switch_case(&mut self, case: &SwitchCase<'a>) {
+        self.guarded(|reader| walk::walk_switch_case(reader, case));
+    }
+
+    fn visit_try_statement(&mut self, statement: &TryStatement<'a>) {
+        match &statement.handler {
+            Some(handler) => self.guarded(|reader| {
+                reader.visit_block_statement(&statement.block);
+                reader.visit_catch_clause(handler);
+            }),
+            None => self.visit_block_statement(&statement.block),
+        }
+        statement.finalizer.iter().for_each(|finalizer| self.visit_block_statement(finalizer));
+    }
+
+    /// A loop may run not even once.
+    fn visit_statement(&mut self, statement: &Statement<'a>) {
+        match statement {
+            Statement::ForStatement(_)
+            | Statement::ForInStatement(_)
+            | Statement::ForOfStatement(_)
+            | Statement::WhileStatement(_) => self.guarded(|reader| walk::walk_statement(reader, statement)),
+            _ => walk::walk_statement(self, statement),
+        }
+    }
+
+    /// The value of a field is computed when somebody makes an object; that of a static one at once.
+    fn visit_property_definition(&mut self, property: &PropertyDefinition<'a>) {
+        match property.r#static {
+            true => walk::walk_property_definition(self, property),
+            false => self.at_most(When::Later, |reader| walk::walk_property_definition(reader, property)),
+        }
+    }
+
+    /// `a && b`, `a || b`, `a ?? b`; and the port in `process.env.PORT || 3000`.
+    fn visit_logical_expression(&mut self, expression: &LogicalExpression<'a>) {
+        if mentions_port(&expression.left) {
+            self.ports.extend(port(&expression.right));
+        }
+        self.visit_expression(&expression.left);
+        self.guarded(|reader| reader.visit_expression(&expression.right));
+    }
+
+    fn visit_variable_declarator(&mut self, declarator: &VariableDeclarator<'a>) {
+        self.bundle.declare(declarator);
+        if let (Some(init), Some(name)) = (&declarator.init, declarator.id.get_identifier_name()) {
+            if let Expression::CallExpression(call) = init.get_inner_expression() {
+                self.requires.declare(name.as_str(), call);
+            }
+            if self.around.is_empty()
+                && let Some(path) = constant_path(init, &self.known)
+            {
+                self.known.insert(name.to_string(), path);
+            }
+        }
+        // `const { PORT = 3000 } = process.env`
+        if let (Some(init), BindingPattern::ObjectPattern(pattern)) = (&declarator.init, &declarator.id)
+            && init.is_specific_member_access("process", "env")
+        {
+            for property in &pattern.properties {
+                if let (Some("PORT"), BindingPattern::AssignmentPattern(value)) =
+                    (property.key.static_name().as_deref(), &property.value)
+                {
+                    self.ports.extend(port(&value.right));
+                }
+            }
+        }
+        walk::walk_variable_declarator(self, declarator);
+    }
+}

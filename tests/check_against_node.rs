@@ -1,0 +1,342 @@
+//! The checks against Node itself: where specifiers lead, and which files a service opens when it starts.
+
+mod harness;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use harness::{program, sample, scratch};
+use pirogue::check::{ImageFiles, LayerFiles, Resolved, Resolver};
+use pirogue::image::BaseFiles;
+use pirogue::javascript::RequestKind;
+use pirogue::layer::{Content, Entry, FileTree, Fragment, LayerPlan, LayerRole, Owner};
+use pirogue::path::ImagePath;
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+const FILES: [(&str, &str); 44] = [
+    (
+        "app/package.json",
+        r##"{"name": "app", "exports": {".": "./main.js", "./public/*": "./src/*.js"},
+        "imports": {"#own": "./own.js", "#own/*": "./src/*.js", "#dep": "conditional", "#gone": "./gone.js"}}"##,
+    ),
+    ("app/main.js", ""),
+    ("app/own.js", ""),
+    ("app/data.json", "{}"),
+    ("app/both.js", ""),
+    ("app/both/index.js", ""),
+    ("app/dir/index.js", ""),
+    ("app/json/index.json", "{}"),
+    ("app/empty/nothing.txt", ""),
+    ("app/with-main/package.json", r#"{"main": "lib/start"}"#),
+    ("app/with-main/lib/start.js", ""),
+    ("app/bad-main/package.json", r#"{"main": "lib/gone"}"#),
+    ("app/bad-main/index.js", ""),
+    ("app/main-dir/package.json", r#"{"main": "lib"}"#),
+    ("app/main-dir/lib/index.js", ""),
+    ("app/module.mjs", ""),
+    ("app/old.cjs", ""),
+    ("app/src/a.js", ""),
+    ("app/sp ace.js", ""),
+    ("app/100%.js", ""),
+    ("node_modules/plain/package.json", r#"{"name": "plain", "main": "lib/plain.js"}"#),
+    ("node_modules/plain/lib/plain.js", ""),
+    ("node_modules/plain/other.js", ""),
+    ("node_modules/plain/dir/index.js", ""),
+    ("node_modules/bare/index.js", ""),
+    ("node_modules/bare-mjs/index.mjs", ""),
+    ("node_modules/no-end/package.json", r#"{"name": "no-end", "main": "./lib/no-end"}"#),
+    ("node_modules/no-end/lib/no-end.js", ""),
+    (
+        "node_modules/conditional/package.json",
+        r#"{"name": "conditional", "exports": {
+        ".": {"types": "./x.d.ts", "browser": "./browser.js", "import": "./esm.mjs", "require": "./cjs.js"},
+        "./node": {"node": "./node.js", "default": "./browser.js"},
+        "./only-import": {"import": "./esm.mjs"}, "./default": {"browser": "./browser.js", "default": "./cjs.js"},
+        "./nested": {"node": {"import": "./esm.mjs", "require": "./cjs.js"}, "default": "./browser.js"},
+        "./list": ["not valid", "./cjs.js"], "./list-gone": ["./gone.js", "./cjs.js"],
+        "./features/*": "./features/*.js", "./features/private/*": null,
+        "./deep/*.js": "./features/*.js", "./package.json": "./package.json", "./gone": "./gone.js"}}"#,
+    ),
+    ("node_modules/conditional/esm.mjs", ""),
+    ("node_modules/conditional/cjs.js", ""),
+    ("node_modules/conditional/node.js", ""),
+    ("node_modules/conditional/browser.js", ""),
+    ("node_modules/conditional/features/x.js", ""),
+    ("node_modules/conditional/features/private/y.js", ""),
+    ("node_modules/string/package.json", r#"{"name": "string", "exports": "./string.js", "main": "gone.js"}"#),
+    ("node_modules/string/string.js", ""),
+    ("node_modules/@scope/name/package.json", r#"{"name": "@scope/name"}"#),
+    ("node_modules/@scope/name/index.js", ""),
+    ("node_modules/@scope/name/sub.js", ""),
+    ("node_modules/events/index.js", ""),
+    ("app/node_modules/near/index.js", ""),
+    ("node_modules/near/index.js", ""),
+    ("real/linked/index.js", ""),
+];
+
+const SPECIFIERS: [&str; 68] = [
+    "./own",
+    "./own.js",
+    "./own.mjs",
+    "./data",
+    "./data.json",
+    "./both",
+    "./both/",
+    "./both.js",
+    "./dir",
+    "./dir/",
+    "./dir/index",
+    "./json",
+    "./empty",
+    "./with-main",
+    "./bad-main",
+    "./main-dir",
+    "./module",
+    "./module.mjs",
+    "./old",
+    "./old.cjs",
+    "./src/a",
+    "./src/a.js",
+    ".",
+    "./",
+    "..",
+    "../app/own.js",
+    "./gone",
+    "./own.js/",
+    "./sp ace.js",
+    "./sp%20ace.js",
+    "./own.js?query",
+    "plain",
+    "plain/other",
+    "plain/other.js",
+    "plain/dir",
+    "plain/lib/plain",
+    "plain/gone",
+    "plain/package.json",
+    "bare",
+    "bare/index.js",
+    "bare/index",
+    "bare-mjs",
+    "no-end",
+    "conditional",
+    "conditional/node",
+    "conditional/only-import",
+    "conditional/default",
+    "conditional/nested",
+    "conditional/list",
+    "conditional/list-gone",
+    "conditional/features/x",
+    "conditional/features/x.js",
+    "conditional/features/private/y",
+    "conditional/deep/x.js",
+    "conditional/package.json",
+    "conditional/gone",
+    "conditional/cjs.js",
+    "string",
+    "string/string.js",
+    "@scope/name",
+    "@scope/name/sub.js",
+    "@scope",
+    "near",
+    "linked",
+    "#own",
+    "#own/a",
+    "#dep",
+    "#gone",
+];
+
+/// More that say something of the app itself.
+const SELF: [&str; 6] = ["app", "app/public/a", "app/own.js", "app/main.js", "events", "node:events"];
+
+/// What Node says: for each specifier where `require` and `import` lead, or the code of the error.
+const JUDGE: &str = r"
+    const { createRequire } = require('node:module');
+    const { pathToFileURL, fileURLToPath } = require('node:url');
+    const fs = require('node:fs');
+    const own = process.argv[2] + '/app/main.js';
+    const load = createRequire(own);
+    const told = {};
+    const attempt = (work) => { try { return work() } catch (error) { return 'missing' } };
+    for (const specifier of JSON.parse(process.argv[3])) {
+        const required = attempt(() => load.resolve(specifier));
+        const imported = attempt(() => {
+            const url = new URL(IMPORT_META_RESOLVE(specifier, pathToFileURL(own).href));
+            if (url.protocol === 'node:') return url.href;
+            const path = fileURLToPath(url);
+            return fs.statSync(path).isFile() && !url.pathname.endsWith('/') ? fs.realpathSync(path) : 'missing';
+        });
+        told[specifier] = [required, imported];
+    }
+    console.log(JSON.stringify(told));
+";
+
+#[test]
+fn specifiers_lead_where_node_says() {
+    if !program::are_installed(&["node"]) {
+        return;
+    }
+    let dir = TempDir::new().unwrap();
+    let root = dir.path().canonicalize().unwrap();
+    let owner = Owner { uid: 0, gid: 0 };
+    let mut entries = Vec::new();
+    let mut directories = BTreeSet::new();
+    let mut place = |path: &str| {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        directories.extend(path.ancestors().skip(1).filter(|dir| dir.starts_with(&root)).map(Path::to_owned));
+        path
+    };
+    for (path, text) in FILES {
+        let path = place(path);
+        fs::write(&path, text).unwrap();
+        let content = Content::Bytes(text.as_bytes().to_vec());
+        entries.push((ImagePath::new(&path).unwrap(), Entry::file(content, false, owner)));
+    }
+    let link = place("node_modules/linked");
+    symlink("../real/linked", &link).unwrap();
+    entries.push((ImagePath::new(&link).unwrap(), Entry::symlink("../real/linked", owner)));
+    entries.extend(directories.into_iter().map(|dir| (ImagePath::new(dir).unwrap(), Entry::directory(owner))));
+    let fragments = vec![Fragment::new("all", FileTree::of(entries).unwrap())];
+    let plan = LayerPlan { role: LayerRole::Application, services: Vec::new(), fragments };
+    let files = ImageFiles::new(Arc::new(BaseFiles::default()), &[Arc::new(LayerFiles::of(&plan))]);
+    let resolver = Resolver::new(&files, true);
+
+    let specifiers: Vec<&str> = SPECIFIERS.into_iter().chain(SELF).collect();
+    let judge = JUDGE.replace("IMPORT_META_RESOLVE", "RESOLVE");
+    let script = format!(
+        "import {{ createRequire as c }} from 'node:module'; const require = c(import.meta.url);\n\
+         const RESOLVE = (specifier, from) => import.meta.resolve(specifier, from);\n{judge}"
+    );
+    let path = root.join("judge.mjs");
+    fs::write(&path, script).unwrap();
+    let mut node = Command::new("node");
+    node.args(["--experimental-import-meta-resolve", "--no-warnings"]).arg(&path);
+    let said = program::run(node.arg(&root).arg(serde_json::to_string(&specifiers).unwrap()));
+    let told: BTreeMap<String, [String; 2]> = serde_json::from_str(&said).unwrap();
+
+    let from = root.join("app/main.js");
+    let mut differences = Vec::new();
+    for specifier in specifiers {
+        for (kind, expected) in [RequestKind::Require, RequestKind::Import].into_iter().zip(&told[specifier]) {
+            let found = match resolver.resolve(&from, specifier, kind) {
+                Resolved::File(path) => path.display().to_string(),
+                Resolved::Builtin => "builtin".to_owned(),
+                Resolved::Missing(_) => "missing".to_owned(),
+            };
+            let is_builtin = found == "builtin" && !expected.starts_with('/') && expected != "missing";
+            if found != *expected && !is_builtin {
+                differences.push(format!("{kind:?} {specifier}: node says {expected}, pirogue {found}"));
+            }
+        }
+    }
+    assert_eq!(differences, [""; 0], "{}", differences.join("\n"));
+}
+
+/// A service of the sample that runs on this machine, watched by strace.
+fn opened_at_start(workspace: &Path, service: &str, main: &Path) -> BTreeSet<PathBuf> {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let log = scratch::folder().join(format!("{service}.strace"));
+    let dir = TempDir::new().unwrap();
+    let mut child = Command::new("strace")
+        .args(["-f", "-qq", "-e", "trace=open,openat", "-o"])
+        .arg(&log)
+        .arg("node")
+        .arg(main)
+        .current_dir(dir.path())
+        .env("PORT", port.to_string())
+        .env("NODE_ENV", "production")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("strace starts");
+    let begin = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "{service} ends: {}",
+            fs::read_to_string(&log).unwrap_or_default()
+        );
+        assert!(begin.elapsed() < Duration::from_secs(180), "{service} does not listen");
+        thread::sleep(Duration::from_millis(50));
+    }
+    // strace ends when what it watches does; signals to itself it does not take.
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
+    for id in children.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().unwrap())) {
+        kill_process(id, Signal::TERM).unwrap();
+    }
+    child.wait().unwrap();
+    let text = fs::read_to_string(&log).unwrap();
+    let opened = text.lines().filter(|line| !line.contains(" = -1 ")).filter_map(|line| line.split('"').nth(1));
+    let files = opened.map(PathBuf::from).filter(|path| path.starts_with(workspace) && path.is_file());
+    files.map(|path| path.canonicalize().unwrap()).collect()
+}
+
+/// Copies a workspace by links, so that a file can be taken out of the copy.
+fn copied(workspace: &Path, to: &Path) {
+    program::run(Command::new("cp").args(["-al"]).arg(workspace).arg(to));
+}
+
+fn report(workspace: &Path, cache: &Path, service: &str) -> Value {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pirogue"));
+    command.args(["check", "--json", "--base", sample::SMALL_BASE, "--platform", "linux/amd64", service, "-C"]);
+    let output = command.arg(workspace).env("PIROGUE_CACHE_DIR", cache).output().expect("pirogue starts");
+    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+/// Services of the sample with the files that they start with.
+const STARTED: [(&str, &str); 3] = [
+    ("api-gateway", "dist/main.js"),
+    ("gestion_commerciale_service", "dist/apps/gestion_commerciale_service/src/main.js"),
+    ("customer-service", "dist/apps/customer-service/src/main.js"),
+];
+
+/// Any file that a service opens when it starts, but for package.json files, is missed by the check if it is not there.
+#[test]
+fn what_a_running_service_opens_is_missed() {
+    if !program::are_installed(&["node", "strace"]) {
+        return;
+    }
+    let Some(workspace) = sample::workspace() else { return };
+    let workspace = workspace.canonicalize().unwrap();
+    let cache = scratch::folder().join("recall-cache");
+    let (mut tried, mut unseen, mut kept) = (0, Vec::new(), 0);
+    for (number, (service, main)) in STARTED.into_iter().enumerate() {
+        let plan = report(&workspace, &cache, service);
+        assert_eq!(plan["errors"], 0, "{plan:#}");
+        let main = workspace.join("apps").join(service).join(main);
+        let opened = opened_at_start(&workspace, service, &main);
+        assert!(opened.len() > 500, "{service} opens {} files", opened.len());
+        let (manifests, files): (Vec<_>, Vec<_>) = opened.into_iter().partition(|path| path.ends_with("package.json"));
+        kept += manifests.len();
+        let copy = scratch::folder().join(format!("recall-{service}"));
+        copied(&workspace, &copy);
+        // Every so many-th file, in another place for each service.
+        let step = files.len() / 6;
+        for file in files.iter().skip(number * 7 % step).step_by(step) {
+            let inside = copy.join(file.strip_prefix(&workspace).unwrap());
+            let aside = copy.join("aside");
+            fs::rename(&inside, &aside).unwrap();
+            tried += 1;
+            // An entry point that is gone ends the plan.
+            if inside != copy.join(main.strip_prefix(&workspace).unwrap()) {
+                let found = report(&copy, &cache, service);
+                if found["errors"] == 0 && found["notes"] == plan["notes"] {
+                    unseen.push(file.clone());
+                }
+            }
+            fs::rename(&aside, &inside).unwrap();
+        }
+    }
+    eprintln!("{} of {tried} removed files are missed; {kept} package.json files were not tried", tried - unseen.len());
+    assert!(unseen.is_empty(), "{unseen:#?}");
+}
