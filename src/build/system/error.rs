@@ -42,7 +42,7 @@ pub enum SystemError {
         /// What is wrong with it.
         source: StaticProgramError,
         /// The platform.
-        platform: Platform,
+        platform: Box<Platform>,
         /// The file.
         file: String,
     },

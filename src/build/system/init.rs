@@ -47,7 +47,7 @@ pub(super) fn of_file(
     }
     check_static_program(&bytes, platform).map_err(|source| SystemError::InitProgram {
         source,
-        platform: platform.clone(),
+        platform: Box::new(platform.clone()),
         file: file.to_owned(),
     })?;
     let name = path.as_path().file_name().unwrap_or_default();
