@@ -497,13 +497,13 @@ fn updates_and_what_they_change() {
     exit code: 0
     ----- stdout
     [HOST]/base/node:20-alpine
-      93d4da87b6c5 -> d2359a2d2284
-      linux/amd64  f933c1fb44be -> 59149c6a034d
+      93d4da87b6c5 -> 242a483861be
+      linux/amd64  f933c1fb44be -> 53ee44186724
         Node   20.18.0 -> 20.19.0
         OS     Alpine Linux 3.21.3 -> Alpine Linux 3.21.4
         libc   unknown -> musl 1.2.5-r10
         layers 1 of 3 new, 6.1 kB
-      linux/arm64/v8  9a700c997cb8 -> 61599a571b10
+      linux/arm64/v8  9a700c997cb8 -> 43c60c203356
 
     Nothing was written.
     ----- stderr
@@ -516,12 +516,12 @@ fn updates_and_what_they_change() {
         {
           "reference": "[HOST]/base/node:20-alpine",
           "digest_before": "sha256:93d4da87b6c59578dc06863bb48fca22d14996d6ebed7b73f9945f9b59db7f8b",
-          "digest": "sha256:d2359a2d2284890c88858a58957736f92f1cb2039080fbbe1f4970e6b0bd8015",
+          "digest": "sha256:242a483861be890c88858a58957736f92f1cb2039080fbbe1f4970e6b0bd8015",
           "platforms": [
             {
               "platform": "linux/amd64",
               "digest_before": "sha256:f933c1fb44bed7df2b315fdb4541b339bcd2d79666c0a5190586a2b60663026c",
-              "digest": "sha256:59149c6a034d52f9bbf0f69b8e8ef5a39dadb5bb505a843436aad152bd168022",
+              "digest": "sha256:53ee4418672452f9bbf0f69b8e8ef5a39dadb5bb505a843436aad152bd168022",
               "image": {
                 "before": {
                   "node": "20.18.0",
@@ -541,7 +541,7 @@ fn updates_and_what_they_change() {
             {
               "platform": "linux/arm64/v8",
               "digest_before": "sha256:9a700c997cb8b48bb89786c2dcc845e62b27de5ce4e64ca329256565eac703c4",
-              "digest": "sha256:61599a571b10b07badd412f7cb289d7480435c76ebb7db9fb38c19f56fe17dc7",
+              "digest": "sha256:43c60c203356b07badd412f7cb289d7480435c76ebb7db9fb38c19f56fe17dc7",
               "image": null
             }
           ]
@@ -577,14 +577,14 @@ fn an_update_from_an_image_that_is_gone() {
     exit code: 0
     ----- stdout
     [HOST]/base/node:20-alpine
-      93d4da87b6c5 -> d2359a2d2284
-      linux/amd64  f933c1fb44be -> 59149c6a034d
+      93d4da87b6c5 -> 242a483861be
+      linux/amd64  f933c1fb44be -> 53ee44186724
         Node   20.19.0
         OS     Alpine Linux 3.21.4
         libc   musl 1.2.5-r10
         layers 3 of 3 new, 8.7 kB
         the image before is no longer there to compare with
-      linux/arm64/v8  9a700c997cb8 -> 61599a571b10
+      linux/arm64/v8  9a700c997cb8 -> 43c60c203356
 
     written: [DIR]/workspace/pirogue.lock
     ----- stderr
@@ -638,7 +638,7 @@ fn which_images_are_stale() {
     ----- stdout
     IMAGE PLATFORM MADE BASE LIES ON BASE MADE LOCK NOW
     [HOST]/shop/web:1 linux/amd64 N days ago [HOST]/base/node:20-alpine f933c1fb44be N days ago other other
-    [HOST]/shop/web:2 linux/amd64 N days ago [HOST]/base/node:20-alpine 59149c6a034d N days ago same same
+    [HOST]/shop/web:2 linux/amd64 N days ago [HOST]/base/node:20-alpine 53ee44186724 N days ago same same
 
     2 found: 1 on the base in the lock, 1 on what its name stands for now.
     ----- stderr
@@ -658,7 +658,7 @@ fn which_images_are_stale() {
     ----- stdout
     IMAGE PLATFORM MADE BASE LIES ON BASE MADE LOCK NOW
     [HOST]/shop/web:1 linux/amd64 N days ago [HOST]/base/node:20-alpine f933c1fb44be N days ago other unknown
-    [HOST]/shop/web:2 linux/amd64 N days ago [HOST]/base/node:20-alpine 59149c6a034d N days ago same unknown
+    [HOST]/shop/web:2 linux/amd64 N days ago [HOST]/base/node:20-alpine 53ee44186724 N days ago same unknown
 
     2 found: 1 on the base in the lock, 0 on what its name stands for now.
     ----- stderr
@@ -671,14 +671,14 @@ fn which_images_are_stale() {
     exit code: 0
     ----- stdout
     IMAGE PLATFORM MADE BASE LIES ON BASE MADE LOCK NOW
-    [HOST]/shop/web:2 linux/amd64 N days ago [HOST]/base/node:20-alpine 59149c6a034d? unknown unknown unknown
+    [HOST]/shop/web:2 linux/amd64 N days ago [HOST]/base/node:20-alpine 53ee44186724? unknown unknown unknown
 
     1 found: 0 on the base in the lock, 0 on what its name stands for now.
     ----- stderr
     resolving the base [HOST]/base/node:20-alpine
     warning: cannot get the base `[HOST]/base/node:20-alpine`: the registry does not have it, status 404 `MANIFEST_UNKNOWN` (played): `GET http://[HOST]/v2/base/node/manifests/20-alpine`
     asking for the images that were pushed
-    warning: cannot get the base `[HOST]/base/node:20-alpine`: the registry does not have it, status 404 `MANIFEST_UNKNOWN` (played): `GET http://[HOST]/v2/base/node/manifests/sha256:59149c6a034d52f9bbf0f69b8e8ef5a39dadb5bb505a843436aad152bd168022`
+    warning: cannot get the base `[HOST]/base/node:20-alpine`: the registry does not have it, status 404 `MANIFEST_UNKNOWN` (played): `GET http://[HOST]/v2/base/node/manifests/sha256:53ee4418672452f9bbf0f69b8e8ef5a39dadb5bb505a843436aad152bd168022`
     ");
     assert_snapshot!(shop.run(&["base", "status", "--to", "oci:images"]), @r"
     exit code: 1

@@ -1,17 +1,19 @@
 //! `pirogue.toml` at the workspace's root: what the user decides, globally and per service. Everything in it is optional.
 
 mod document;
+mod error;
 mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::str::FromStr;
 
 pub(crate) use document::{Source, Table};
+pub use error::ConfigError;
 
 use crate::apk::Dependency;
 use crate::digest::Digest;
-use crate::host::{self, HostError};
-use crate::image::{HealthCheck, ImageUser, TimeZone, UnknownTimeZone};
+use crate::host;
+use crate::image::{HealthCheck, ImageUser, TimeZone};
 use crate::manifest::Format;
 use crate::manifest::media_type::Compression;
 use crate::path::HostPath;
@@ -240,87 +242,6 @@ pub struct ExtraFile {
     pub from: String,
     /// In the image, absolute or relative to the working directory.
     pub to: String,
-}
-
-/// Why the settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
-    /// Not TOML.
-    #[error("{message}: `{place}`")]
-    Syntax {
-        /// FILE:LINE:COLUMN
-        place: String,
-        /// What is wrong.
-        message: String,
-    },
-    /// A key that means nothing.
-    #[error("there is no setting `{key}`: `{place}`")]
-    UnknownKey {
-        /// FILE:LINE:COLUMN
-        place: String,
-        /// The key.
-        key: String,
-        /// The right key that looks most like it, or all there are.
-        hint: String,
-    },
-    /// A value of another type.
-    #[error("`{key}` has to be {expected}, not {found}: `{place}`")]
-    WrongType {
-        /// FILE:LINE:COLUMN
-        place: String,
-        /// The key.
-        key: String,
-        /// Such as `a text`.
-        expected: &'static str,
-        /// Such as `an integer`.
-        found: &'static str,
-    },
-    /// A value of the right type that cannot be right.
-    #[error("`{key}` {problem}: `{place}`")]
-    Value {
-        /// FILE:LINE:COLUMN
-        place: String,
-        /// The key.
-        key: String,
-        /// What is wrong with it.
-        problem: String,
-    },
-    /// A time zone that does not exist.
-    #[error("{error}: `{place}`")]
-    TimeZone {
-        /// FILE:LINE:COLUMN
-        place: String,
-        /// The name.
-        error: UnknownTimeZone,
-    },
-    /// A service that the workspace does not have.
-    #[error("there is no service `{name}` to configure: `{place}`")]
-    UnknownService {
-        /// FILE:LINE:COLUMN
-        place: String,
-        /// The name.
-        name: String,
-        /// The services there are.
-        known: Vec<String>,
-    },
-    /// A read failed.
-    #[error(transparent)]
-    Host(#[from] HostError),
-}
-
-impl ConfigError {
-    /// What to type next.
-    pub fn hint(&self) -> Option<String> {
-        match self {
-            Self::UnknownKey { hint, .. } => Some(hint.clone()),
-            Self::TimeZone { error, .. } => {
-                let names: Vec<String> = error.nearest.iter().map(|name| format!("`{name}`")).collect();
-                Some(format!("zones that are written like it: {}", names.join(", ")))
-            }
-            Self::UnknownService { name, known, .. } => Some(nearest(name, known.iter().map(String::as_str))),
-            _ => None,
-        }
-    }
 }
 
 impl Settings {
