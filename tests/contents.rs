@@ -106,7 +106,12 @@ fn every_package_is_the_installed_one_at_its_place() {
     for Image { name, files, .. } in sample.images.values() {
         for (dir, package) in files.packages() {
             let place = dir.strip_prefix("app/").unwrap_or_else(|| panic!("{name}: {dir}"));
-            let installed = looked_at.entry(dir.to_owned()).or_insert_with(|| tree::files(&workspace.join(place)));
+            let installed = looked_at.entry(dir.to_owned()).or_insert_with(|| {
+                let mut installed = tree::files(&workspace.join(place));
+                // What bcrypt brings for other processors is left out; the base has no C library that could tell more.
+                installed.retain(|path, _| !path.starts_with("prebuilds/") || path.starts_with("prebuilds/linux-x64/"));
+                installed
+            });
             assert_same(&format!("{name}: {package}"), files, dir, installed);
         }
     }
