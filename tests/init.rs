@@ -16,7 +16,8 @@ use harness::{program, sample, sha256};
 use insta::assert_snapshot;
 use serde_json::json;
 
-const BUILD: [&str; 7] = ["build", "--base", "oci:base", "--platform", "linux/amd64", "--to", "oci:images"];
+const BUILD: [&str; 8] =
+    ["build", "--no-check", "--base", "oci:base", "--platform", "linux/amd64", "--to", "oci:images"];
 const KEY: &str = "tests@example.com-1.rsa.pub";
 
 /// A service that answers, and does nothing about signals.

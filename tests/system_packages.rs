@@ -45,7 +45,8 @@ impl Shop {
         Self { workspace: self.workspace.and(&[("pirogue.toml", &toml)]), ..self }
     }
 
-    const BUILD: [&str; 7] = ["build", "--base", "oci:base", "--platform", "linux/amd64", "--to", "oci:images"];
+    const BUILD: [&str; 8] =
+        ["build", "--no-check", "--base", "oci:base", "--platform", "linux/amd64", "--to", "oci:images"];
 
     fn run(&self) -> Run {
         self.workspace.run(&Self::BUILD)
