@@ -16,7 +16,8 @@ use pirogue::workspace::{Workspace, WorkspacePath};
 use serde_json::Value;
 
 /// Members that need several versions of many packages, of which those most used are not those that pnpm hoists. With
-/// `yargs` in two members' versions, pnpm 10 was once seen to hoist the second, and the first in all other runs.
+/// `yargs` in two members' versions, pnpm 10 was once seen to hoist the second, and the first in all other runs; so was
+/// pnpm 9 with `react`, which is therefore not compared.
 const MEMBERS: [(&str, &str); 6] = [
     ("package.json", r#"{"name": "hoisted", "private": true, "dependencies": {"semver": "5.7.2"}}"#),
     (
@@ -91,6 +92,11 @@ fn pnpm_12() {
     looked_at("pnpm@12.21.0", Some("pnpm-12"));
 }
 
+/// What lies at the top, but for the package that pnpm itself does not always hoist alike.
+fn but_react(hoisted: BTreeSet<String>) -> BTreeSet<String> {
+    hoisted.into_iter().filter(|package| !package.starts_with("react ")).collect()
+}
+
 fn looked_at(version: &str, fixture: Option<&str>) {
     for (option, dir) in [("--shamefully-hoist", None), ("--hoist", Some("node_modules/.pnpm/node_modules"))] {
         let arguments = ["install", "--frozen-lockfile", "--prod", "--ignore-scripts", option];
@@ -106,7 +112,8 @@ fn looked_at(version: &str, fixture: Option<&str>) {
         let lockfile = Lockfile::read(&Workspace::discover(&HostPath::new(workspace.root())).unwrap()).unwrap();
         let Some(expected) = theirs(&workspace.root()) else { return };
         assert!(expected.contains("nanoid nanoid@3.3.11"), "{expected:?}");
-        assert_same(option, &at_root(&Placed::new(lockfile, &this_platform())), &expected);
+        let ours = at_root(&Placed::new(lockfile, &this_platform()));
+        assert_same(option, &but_react(ours), &but_react(expected));
 
         let Some(fixture) = fixture.and_then(Fixture::new) else { continue };
         fixture.without_package_manager();

@@ -84,7 +84,8 @@ fn assert_sound(cache: &Path) {
 /// Builds a small workspace into `layout`. With another time in the images, so that nothing is known of their layers.
 fn start(workspace: &TestWorkspace, layout: &Path, epoch: u64) -> Child {
     let (to, base) = (format!("oci:{}", layout.display()), format!("oci:{BASE}"));
-    let mut command: Command = workspace.pirogue(&["build", "--platform", "linux/amd64", "--base", &base, "--to", &to]);
+    let mut command: Command =
+        workspace.pirogue(&["build", "--no-check", "--platform", "linux/amd64", "--base", &base, "--to", &to]);
     command.env("SOURCE_DATE_EPOCH", epoch.to_string()).stdout(Stdio::null()).stderr(Stdio::null());
     command.spawn().unwrap()
 }
@@ -142,8 +143,19 @@ fn a_file_larger_than_the_memory_it_may_take_is_packed() {
     let layout = workspace.beside("layout");
     let (to, base) = (format!("oci:{}", layout.display()), format!("oci:{BASE}"));
     // Compressing takes long where the compressor is built without optimisation, and no more memory.
-    let options =
-        ["build", "--platform", "linux/amd64", "--compression", "none", "--json", "--base", &base, "--to", &to];
+    let options = [
+        "build",
+        "--no-check",
+        "--platform",
+        "linux/amd64",
+        "--compression",
+        "none",
+        "--json",
+        "--base",
+        &base,
+        "--to",
+        &to,
+    ];
     let begin = Instant::now();
     let mut child = workspace.pirogue(&options).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
     let mut peak = 0;

@@ -71,8 +71,7 @@ impl LockedShop {
         self
     }
 
-    /// The arguments of a build.
-    /// (What is tested with it need not start.)
+    /// The arguments of a build of what need not start.
     pub fn arguments<'a>(base: &'a str, more: &[&'a str]) -> Vec<&'a str> {
         [&["build", "--no-check", "--packages", "lockfile", "--base", base, "--platform", "linux/amd64"], more].concat()
     }
