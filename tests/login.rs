@@ -67,11 +67,11 @@ fn in_and_out() {
     assert_snapshot!(text, @r#"
     {
       "auths": {
-        "[HOST]": {
-          "auth": "YW5uYTpzZWNyZXQ="
-        },
         "quay.io": {
           "auth": "eA=="
+        },
+        "[HOST]": {
+          "auth": "YW5uYTpzZWNyZXQ="
         }
       },
       "currentContext": "x"

@@ -443,7 +443,7 @@ fn images_that_say_too_little_or_too_much() {
     whole();
     shop.with_contract("web", |contract| contract["run"]["shell"] = json!("sh"));
     shop.altered("api", |manifest| _ = manifest["layers"].as_array_mut().unwrap().pop());
-    assert_snapshot!(refused(), @r"
+    assert_snapshot!(refused(), @"
     exit code: 1
     ----- stderr
     asking for the images that were pushed

@@ -111,9 +111,9 @@ fn a_registry_that_deletes_nothing() {
     assert_snapshot!(serde_json::to_string_pretty(&mount).expect("a report can be written"), @r#"
     {
       "feature": "mount",
+      "works": "yes",
       "observed": "a blob that the registry has is taken from there",
-      "pirogue": "blobs that another repository here has are not sent again",
-      "works": "yes"
+      "pirogue": "blobs that another repository here has are not sent again"
     }
     "#);
     assert_eq!((&report["may_push"], &report["left_behind"]), (&json!(true), &json!([])));

@@ -265,8 +265,17 @@ fn the_cost_is_what_a_build_without_it_saves() {
     let answer: serde_json::Value = serde_json::from_str(&answer.stdout).unwrap();
     let removal = &answer["images"][0]["copies"][0]["removal"];
     let weight = |shop: &TestWorkspace| -> [u64; 2] {
-        let options =
-            ["build", "--json", "--base", sample::SMALL_BASE, "--platform", "linux/amd64", "--to", "oci:../i"];
+        let options = [
+            "build",
+            "--no-check",
+            "--json",
+            "--base",
+            sample::SMALL_BASE,
+            "--platform",
+            "linux/amd64",
+            "--to",
+            "oci:../i",
+        ];
         let run = shop.run(&[&options[..], &["api"]].concat());
         let report: serde_json::Value = serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{run}"));
         let layers = report["services"][0]["images"][0]["layers"].as_array().unwrap();
