@@ -8,8 +8,8 @@ use tokio::task::block_in_place;
 
 use super::pack::{FoundLayers, Packer};
 use super::{BuildError, Context, Decided, ServicePlan};
-use crate::check::{self, Checked, Finding, ImageFiles, KnownModules, LayerFiles, Severity, Subject};
-use crate::config::CheckLevel;
+use crate::check::{self, Allowance, Checked, Finding, ImageFiles, KnownModules, LayerFiles, Severity, Subject, UnknownCode};
+use crate::config::{Allowed, CheckLevel, ConfigError, Health, ServiceSettings};
 use crate::digest::Digest;
 
 /// What the checks of a service found.
@@ -21,22 +21,22 @@ pub struct ServiceCheck {
     pub checked: Checked,
 }
 
-/// Images that would not start.
+/// Images in which something was found that has to be mended.
 #[derive(Debug, thiserror::Error)]
-pub struct WillNotStart(Vec<ServiceCheck>);
+pub struct FailedChecks(Vec<ServiceCheck>);
 
-impl WillNotStart {
+impl FailedChecks {
     /// What to type next.
     pub fn hint(&self) -> String {
         "what each code means stands in docs/checks.md; to build all the same: `--no-check`".to_owned()
     }
 }
 
-impl fmt::Display for WillNotStart {
+impl fmt::Display for FailedChecks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
-            [only] => write!(f, "the service `{}` would not start", only.service)?,
-            more => write!(f, "{} services would not start", more.len())?,
+            [only] => write!(f, "the service `{}` does not pass the checks", only.service)?,
+            more => write!(f, "{} services do not pass the checks", more.len())?,
         }
         for ServiceCheck { service, checked } in &self.0 {
             for Finding { code, place, message, fix, .. } in errors(checked) {
@@ -54,7 +54,7 @@ fn errors(checked: &Checked) -> impl Iterator<Item = &Finding> {
     checked.findings.iter().filter(|finding| finding.severity == Severity::Error)
 }
 
-/// Ends a build whose images would not start; tells what else its user should know.
+/// Ends a build whose images do not pass; tells what else its user should know.
 pub(super) fn refuse_errors(checks: &[ServiceCheck], context: &Context) -> Result<(), BuildError> {
     for ServiceCheck { service, checked } in checks {
         for finding in checked.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
@@ -64,7 +64,7 @@ pub(super) fn refuse_errors(checks: &[ServiceCheck], context: &Context) -> Resul
     }
     let failed: Vec<ServiceCheck> =
         checks.iter().filter(|check| check.checked.count(Severity::Error) > 0).cloned().collect();
-    if failed.is_empty() { Ok(()) } else { Err(WillNotStart(failed).into()) }
+    if failed.is_empty() { Ok(()) } else { Err(FailedChecks(failed).into()) }
 }
 
 /// Checks the images of all services for which nobody said otherwise.
@@ -118,6 +118,7 @@ fn check_anew(
             let layer = plan.layers.get(*index)?;
             Some(layers.entry(*index).or_insert_with(|| Arc::new(LayerFiles::of(layer))).clone())
         });
+        let allowed = allowed(decided, service)?;
         let subject = Subject {
             service: &service.service,
             workspace,
@@ -126,6 +127,8 @@ fn check_anew(
             run: &service.run,
             base: &base.image.config.parsed().config,
             files: &ImageFiles::new(base.files.clone(), &own.collect::<Vec<_>>()),
+            health_path: health_path(&service.settings),
+            allowed: &allowed,
             modules: &modules,
         };
         let checked = check::check(&subject)?;
@@ -147,6 +150,28 @@ fn level(decided: &Decided, service: &ServicePlan) -> CheckLevel {
     decided.check.or_else(configured).unwrap_or(CheckLevel::Error)
 }
 
+/// What the health check asks for.
+fn health_path(settings: &ServiceSettings) -> Option<&str> {
+    match settings.health.as_ref()? {
+        Health::Http(path, _) => Some(path),
+        Health::Command(_) => None,
+    }
+}
+
+/// What the user accepts of what the checks of a service find.
+fn allowed(decided: &Decided, service: &ServicePlan) -> Result<Vec<Allowance>, ConfigError> {
+    let allowed = decided.settings.of_service(&service.service.name).allow.into_iter();
+    let allowance = |Allowed { path, code, reason, place }: Allowed| {
+        let code = code.parse().map_err(|error: UnknownCode| ConfigError::Value {
+            place,
+            key: "code".to_owned(),
+            problem: format!("has a name that no finding has ({error})"),
+        })?;
+        Ok(Allowance { path, code, reason })
+    };
+    allowed.map(allowance).collect()
+}
+
 /// The name under which the result is remembered: made of all that it depends on.
 fn fact_name(decided: &Decided, service: &ServicePlan, found: &FoundLayers<'_>) -> String {
     let keys = found.keys();
@@ -155,8 +180,10 @@ fn fact_name(decided: &Decided, service: &ServicePlan, found: &FoundLayers<'_>) 
     let members: Vec<_> = decided.workspace.members.iter().map(|member| (&member.dir, &member.package_json)).collect();
     let ServicePlan { service, closure, run, .. } = service;
     let inputs = format!(
-        "{}\n{:?}\n{base:?}\n{service:?}\n{run:?}\n{:?}\n{:?}\n{members:?}",
+        "{}\n{:?}\n{:?}\n{:?}\n{base:?}\n{service:?}\n{run:?}\n{:?}\n{:?}\n{members:?}",
         check::RECIPE,
+        decided.workspace.root,
+        decided.settings.of_service(&service.name).allow,
         layers.collect::<Vec<_>>(),
         closure.excluded,
         decided.root,

@@ -1,7 +1,7 @@
 use std::io;
 
 use super::base::BaseError;
-use super::check::WillNotStart;
+use super::check::FailedChecks;
 use super::locked::LockedError;
 use super::{DestinationError, SelectionError};
 use crate::cancel::Cancelled;
@@ -97,9 +97,9 @@ pub enum BuildError {
     /// The images cannot be checked.
     #[error(transparent)]
     Check(#[from] CheckError),
-    /// The checks say that images would not start.
+    /// The checks found what has to be mended.
     #[error(transparent)]
-    WillNotStart(#[from] WillNotStart),
+    FailedChecks(#[from] FailedChecks),
     /// A layer cannot be packed.
     #[error(transparent)]
     Pack(#[from] PackError),
@@ -147,7 +147,7 @@ impl BuildError {
             Self::Collect(error) => error.hint(),
             Self::Pack(error) => error.hint(),
             Self::Platform(_) => Some("write such as `platform = \"linux/amd64\"` in pirogue.toml".into()),
-            Self::WillNotStart(error) => Some(error.hint()),
+            Self::FailedChecks(error) => Some(error.hint()),
             Self::Pattern { .. } => Some("patterns are those of .gitignore, such as `*.map` and `docs/`".into()),
             Self::NoSuchFile { .. } => Some("paths in `from` start at the root of the workspace".into()),
             Self::Store(error) => error.hint(),

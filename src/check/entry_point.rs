@@ -54,7 +54,7 @@ fn main(subject: &Subject<'_>, launch: &Launch) -> Option<Finding> {
 
 /// Whether the image's user has a permission (of the three bits of others: read 4, write 2, search 1) on what lies at a
 /// path. Source: `path_resolution(7)`.
-fn may(subject: &Subject<'_>, path: &Path, permission: u32) -> bool {
+pub(super) fn may(subject: &Subject<'_>, path: &Path, permission: u32) -> bool {
     let user = subject.run.user;
     let bits = |found: Found<'_>| match found.owner() {
         owner if owner.uid == user.uid => found.mode() >> 6,

@@ -3,6 +3,7 @@
 
 pub mod build;
 pub mod certificates;
+pub mod checks;
 pub mod container;
 pub mod failure;
 pub mod forward_proxy;

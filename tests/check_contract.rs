@@ -1,0 +1,116 @@
+//! What `pirogue check` says of how services and the world around them fit, each beside a twin that fits.
+
+mod harness;
+
+use harness::checks::{assert_found, run, shop};
+use harness::workspace::TestWorkspace;
+use insta::assert_snapshot;
+
+/// The workspace with this code as its service.
+fn code(main: &str) -> TestWorkspace {
+    shop(&[("apps/web/dist/main.js", main)])
+}
+
+#[test]
+fn directories_that_code_makes() {
+    let (error, note) = ("error directory-not-writable", "note directory-not-writable");
+    let start = "const fs = require('fs'), { join } = require('path'), { mkdirSync } = fs;";
+    let table: [(&str, &str, &[&str]); 20] = [
+        ("in the working directory", "fs.mkdirSync('logs')", &[]),
+        ("below it", "fs.mkdirSync('./logs/a', { recursive: true })", &[]),
+        ("beside the code", "fs.mkdirSync(join(__dirname, '../uploads'))", &[]),
+        ("for whomever", "fs.mkdirSync('/tmp/a')", &[]),
+        ("of the system", "fs.mkdirSync('/var/log/web', { recursive: true })", &[error]),
+        ("without the module's name", "mkdirSync('/data')", &[error]),
+        ("above everything", "fs.mkdirSync(join(process.cwd(), '../../../data'))", &[error]),
+        ("a file", "fs.writeFileSync('/data.txt', '')", &[error]),
+        ("without waiting", "fs.mkdir('/data', () => {})", &[note]),
+        ("a stream", "fs.createWriteStream('/data/a.log')", &[note]),
+        ("later", "() => fs.mkdirSync('/data')", &[note]),
+        ("tried", "try { fs.mkdirSync('/data') } catch {}", &[note]),
+        ("which is there", "fs.mkdirSync('/etc', { recursive: true })", &[note]),
+        ("only read", "fs.existsSync('/data')", &[]),
+        ("computed", "fs.mkdirSync(process.env.DATA)", &[]),
+        ("winston's", "new winston.transports.File({ filename: '/var/log/web/a.log' })", &[error]),
+        ("winston's, below", "new winston.transports.File({ filename: 'logs/a.log' })", &[]),
+        ("winston's directory", "new DailyRotateFile({ dirname: '/var/log/web', filename: 'a-%DATE%.log' })", &[error]),
+        ("multer's", "multer({ dest: '/uploads' })", &[error]),
+        ("multer's, below", "multer({ dest: 'uploads/' })", &[]),
+    ];
+    for (comment, main, expected) in table {
+        assert_found(&code(&format!("{start} {main}")), expected, comment);
+    }
+    let web = code(&format!("{start} fs.mkdirSync('/var/log/web')"));
+    assert_snapshot!(run(&web, "check", &[]).stdout, @r#"
+    web (1 file of code)
+      error[directory-not-writable] apps/web/dist/main.js:1
+        the code makes `/var/log/web`, and the image's user (`1001:1001`) may not write `/var/log`
+        fix: `writable = ["/var/log/web"]` in pirogue.toml, or a path below the working directory
+
+    1 error, no warnings, 1 note (`--verbose` shows them)
+    "#);
+    let web = web.and(&[("pirogue.toml", "writable = ['/var/log/web']")]);
+    assert_found(&web, &[], "the user has the directory");
+    let web = web.and(&[("pirogue.toml", "user = '0:0'")]);
+    assert_found(&web, &[], "root may write everywhere");
+}
+
+#[test]
+fn ports_that_code_listens_on() {
+    let found = "warning port-hard-coded";
+    let table: [(&str, &str, &[&str]); 10] = [
+        ("its port", "app.listen(8000)", &[]),
+        ("another", "app.listen(3000)", &[found]),
+        ("as a text", "app.listen('3000', '0.0.0.0')", &[found]),
+        ("as an option", "app.listen({ port: 3000 })", &[found]),
+        ("a constant", "const port = 3000; app.listen(port)", &[found]),
+        ("a variable", "let port = 3000; app.listen(port)", &[]),
+        ("computed", "app.listen(config.port)", &[]),
+        ("a second one", "app.listen(9464); app.listen(8000)", &[]),
+        ("as the image says", "app.listen(process.env.PORT || 3000)", &[]),
+        ("by a name", "const name = 'PORT'; app.listen(3000)", &[]),
+    ];
+    for (comment, main, expected) in table {
+        assert_found(&code(main).and(&[("pirogue.toml", "port = 8000")]), expected, comment);
+    }
+    let web = code("app.listen(3000)");
+    assert_found(&web, &[], "nobody says which port");
+    let web = web.and(&[("pirogue.toml", "port = 8000")]);
+    assert_snapshot!(run(&web, "check", &[]).stdout, @"
+    web (1 file of code)
+      warning[port-hard-coded] apps/web/dist/main.js:1
+        the code listens on 3000, whatever `PORT` is; the image says `8000`
+        fix: listen on `process.env.PORT`, or `port = 3000` in pirogue.toml
+
+    no errors, 1 warning, 1 note (`--verbose` shows them)
+    ");
+}
+
+#[test]
+fn paths_of_health_checks() {
+    let found = "warning health-path-unknown";
+    let table: [(&str, &str, &[&str]); 9] = [
+        ("a route", "app.get('/health', (_, answer) => answer.end())", &[]),
+        ("no such route", "app.get('/status', (_, answer) => answer.end())", &[found]),
+        ("a controller", "__decorate([(0, common_1.Controller)('health')], A); __decorate([(0, common_1.Get)()], A)", &[]),
+        ("no such controller", "__decorate([(0, common_1.Controller)('status')], A)", &[found]),
+        ("code without routes", "require('left').serve()", &[]),
+        ("something else that gets", "config.get('status')", &[]),
+        ("a health check of a library", "app.get('/a'); terminus(app, { healthChecks: { '/api/health': f } })", &[]),
+        ("in another file", "app.use('/api', require('./api'))", &[]),
+        ("a prefix", "app.get(`${prefix}/health`); app.get('/a')", &[]),
+    ];
+    for (comment, main, expected) in table {
+        let web = code(main).and(&[("apps/web/dist/api.js", "router.get('/health')")]);
+        assert_found(&web.and(&[("pirogue.toml", "port = 8000\nhealth = '/api/health?full=1'")]), expected, comment);
+    }
+    let web = code("app.get('/status')").and(&[("pirogue.toml", "port = 8000\nhealth = '/health'")]);
+    assert_snapshot!(run(&web, "check", &[]).stdout, @"
+    web (1 file of code)
+      warning[health-path-unknown]
+        no code of the service has the word `health`, and its health check asks for `/health`
+        fix: add the route, or correct `health` in pirogue.toml
+
+    no errors, 1 warning, 1 note (`--verbose` shows them)
+    ");
+}
