@@ -92,7 +92,11 @@ fn paths_of_health_checks() {
     let table: [(&str, &str, &[&str]); 9] = [
         ("a route", "app.get('/health', (_, answer) => answer.end())", &[]),
         ("no such route", "app.get('/status', (_, answer) => answer.end())", &[found]),
-        ("a controller", "__decorate([(0, common_1.Controller)('health')], A); __decorate([(0, common_1.Get)()], A)", &[]),
+        (
+            "a controller",
+            "__decorate([(0, common_1.Controller)('health')], A); __decorate([(0, common_1.Get)()], A)",
+            &[],
+        ),
         ("no such controller", "__decorate([(0, common_1.Controller)('status')], A)", &[found]),
         ("code without routes", "require('left').serve()", &[]),
         ("something else that gets", "config.get('status')", &[]),
@@ -112,5 +116,111 @@ fn paths_of_health_checks() {
         fix: add the route, or correct `health` in pirogue.toml
 
     no errors, 1 warning, 1 note (`--verbose` shows them)
+    ");
+}
+
+/// Two services beside a compose file.
+fn two_services(settings: &str, compose: &str) -> TestWorkspace {
+    shop(&[
+        ("apps/admin/package.json", r#"{"name": "admin", "main": "dist/main.js"}"#),
+        ("apps/admin/dist/main.js", ""),
+        ("pirogue.toml", &format!("[service.web]\nport = 3001\n[service.admin]\nport = 3011\n{settings}")),
+        ("docker-compose.yml", compose),
+    ])
+}
+
+#[test]
+fn ports_of_the_host() {
+    let found = "warning host-port-taken docker-compose.yml";
+    let database = "database: { image: postgres, ports: ['5432:5432'] }";
+    let table: [(&str, &str, &str, &[&str]); 13] = [
+        ("one each", "ports: ['3001:3001']", "ports: ['3011:3011']", &[]),
+        ("the same", "ports: ['3001:3001']", "ports: ['3001:3011']", &[found]),
+        ("the same in a container", "ports: ['3001:80']", "ports: ['3011:80']", &[]),
+        ("another protocol", "ports: ['3001:80']", "ports: ['3001:80/udp']", &[]),
+        ("at two addresses", "ports: ['127.0.0.1:3001:80']", "ports: ['127.0.0.2:3001:80']", &[]),
+        ("at all addresses", "ports: ['3001:80']", "ports: ['127.0.0.2:3001:80']", &[found]),
+        ("never together", "profiles: [a], ports: ['3001:80']", "profiles: [b], ports: ['3001:80']", &[]),
+        ("of somebody else", "ports: ['5432:80']", "ports: ['3011:80']", &[found]),
+        ("in the host's network", "network_mode: host", "ports: ['3001:3011']", &[found]),
+        ("both in the host's network", "network_mode: host", "network_mode: host", &[]),
+        (
+            "the same metrics",
+            "network_mode: host, environment: { METRICS_PORT: 9464 }",
+            "network_mode: host, environment: [METRICS_PORT=9464]",
+            &[found],
+        ),
+        ("the network of the other", "environment: { PORT: 3011 }", "network_mode: 'service:web'", &[found]),
+        ("built from there", "ports: ['3001:80']", "ports: ['3001:80'], build: apps/admin", &[found]),
+    ];
+    for (comment, web, admin, expected) in table {
+        let name = if comment == "built from there" { "backend" } else { "admin" };
+        let compose = format!("services:\n  web: {{ {web} }}\n  {name}: {{ {admin} }}\n  {database}\n");
+        assert_found(&two_services("", &compose), expected, comment);
+    }
+    let taken = two_services("", "services:\n  web: { ports: ['3001:80'] }\n  admin: { ports: ['3001:80'] }\n");
+    assert_snapshot!(run(&taken, "check", &[]).stdout, @"
+    admin (1 file of code)
+
+    web (2 files of code)
+      warning[host-port-taken] docker-compose.yml
+        `admin` and `web` both want port 3001 of the host
+        fix: give one of them another port
+
+    no errors, 1 warning, 2 notes (`--verbose` shows them)
+    ");
+    assert_found(&taken.and(&[("docker-compose.yml", "services: {}")]), &[], "no services");
+    let unreadable = two_services("", "services: [");
+    assert_snapshot!(run(&unreadable, "check", &[]), @"
+    exit code: 0
+    ----- stdout
+    admin (1 file of code)
+
+    web (2 files of code)
+
+    no errors, no warnings, 2 notes (`--verbose` shows them)
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[BASE]:20-alpine
+    planning layers
+    checking whether the images will start
+    warning: `docker-compose.yml` cannot be read: unclosed bracket '[' at line 1, column 11
+    ");
+}
+
+#[test]
+fn addresses_of_other_services() {
+    let found = "warning address-with-wrong-port";
+    let none = "services: {}";
+    let moved = "services: { admin: { environment: { PORT: 4000 }, ports: ['80:4000'] } }";
+    let table: [(&str, &str, &str, &[&str]); 8] = [
+        ("right", "http://admin:3011/api", none, &[]),
+        ("wrong", "http://admin:3001/api", none, &[found]),
+        ("of nobody", "http://database:5432", none, &[]),
+        ("without a port", "http://admin/api", none, &[]),
+        ("moved by compose", "http://admin:4000", moved, &[]),
+        ("not moved along", "http://admin:3011", moved, &[found]),
+        ("as the host has it", "http://admin:80", moved, &[found]),
+        (
+            "in the compose file",
+            "http://admin:3011",
+            "services: { web: { environment: ['ADMIN=http://admin:3001'] }, admin: {} }",
+            &["warning address-with-wrong-port docker-compose.yml"],
+        ),
+    ];
+    for (comment, address, compose, expected) in table {
+        let settings = format!("[service.web.env]\nADMIN_URL = '{address}'\n");
+        assert_found(&two_services(&settings, compose), expected, comment);
+    }
+    let wrong = two_services("[service.web.env]\nADMIN_URL = 'http://admin:3001'\n", none);
+    assert_snapshot!(run(&wrong, "check", &[]).stdout, @"
+    admin (1 file of code)
+
+    web (2 files of code)
+      warning[address-with-wrong-port] pirogue.toml
+        `ADMIN_URL` has the address `admin:3001`, and `admin` listens on 3011
+        fix: the port that `admin` listens on in its container
+
+    no errors, 1 warning, 2 notes (`--verbose` shows them)
     ");
 }

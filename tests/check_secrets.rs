@@ -33,7 +33,8 @@ fn secrets_in_the_files_of_a_service() {
     let key = random(64);
     let aws = |id: &str, secret: &str| format!("accessKeyId: '{id}', secretAccessKey: '{secret}'");
     let id = format!("AKIA{}", "Q7RT5XW2Z3YBN4KM");
-    let google = format!(r#"{{"type": "service_account", "private_key": "{}"}}"#, pem("PRIVATE KEY", &key).replace('\n', "\\n"));
+    let google =
+        format!(r#"{{"type": "service_account", "private_key": "{}"}}"#, pem("PRIVATE KEY", &key).replace('\n', "\\n"));
     let azure = |key: &str| format!("AccountName=a;Account{}={key}==;EndpointSuffix=core.windows.net", "Key");
     let table: [(&str, String, bool); 31] = [
         ("a private key", pem("PRIVATE KEY", &key), true),
@@ -62,7 +63,11 @@ fn secrets_in_the_files_of_a_service() {
         ("of Slack", format!("xox{}-123456789012-1234567890123-{}", "b", random(24)), true),
         ("of Slack, as a placeholder", "xoxb-your-token".to_owned(), false),
         ("a webhook", format!("https://hooks.slack.com/{}/T01234567/B01234567/{}", "services", random(24)), true),
-        ("a webhook's placeholder", "https://hooks.slack.com/services/T000/B000/XXXXXXXXXXXXXXXXXXXXXXXX".to_owned(), false),
+        (
+            "a webhook's placeholder",
+            "https://hooks.slack.com/services/T000/B000/XXXXXXXXXXXXXXXXXXXXXXXX".to_owned(),
+            false,
+        ),
         ("of Stripe", format!("sk_{}_{}", "live", random(24)), true),
         ("of Stripe, for tests", format!("sk_{}_{}", "test", random(24)), false),
         ("within a word", format!("desk_{}_{}", "live", random(24)), false),
@@ -202,7 +207,7 @@ fn what_is_allowed() {
     resolving the base oci:[BASE]:20-alpine
     planning layers
     checking whether the images will start
-    error: `code` has a name that no finding has (there is no code `secrets`): `pirogue.toml:1:9`
+    error: `check.allow` names a code that no finding has, `secrets`: `pirogue.toml:1:9`
     ");
     let both = format!("check = {{ level = 'warn', allow = [{{ {} }}] }}", right.replace('\n', ", "));
     let both = shop("").and(&[("pirogue.toml", &both), ("apps/web/dist/main.js", "require('lost')")]);

@@ -7,10 +7,14 @@ use std::sync::Arc;
 use tokio::task::block_in_place;
 
 use super::pack::{FoundLayers, Packer};
-use super::{BuildError, Context, Decided, ServicePlan};
-use crate::check::{self, Allowance, Checked, Finding, ImageFiles, KnownModules, LayerFiles, Severity, Subject, UnknownCode};
+use super::{BuildError, BuildPlan, Context, Decided, ServicePlan};
+use crate::check::{
+    self, Allowance, CheckError, Checked, Finding, FleetMember, ImageFiles, KnownModules, LayerFiles, Severity,
+    Subject, UnknownCode,
+};
 use crate::config::{Allowed, CheckLevel, ConfigError, Health, ServiceSettings};
 use crate::digest::Digest;
+use crate::workspace::{Workspace, compose_files};
 
 /// What the checks of a service found.
 #[derive(Clone, Debug)]
@@ -93,12 +97,41 @@ pub(super) async fn check(
         packer.have_contents(&layers.collect::<Vec<_>>()).await?;
         block_in_place(|| check_anew(decided, &open, &mut checks, context))?;
     }
+    between_services(plan, &decided.workspace, &mut checks, context)?;
     let result = checks.into_iter().filter_map(|(position, checked)| {
         let service = plan.services.get(position)?;
         let checked = if level(decided, service) == CheckLevel::Warn { checked.softened() } else { checked };
         Some(ServiceCheck { service: service.service.name.clone(), checked })
     });
     Ok(result.collect())
+}
+
+/// Adds what is wrong between services. Nothing of it is remembered: it depends on files that no image has.
+fn between_services(
+    plan: &BuildPlan,
+    workspace: &Workspace,
+    checks: &mut BTreeMap<usize, Checked>,
+    context: &Context,
+) -> Result<(), BuildError> {
+    if checks.is_empty() {
+        return Ok(());
+    }
+    let mut compose = BTreeMap::new();
+    for (name, file) in compose_files(&workspace.root).map_err(CheckError::from)? {
+        match file {
+            Ok(file) => _ = compose.insert(name, file),
+            Err(error) => context.progress.warn(&format!("`{name}` {error}")),
+        }
+    }
+    let members: Vec<FleetMember<'_>> =
+        plan.services.iter().map(|ServicePlan { service, run, .. }| FleetMember { service, run }).collect();
+    for (position, finding) in check::check_fleet(&members, &compose) {
+        if let Some(checked) = checks.get_mut(&position) {
+            checked.findings.push(finding);
+            checked.findings.sort();
+        }
+    }
+    Ok(())
 }
 
 fn check_anew(
@@ -161,13 +194,11 @@ fn health_path(settings: &ServiceSettings) -> Option<&str> {
 /// What the user accepts of what the checks of a service find.
 fn allowed(decided: &Decided, service: &ServicePlan) -> Result<Vec<Allowance>, ConfigError> {
     let allowed = decided.settings.of_service(&service.service.name).allow.into_iter();
-    let allowance = |Allowed { path, code, reason, place }: Allowed| {
-        let code = code.parse().map_err(|error: UnknownCode| ConfigError::Value {
-            place,
-            key: "code".to_owned(),
-            problem: format!("has a name that no finding has ({error})"),
-        })?;
-        Ok(Allowance { path, code, reason })
+    let allowance = |Allowed { path, code, reason, place }: Allowed| match code.parse() {
+        Ok(code) => Ok(Allowance { path, code, reason }),
+        Err(error @ UnknownCode(_)) => {
+            Err(ConfigError::Value { place, key: "check.allow".to_owned(), problem: error.to_string() })
+        }
     };
     allowed.map(allowance).collect()
 }

@@ -114,8 +114,8 @@ impl Code {
 
 /// A text that names no code.
 #[derive(Debug, thiserror::Error)]
-#[error("there is no code `{0}`")]
-pub struct UnknownCode(String);
+#[error("names a code that no finding has, `{0}`")]
+pub struct UnknownCode(pub String);
 
 impl FromStr for Code {
     type Err = UnknownCode;

@@ -29,7 +29,9 @@ pub(super) fn check(subject: &Subject<'_>, graph: &Graph) -> Result<Vec<Finding>
 fn is_counted_on(named: &NamedFile, module: &Module) -> bool {
     let path = Path::new(&named.path);
     let is_made = |other: &NamedFile| {
-        matches!(other.used, FileUse::Optional | FileUse::Made | FileUse::MadeSync) && other.origin == named.origin && path.starts_with(&other.path)
+        matches!(other.used, FileUse::Optional | FileUse::Made | FileUse::MadeSync)
+            && other.origin == named.origin
+            && path.starts_with(&other.path)
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_made_later = path.components().any(|part| MADE_LATER.iter().any(|made| part.as_os_str() == *made));

@@ -44,11 +44,7 @@ fn is_installed(path: &Path) -> bool {
 }
 
 /// What the files say of which there is something to say.
-fn scan<'p>(
-    subject: &Subject<'_>,
-    scanner: &Scanner,
-    paths: &[&'p Path],
-) -> Result<Vec<(&'p Path, Scan)>, CheckError> {
+fn scan<'p>(subject: &Subject<'_>, scanner: &Scanner, paths: &[&'p Path]) -> Result<Vec<(&'p Path, Scan)>, CheckError> {
     let scan = |path: &&'p Path| {
         if subject.files.size(path).is_none_or(|size| size > LARGEST) {
             return Ok(None);

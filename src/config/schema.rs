@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::document::{Source, Table};
 use super::{
-    Allowed, CheckLevel, ConfigError, ExtraFile, FILE_NAME, Health, PackageSettings, PackagesFrom, ServiceSettings, Settings,
-    UnknownCheckLevel, UnknownPackages,
+    Allowed, CheckLevel, ConfigError, ExtraFile, FILE_NAME, Health, PackageSettings, PackagesFrom, ServiceSettings,
+    Settings, UnknownCheckLevel, UnknownPackages,
 };
 use crate::image::{HealthCheck, ImageUser, NewUser};
 use crate::layer::Owner;
@@ -106,7 +106,9 @@ fn allow(table: &Table<'_>) -> Result<Vec<Allowed>, ConfigError> {
         let (path, code, reason) = (entry.text("path")?, entry.text("code")?, entry.text("reason")?);
         entry.finish()?;
         match (path, code, reason.filter(|reason| !reason.trim().is_empty())) {
-            (Some(path), Some(code), Some(reason)) => allowed.push(Allowed { path, code, reason, place: place.clone() }),
+            (Some(path), Some(code), Some(reason)) => {
+                allowed.push(Allowed { path, code, reason, place: place.clone() })
+            }
             _ => return Err(table.problem("allow", "needs `path`, `code` and `reason` in every entry")),
         }
     }

@@ -20,9 +20,9 @@ pub(super) fn use_of(function: &str) -> Option<FileUse> {
         "mkdir" | "mkdtemp" | "mkdirp" | "ensureDir" | "ensureFile" | "outputFile" | "writeFile" | "appendFile"
         | "createWriteStream" => Some(FileUse::Made),
         "existsSync" | "exists" | "access" | "accessSync" | "pathExists" | "pathExistsSync" | "stat" | "lstat"
-        | "rm" | "rmSync" | "rmdir" | "rmdirSync" | "unlink" | "unlinkSync" | "remove" | "removeSync" | "emptyDir" | "emptyDirSync" | "watch" | "watchFile"
-        | "diskStorage" | "symlink" | "symlinkSync" | "rename" | "renameSync" | "copyFile" | "copyFileSync" | "cp"
-        | "cpSync" => Some(FileUse::Optional),
+        | "rm" | "rmSync" | "rmdir" | "rmdirSync" | "unlink" | "unlinkSync" | "remove" | "removeSync" | "emptyDir"
+        | "emptyDirSync" | "watch" | "watchFile" | "diskStorage" | "symlink" | "symlinkSync" | "rename"
+        | "renameSync" | "copyFile" | "copyFileSync" | "cp" | "cpSync" => Some(FileUse::Optional),
         _ => None,
     }
 }
@@ -37,7 +37,10 @@ pub(super) fn is_file_system(callee: &Expression<'_>) -> bool {
             }
             _ => false,
         },
-        Expression::Identifier(id) => matches!(id.name.as_str(), "readFileSync" | "readFile" | "createReadStream" | "mkdirSync" | "writeFileSync" | "createWriteStream"),
+        Expression::Identifier(id) => matches!(
+            id.name.as_str(),
+            "readFileSync" | "readFile" | "createReadStream" | "mkdirSync" | "writeFileSync" | "createWriteStream"
+        ),
         Expression::SequenceExpression(sequence) => sequence.expressions.last().is_some_and(is_file_system),
         _ => false,
     }
@@ -49,7 +52,10 @@ fn is_file_system_name(expression: &Expression<'_>) -> bool {
 
 /// The path of what a library makes as soon as it is given it: log files of winston, uploads of multer.
 /// Source: their documentation.
-pub(super) fn made_by_library<'e, 'a>(callee: &Expression<'_>, arguments: &'e [Argument<'a>]) -> Option<&'e Expression<'a>> {
+pub(super) fn made_by_library<'e, 'a>(
+    callee: &Expression<'_>,
+    arguments: &'e [Argument<'a>],
+) -> Option<&'e Expression<'a>> {
     let keys: &[&str] = match called_name(callee)? {
         "File" | "DailyRotateFile" => &["dirname", "filename"],
         "multer" => &["dest"],

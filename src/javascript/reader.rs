@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use oxc_allocator::Allocator;
 use oxc_ast::AstKind;
 use oxc_ast::ast::{
-    CallExpression, ConditionalExpression, Expression, FormalParameters, IfStatement,
-    ImportExpression, LogicalExpression, NewExpression, PropertyDefinition, Statement, SwitchCase,
-    TSImportEqualsDeclaration, TSModuleReference, TryStatement, VariableDeclarator,
+    CallExpression, ConditionalExpression, Expression, FormalParameters, IfStatement, ImportExpression,
+    LogicalExpression, NewExpression, PropertyDefinition, Statement, SwitchCase, TSImportEqualsDeclaration,
+    TSModuleReference, TryStatement, VariableDeclarator,
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_parser::{ParseOptions, Parser};

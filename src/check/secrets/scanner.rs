@@ -50,9 +50,7 @@ impl Scanner {
 fn by_name(path: &Path, text: &[u8]) -> Option<(Secret, u32)> {
     let name = path.file_name()?.to_str()?;
     match name {
-        ".npmrc" | ".yarnrc.yml" => {
-            tokens::in_package_configuration(text).map(|line| (Secret::PackageRegistry, line))
-        }
+        ".npmrc" | ".yarnrc.yml" => tokens::in_package_configuration(text).map(|line| (Secret::PackageRegistry, line)),
         ".dockercfg" | ".dockerconfigjson" => has_password(text),
         "config.json" if path.parent().is_some_and(|dir| dir.ends_with(".docker")) => has_password(text),
         _ => None,

@@ -195,7 +195,8 @@ fn private_key(before: &[u8], text: &[u8]) -> Option<Secret> {
     }
     let body = &text[" PRIVATE KEY-----".len()..];
     let end = body.windows(5).position(|window| window == b"-----").unwrap_or(body.len());
-    let has_key = body[..end.min(FIRST_LINE)].split(|byte| !is_base64(*byte)).any(|line| line.len() >= 40 && is_mixed(line));
+    let has_key =
+        body[..end.min(FIRST_LINE)].split(|byte| !is_base64(*byte)).any(|line| line.len() >= 40 && is_mixed(line));
     has_key.then_some(Secret::PrivateKey)
 }
 
