@@ -142,7 +142,7 @@ impl Reader {
     /// Takes in a request by an expression, whose value may be known only when the code runs.
     fn request_of(&mut self, argument: Option<&Expression<'_>>, kind: RequestKind, offset: u32) {
         let Some(argument) = argument else { return };
-        let path = || constant_path(argument, &self.known).filter(|path| is_here(path));
+        let path = || constant_path(argument, &self.known).filter(is_here);
         match text(argument) {
             Some(specifier) => self.request(&specifier, kind, offset),
             None => match path().and_then(|path| path.normal()) {

@@ -27,7 +27,9 @@ pub(super) fn secret_by_name(path: &Path) -> Option<(PathBuf, &'static str)> {
         _ if name.starts_with(".env.") && !EXAMPLES.contains(&extension) => "variables that may be secret",
         _ if SSH_KEYS.contains(&name) => "a private key of SSH",
         _ if PASSWORDS.contains(&name) => "passwords",
-        "credentials" if path.parent().is_some_and(|dir| dir.ends_with(".aws")) => "credentials of AWS",
+        "credentials" if path.parent().is_some_and(|dir| dir.file_name().is_some_and(|name| name == ".aws")) => {
+            "credentials of AWS"
+        }
         _ if matches!(extension, "p12" | "pfx" | "jks" | "keystore") => "a store of keys",
         _ => return None,
     };
