@@ -331,7 +331,7 @@ fn a_build_ends_before_anything_is_packed() {
     resolving the base oci:[BASE]:20-alpine
     warning: web: `lost` is imported by apps/web/dist/main.js:1, but not installed
     planning layers
-    error: the service `web` would not start
+    error: the service `web` does not pass the checks
       web: apps/web/dist/main.js:1: `web@1.0.0` asks at the start for `lost`, which was left out of the image: not installed [import-missing]
         add `lost` to dependencies in apps/web/package.json
     hint: what each code means stands in docs/checks.md; to build all the same: `--no-check`

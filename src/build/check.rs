@@ -7,12 +7,15 @@ use std::sync::Arc;
 use tokio::task::block_in_place;
 
 use super::pack::{FoundLayers, Packer};
-use super::{BuildError, Context, Decided, ImagePlan, ServicePlan, contents};
-use crate::check::{self, Checked, Finding, ImageFiles, KnownModules, LayerFiles, Severity, Subject};
-use crate::config::CheckLevel;
+use super::{BuildError, BuildPlan, Context, Decided, ImagePlan, ServicePlan, contents};
+use crate::check::{
+    self, Allowance, CheckError, Checked, Finding, FleetMember, ImageFiles, KnownModules, LayerFiles, Severity,
+    Subject, UnknownCode,
+};
+use crate::config::{Allowed, CheckLevel, ConfigError, Health, ServiceSettings};
 use crate::digest::Digest;
 use crate::platform::Platform;
-use crate::workspace::WorkspacePath;
+use crate::workspace::{Workspace, WorkspacePath, compose_files};
 
 /// What the checks of a service found.
 #[derive(Clone, Debug)]
@@ -23,22 +26,22 @@ pub struct ServiceCheck {
     pub checked: Checked,
 }
 
-/// Images that would not start.
+/// Images in which something was found that has to be mended.
 #[derive(Debug, thiserror::Error)]
-pub struct WillNotStart(Vec<ServiceCheck>);
+pub struct FailedChecks(Vec<ServiceCheck>);
 
-impl WillNotStart {
+impl FailedChecks {
     /// What to type next.
     pub fn hint(&self) -> String {
         "what each code means stands in docs/checks.md; to build all the same: `--no-check`".to_owned()
     }
 }
 
-impl fmt::Display for WillNotStart {
+impl fmt::Display for FailedChecks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
-            [only] => write!(f, "the service `{}` would not start", only.service)?,
-            more => write!(f, "{} services would not start", more.len())?,
+            [only] => write!(f, "the service `{}` does not pass the checks", only.service)?,
+            more => write!(f, "{} services do not pass the checks", more.len())?,
         }
         for ServiceCheck { service, checked } in &self.0 {
             for Finding { code, place, message, fix, .. } in errors(checked) {
@@ -56,7 +59,7 @@ fn errors(checked: &Checked) -> impl Iterator<Item = &Finding> {
     checked.findings.iter().filter(|finding| finding.severity == Severity::Error)
 }
 
-/// Ends a build whose images would not start; tells what else its user should know.
+/// Ends a build whose images do not pass; tells what else its user should know.
 pub(super) fn refuse_errors(checks: &[ServiceCheck], context: &Context) -> Result<(), BuildError> {
     for ServiceCheck { service, checked } in checks {
         for finding in checked.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
@@ -66,7 +69,7 @@ pub(super) fn refuse_errors(checks: &[ServiceCheck], context: &Context) -> Resul
     }
     let failed: Vec<ServiceCheck> =
         checks.iter().filter(|check| check.checked.count(Severity::Error) > 0).cloned().collect();
-    if failed.is_empty() { Ok(()) } else { Err(WillNotStart(failed).into()) }
+    if failed.is_empty() { Ok(()) } else { Err(FailedChecks(failed).into()) }
 }
 
 /// Checks the images of all services for which nobody said otherwise.
@@ -91,12 +94,48 @@ pub(super) async fn check(
         packer.have_contents(&layers.collect::<Vec<_>>()).await?;
         block_in_place(|| check_anew(decided, open, &mut checks, context))?;
     }
-    let result = plan.services.iter().filter_map(|service| {
-        let checked = Checked::of_platforms(checks.remove(&service.service.dir)?);
+    let mut checked: BTreeMap<usize, Checked> = BTreeMap::new();
+    for (position, service) in plan.services.iter().enumerate() {
+        checked.extend(checks.remove(&service.service.dir).map(|images| (position, Checked::of_platforms(images))));
+    }
+    between_services(plan, &decided.workspace, &mut checked, context)?;
+    let result = checked.into_iter().filter_map(|(position, checked)| {
+        let service = plan.services.get(position)?;
         let checked = if level(decided, service) == CheckLevel::Warn { checked.softened() } else { checked };
         Some(ServiceCheck { service: service.service.name.clone(), checked })
     });
     Ok(result.collect())
+}
+
+/// Adds what is wrong between services. Nothing of it is remembered: it depends on files that no image has. What a service
+/// listens on is the same on every platform.
+fn between_services(
+    plan: &BuildPlan,
+    workspace: &Workspace,
+    checks: &mut BTreeMap<usize, Checked>,
+    context: &Context,
+) -> Result<(), BuildError> {
+    if checks.is_empty() {
+        return Ok(());
+    }
+    let mut compose = BTreeMap::new();
+    for (name, file) in compose_files(&workspace.root).map_err(CheckError::from)? {
+        match file {
+            Ok(file) => _ = compose.insert(name, file),
+            Err(error) => context.progress.warn(&format!("`{name}` {error}")),
+        }
+    }
+    let with_image = plan.services.iter().enumerate().filter_map(|(at, plan)| Some((at, plan, plan.images.first()?)));
+    let (positions, members): (Vec<usize>, Vec<FleetMember<'_>>) = with_image
+        .map(|(at, ServicePlan { service, .. }, image)| (at, FleetMember { service, run: &image.contract.run }))
+        .unzip();
+    for (member, finding) in check::check_fleet(&members, &compose) {
+        if let Some(checked) = positions.get(member).and_then(|position| checks.get_mut(position)) {
+            checked.findings.push(finding);
+            checked.findings.sort();
+        }
+    }
+    Ok(())
 }
 
 /// What was found of each image, by the service's directory and the platform.
@@ -129,12 +168,14 @@ fn check_anew<'a>(
     let mut layers: BTreeMap<usize, Arc<LayerFiles>> = BTreeMap::new();
     for image in open {
         context.cancellation.check()?;
-        let OpenCheck { service: ServicePlan { service, base, .. }, planned, .. } = image;
+        let OpenCheck { service: service_plan, planned, .. } = image;
+        let ServicePlan { service, base, settings: of_service, .. } = service_plan;
         let Some(base) = bases.get(base, &planned.platform) else { continue };
         let own = planned.layers.iter().filter_map(|index| {
             let layer = plan.layers.get(*index)?;
             Some(layers.entry(*index).or_insert_with(|| Arc::new(LayerFiles::of(layer))).clone())
         });
+        let allowed = allowed(decided, service_plan)?;
         let subject = Subject {
             service,
             workspace,
@@ -145,6 +186,8 @@ fn check_anew<'a>(
             run: &planned.contract.run,
             base: &base.image.config.parsed().config,
             files: &ImageFiles::new(base.files.clone(), &own.collect::<Vec<_>>()),
+            health_path: health_path(of_service),
+            allowed: &allowed,
             modules: &modules,
         };
         let checked = check::check(&subject)?;
@@ -165,6 +208,26 @@ fn level(decided: &Decided, service: &ServicePlan) -> CheckLevel {
     decided.check.or(service.settings.check).unwrap_or(CheckLevel::Error)
 }
 
+/// What the health check asks for.
+fn health_path(settings: &ServiceSettings) -> Option<&str> {
+    match settings.health.as_ref()? {
+        Health::Http(path, _) => Some(path),
+        Health::Command(_) => None,
+    }
+}
+
+/// What the user accepts of what the checks of a service find.
+fn allowed(decided: &Decided, service: &ServicePlan) -> Result<Vec<Allowance>, ConfigError> {
+    let allowed = decided.settings.of_service(&service.service.name).allow.into_iter();
+    let allowance = |Allowed { path, code, reason, place }: Allowed| match code.parse() {
+        Ok(code) => Ok(Allowance { path, code, reason }),
+        Err(error @ UnknownCode(_)) => {
+            Err(ConfigError::Value { place, key: "check.allow".to_owned(), problem: error.to_string() })
+        }
+    };
+    allowed.map(allowance).collect()
+}
+
 /// The name under which the result is remembered: made of all that it depends on.
 fn fact_name(decided: &Decided, service: &ServicePlan, planned: &ImagePlan, found: &FoundLayers<'_>) -> String {
     let keys = found.keys();
@@ -174,8 +237,10 @@ fn fact_name(decided: &Decided, service: &ServicePlan, planned: &ImagePlan, foun
     let ImagePlan { closure, user, contract, foreign, .. } = planned;
     let run = (user, &contract.run);
     let inputs = format!(
-        "{}\n{:?}\n{base:?}\n{:?}\n{run:?}\n{:?}\n{:?}\n{:?}\n{members:?}",
+        "{}\n{:?}\n{:?}\n{:?}\n{base:?}\n{:?}\n{run:?}\n{:?}\n{:?}\n{:?}\n{members:?}",
         check::RECIPE,
+        decided.workspace.root,
+        decided.settings.of_service(&service.service.name).allow,
         layers.collect::<Vec<_>>(),
         service.service,
         closure.excluded,

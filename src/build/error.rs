@@ -1,7 +1,7 @@
 use std::io;
 
 use super::base::{BaseError, BaseLockError};
-use super::check::WillNotStart;
+use super::check::FailedChecks;
 use super::engines::EnginesError;
 use super::locked::LockedError;
 use super::natives::NativesError;
@@ -125,9 +125,9 @@ pub enum BuildError {
     /// The images cannot be checked.
     #[error(transparent)]
     Check(#[from] CheckError),
-    /// The checks say that images would not start.
+    /// The checks found what has to be mended.
     #[error(transparent)]
-    WillNotStart(#[from] WillNotStart),
+    FailedChecks(#[from] FailedChecks),
     /// A layer cannot be packed.
     #[error(transparent)]
     Pack(#[from] PackError),
@@ -183,7 +183,7 @@ impl BuildError {
             Self::Collect(error) => error.hint(),
             Self::Pack(error) => error.hint(),
             Self::Assemble(error) => error.hint(),
-            Self::WillNotStart(error) => Some(error.hint()),
+            Self::FailedChecks(error) => Some(error.hint()),
             Self::Platform(_) => {
                 Some("write such as `platform = \"linux/amd64\"` in pirogue.toml, or a list of them".into())
             }

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -22,11 +23,29 @@ pub enum Code {
     DataFileMissing,
     /// A file of code is not valid.
     SyntaxError,
+    /// A file that is made to hold secrets.
+    SecretFile,
+    /// A file holds a secret.
+    SecretInFile,
+    /// A file names a directory of the build host.
+    BuildHostPath,
+    /// What is allowed is not there.
+    AllowanceUnused,
+    /// Code makes files where the user may not.
+    DirectoryNotWritable,
+    /// Code listens on another port than `PORT`.
+    PortHardCoded,
+    /// No route answers the health check.
+    HealthPathUnknown,
+    /// Two services want one port of the host.
+    HostPortTaken,
+    /// A service is told another's address with a wrong port.
+    AddressWithWrongPort,
 }
 
 impl Code {
     /// All there are.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 17] = [
         Self::EntryPointMissing,
         Self::EntryPointUnreadable,
         Self::CommandNotFound,
@@ -35,6 +54,15 @@ impl Code {
         Self::LazyImportMissing,
         Self::DataFileMissing,
         Self::SyntaxError,
+        Self::SecretFile,
+        Self::SecretInFile,
+        Self::BuildHostPath,
+        Self::AllowanceUnused,
+        Self::DirectoryNotWritable,
+        Self::PortHardCoded,
+        Self::HealthPathUnknown,
+        Self::HostPortTaken,
+        Self::AddressWithWrongPort,
     ];
 
     /// Its name, as users meet it.
@@ -48,6 +76,15 @@ impl Code {
             Self::LazyImportMissing => "lazy-import-missing",
             Self::DataFileMissing => "data-file-missing",
             Self::SyntaxError => "syntax-error",
+            Self::SecretFile => "secret-file",
+            Self::SecretInFile => "secret-in-file",
+            Self::BuildHostPath => "build-host-path",
+            Self::AllowanceUnused => "allowance-unused",
+            Self::DirectoryNotWritable => "directory-not-writable",
+            Self::PortHardCoded => "port-hard-coded",
+            Self::HealthPathUnknown => "health-path-unknown",
+            Self::HostPortTaken => "host-port-taken",
+            Self::AddressWithWrongPort => "address-with-wrong-port",
         }
     }
 
@@ -62,7 +99,29 @@ impl Code {
             Self::LazyImportMissing => "Code that may run later asks for a module that is not in the image",
             Self::DataFileMissing => "Code names a file that is not in the image",
             Self::SyntaxError => "A file of code is not valid JavaScript",
+            Self::SecretFile => "A file that is made to hold secrets is in the image",
+            Self::SecretInFile => "A file of the image holds a secret",
+            Self::BuildHostPath => "A file names a directory of the machine that built it",
+            Self::AllowanceUnused => "pirogue.toml allows what is not there",
+            Self::DirectoryNotWritable => "Code makes files where the image's user may not",
+            Self::PortHardCoded => "Code listens on another port than the image says",
+            Self::HealthPathUnknown => "No route of the code answers the health check",
+            Self::HostPortTaken => "Two services want one port of the host",
+            Self::AddressWithWrongPort => "A service is told another's address with a wrong port",
         }
+    }
+}
+
+/// A text that names no code.
+#[derive(Debug, thiserror::Error)]
+#[error("names a code that no finding has, `{0}`")]
+pub struct UnknownCode(pub String);
+
+impl FromStr for Code {
+    type Err = UnknownCode;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|code| code.name() == text).ok_or_else(|| UnknownCode(text.to_owned()))
     }
 }
 

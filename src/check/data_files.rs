@@ -3,11 +3,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::file_system::normal;
 use super::imports::{Graph, Reached};
 use super::{CheckError, Code, Finding, Severity, Subject};
 use crate::host;
-use crate::javascript::{FileUse, Module, NamedFile, Origin, When};
+use crate::javascript::{FileUse, Module, NamedFile, When};
 
 /// What programs make for themselves while they run; and what is never put into an image.
 const MADE_LATER: [&str; 9] = ["logs", "log", "tmp", "temp", "uploads", "upload", "cache", ".cache", "coverage"];
@@ -30,7 +29,9 @@ pub(super) fn check(subject: &Subject<'_>, graph: &Graph) -> Result<Vec<Finding>
 fn is_counted_on(named: &NamedFile, module: &Module) -> bool {
     let path = Path::new(&named.path);
     let is_made = |other: &NamedFile| {
-        other.used == FileUse::Optional && other.origin == named.origin && path.starts_with(&other.path)
+        matches!(other.used, FileUse::Optional | FileUse::Made | FileUse::MadeSync)
+            && other.origin == named.origin
+            && path.starts_with(&other.path)
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_made_later = path.components().any(|part| MADE_LATER.iter().any(|made| part.as_os_str() == *made));
@@ -38,11 +39,7 @@ fn is_counted_on(named: &NamedFile, module: &Module) -> bool {
 }
 
 fn missing(subject: &Subject<'_>, file: &Reached, named: &NamedFile) -> Result<Option<Finding>, CheckError> {
-    let origin = match named.origin {
-        Origin::ThisDirectory => file.path.parent(),
-        Origin::WorkingDirectory => Some(subject.run.working_dir.as_path()),
-    };
-    let Some(wanted) = origin.and_then(|dir| normal(&dir.join(&named.path))) else { return Ok(None) };
+    let Some(wanted) = subject.named_path(file, named) else { return Ok(None) };
     if is_there(subject, &wanted, named) {
         return Ok(None);
     }

@@ -55,7 +55,7 @@ fn main(subject: &Subject<'_>, launch: &Launch) -> Option<Finding> {
 
 /// Whether the image's user has a permission (of the three bits of others: read 4, write 2, search 1) on what lies at a
 /// path. Source: `path_resolution(7)`. Of a user in several groups it is not asked which: any of them may have it.
-fn may(subject: &Subject<'_>, path: &Path, permission: u32) -> bool {
+pub(super) fn may(subject: &Subject<'_>, path: &Path, permission: u32) -> bool {
     let RunUser { owner: user, in_other_groups } = subject.user;
     let bits = |found: Found<'_>| match found.owner() {
         owner if owner.uid == user.uid => found.mode() >> 6,

@@ -195,6 +195,14 @@ impl ImageFiles {
         }
     }
 
+    /// The paths of all files that layers hold, links apart.
+    pub fn layer_files(&self) -> impl Iterator<Item = &Path> {
+        let files = self.layers.iter().flat_map(|layer| layer.iter());
+        files
+            .filter(|(_, entry)| matches!(entry.kind, Kind::File(_) | Kind::HardLink(_)))
+            .map(|(path, _)| path.as_path())
+    }
+
     /// The paths of all files and directories that layers have below a directory.
     pub fn below<'a>(&'a self, directory: &'a Path) -> impl Iterator<Item = &'a Path> {
         let paths = self.layers.iter().flat_map(|layer| layer.iter()).map(|(path, _)| path.as_path());

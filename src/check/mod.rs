@@ -3,16 +3,21 @@
 //! Each kind of check is a file here that gives [`Finding`]s. To add one: a variant of [`Code`], its file, its line in
 //! [`check`], its section in `docs/checks.md`.
 
+mod allowance;
 mod code;
 mod data_files;
 mod entry_point;
 mod file_system;
+mod fleet;
 mod imports;
 mod known_modules;
 mod launch;
 mod package;
 mod platforms;
+mod requests;
 mod resolver;
+mod secrets;
+mod writable;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,10 +26,13 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub use code::Code;
+pub use allowance::Allowance;
+pub use code::{Code, UnknownCode};
 pub use file_system::{ImageFiles, LayerFiles};
+pub use fleet::{FleetMember, check_fleet};
 pub use known_modules::KnownModules;
 pub use resolver::{Missing, Resolved, Resolver};
+pub use secrets::{Scan, Scanner, Secret};
 
 use crate::closure::DependencyClosure;
 use crate::host::HostError;
@@ -35,7 +43,7 @@ use crate::path::ImagePath;
 use crate::workspace::{Service, Workspace};
 
 /// The name of these checks, for whoever remembers what they found. It changes when what they find does.
-pub const RECIPE: &str = "checks 1, javascript 1";
+pub const RECIPE: &str = "checks 2, javascript 2";
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -141,6 +149,10 @@ pub struct Subject<'a> {
     pub base: &'a ContainerConfig,
     /// The image's file system.
     pub files: &'a ImageFiles,
+    /// The path that the health check asks for, if it does so over HTTP.
+    pub health_path: Option<&'a str>,
+    /// What its user knows about and accepts.
+    pub allowed: &'a [Allowance],
     /// What is known of code from earlier runs and from other services.
     pub modules: &'a KnownModules,
 }
@@ -154,6 +166,9 @@ pub enum CheckError {
     /// The content of a package cannot be read.
     #[error(transparent)]
     Content(#[from] PackError),
+    /// Nothing can be looked for.
+    #[error("cannot look for secrets: {0}")]
+    Marks(aho_corasick::BuildError),
     /// No thread to read code with.
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
@@ -166,9 +181,13 @@ pub fn check(subject: &Subject<'_>) -> Result<Checked, CheckError> {
     let reached = imports::reach(subject)?;
     checked.findings.extend(reached.findings(subject)?);
     checked.findings.extend(data_files::check(subject, &reached)?);
+    checked.findings.extend(writable::check(subject, &reached));
+    checked.findings.extend(requests::check(subject, &reached)?);
     checked.reached = reached.len();
     checked.computed = reached.computed(subject);
     checked.unread = reached.unread();
+    checked.findings.extend(secrets::check(subject)?);
+    allowance::apply(subject, &mut checked.findings);
     checked.findings.sort();
     checked.findings.dedup();
     Ok(checked)

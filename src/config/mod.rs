@@ -182,6 +182,8 @@ pub struct ServiceSettings {
     pub writable: Option<Vec<String>>,
     /// What becomes of what the checks find.
     pub check: Option<CheckLevel>,
+    /// What of it is accepted.
+    pub allow: Vec<Allowed>,
     /// The repository under a registry destination; the service's name otherwise.
     pub repository: Option<String>,
     /// The tags.
@@ -233,6 +235,19 @@ pub enum Health {
     Http(String, HealthCheck),
     /// A command.
     Command(HealthCheck),
+}
+
+/// A finding of the checks that is accepted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Allowed {
+    /// The file: relative to the workspace's root, or absolute in the image.
+    pub path: String,
+    /// The name of the finding, such as `secret-in-file`.
+    pub code: String,
+    /// Why it is accepted.
+    pub reason: String,
+    /// FILE:LINE:COLUMN
+    pub place: String,
 }
 
 /// A file or directory to be put into the image.
@@ -306,6 +321,7 @@ impl ServiceSettings {
             slim: self.slim.or(all.slim),
             writable: self.writable.or(all.writable),
             check: self.check.or(all.check),
+            allow: all.allow.into_iter().chain(self.allow).collect(),
             repository: self.repository.or(all.repository),
             tags: self.tags.or(all.tags),
         }

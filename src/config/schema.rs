@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::document::{Source, Table};
 use super::{
-    CheckLevel, ConfigError, Engines, ExtraFile, FILE_NAME, Health, Init, PackageSettings, PackagesFrom,
+    Allowed, CheckLevel, ConfigError, Engines, ExtraFile, FILE_NAME, Health, Init, PackageSettings, PackagesFrom,
     ServiceSettings, Settings, SystemSettings, UnknownCheckLevel, UnknownPackages,
 };
 use crate::apk::ApkError;
@@ -50,6 +50,7 @@ pub(super) fn settings(text: &str) -> Result<Settings, ConfigError> {
 /// Reads the keys that hold for a service, or for all.
 fn service(table: &Table<'_>) -> Result<ServiceSettings, ConfigError> {
     let (base, system) = base(table)?;
+    let (check, allow) = check(table)?;
     Ok(ServiceSettings {
         base,
         system,
@@ -73,7 +74,8 @@ fn service(table: &Table<'_>) -> Result<ServiceSettings, ConfigError> {
         root_dependencies: table.boolean("root-dependencies")?,
         slim: table.boolean("slim")?,
         writable: table.texts("writable")?,
-        check: check(table)?,
+        check,
+        allow,
         repository: table.text("repository")?,
         tags: command(table, "tags")?,
     })
@@ -158,9 +160,40 @@ fn packages(table: &Table<'_>) -> Result<Option<PackagesFrom>, ConfigError> {
     text.parse().map(Some).map_err(|error: UnknownPackages| table.problem("packages", error.to_string()))
 }
 
-fn check(table: &Table<'_>) -> Result<Option<CheckLevel>, ConfigError> {
-    let Some(text) = table.text("check")? else { return Ok(None) };
-    text.parse().map(Some).map_err(|error: UnknownCheckLevel| table.problem("check", error.to_string()))
+/// `check = "warn"`, or `check = { level = …, allow = [{ path = …, code = …, reason = … }] }`.
+fn check(table: &Table<'_>) -> Result<(Option<CheckLevel>, Vec<Allowed>), ConfigError> {
+    let level = |table: &Table<'_>, key, text: &str| {
+        text.parse().map_err(|error: UnknownCheckLevel| table.problem(key, error.to_string()))
+    };
+    let read = table.text_or_table(
+        "check",
+        |text| Ok((Some(level(table, "check", text)?), Vec::new())),
+        |check| {
+            let text = check.text("level")?;
+            let of_text = text.map(|text| level(&check, "level", &text)).transpose()?;
+            let allow = allow(&check)?;
+            check.finish()?;
+            Ok((of_text, allow))
+        },
+    )?;
+    Ok(read.unwrap_or_default())
+}
+
+/// What is accepted, each with its reason.
+fn allow(table: &Table<'_>) -> Result<Vec<Allowed>, ConfigError> {
+    let place = table.place("allow");
+    let mut allowed = Vec::new();
+    for entry in table.tables("allow")?.unwrap_or_default() {
+        let (path, code, reason) = (entry.text("path")?, entry.text("code")?, entry.text("reason")?);
+        entry.finish()?;
+        match (path, code, reason.filter(|reason| !reason.trim().is_empty())) {
+            (Some(path), Some(code), Some(reason)) => {
+                allowed.push(Allowed { path, code, reason, place: place.clone() })
+            }
+            _ => return Err(table.problem("allow", "needs `path`, `code` and `reason` in every entry")),
+        }
+    }
+    Ok(allowed)
 }
 
 fn engines(table: &Table<'_>) -> Result<Option<Engines>, ConfigError> {

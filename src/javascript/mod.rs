@@ -9,6 +9,7 @@ mod lines;
 mod ports;
 mod reader;
 mod requires;
+mod serving;
 mod threads;
 
 use std::collections::BTreeSet;
@@ -17,6 +18,7 @@ use oxc_span::SourceType;
 use serde::{Deserialize, Serialize};
 
 pub use reader::{READER, read};
+pub use serving::Serving;
 pub use threads::on_deep_stacks;
 
 /// What one file says.
@@ -30,6 +32,8 @@ pub struct Module {
     pub computed: Vec<u32>,
     /// The ports it listens on where `PORT` is not set.
     pub ports: BTreeSet<u16>,
+    /// Where it listens, and whether it answers.
+    pub serving: Serving,
     /// What the parser could not make sense of, if anything; the rest was understood all the same.
     pub syntax_error: Option<String>,
 }
@@ -84,6 +88,8 @@ pub enum Origin {
     ThisDirectory,
     /// The working directory of the process.
     WorkingDirectory,
+    /// The root of the file system.
+    Root,
 }
 
 /// What is done with a file.
@@ -95,8 +101,12 @@ pub enum FileUse {
     Read,
     /// Its path is handed on.
     Named,
-    /// It is made, written or removed, or asked whether it is there: nobody counts on it.
+    /// It is removed or replaced, or asked whether it is there: nobody counts on it.
     Optional,
+    /// It is made or written, and nothing goes on until that is done.
+    MadeSync,
+    /// It is made or written.
+    Made,
 }
 
 /// A file or directory that code names.

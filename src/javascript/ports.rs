@@ -1,6 +1,6 @@
 //! The port that code listens on where nobody sets `PORT`.
 
-use oxc_ast::ast::Expression;
+use oxc_ast::ast::{BindingPattern, Expression, VariableDeclarator};
 
 /// Whether the expression is `process.env.PORT`, bare or inside a conversion to a number.
 pub(super) fn mentions_port(expression: &Expression<'_>) -> bool {
@@ -15,6 +15,18 @@ pub(super) fn mentions_port(expression: &Expression<'_>) -> bool {
         Expression::ParenthesizedExpression(inner) => mentions_port(&inner.expression),
         _ => false,
     }
+}
+
+/// The default in `const { PORT = 3000 } = process.env`.
+pub(super) fn default_port(declarator: &VariableDeclarator<'_>) -> Option<u16> {
+    let BindingPattern::ObjectPattern(pattern) = &declarator.id else { return None };
+    if !declarator.init.as_ref()?.is_specific_member_access("process", "env") {
+        return None;
+    }
+    pattern.properties.iter().find_map(|property| match (property.key.static_name().as_deref(), &property.value) {
+        (Some("PORT"), BindingPattern::AssignmentPattern(value)) => port(&value.right),
+        _ => None,
+    })
 }
 
 /// A literal that can be a port.

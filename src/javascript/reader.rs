@@ -1,11 +1,13 @@
+mod named_files;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use oxc_allocator::Allocator;
 use oxc_ast::AstKind;
 use oxc_ast::ast::{
-    Argument, BindingPattern, CallExpression, ConditionalExpression, Expression, FormalParameters, IfStatement,
-    ImportExpression, LogicalExpression, NewExpression, PropertyDefinition, Statement, SwitchCase,
-    TSImportEqualsDeclaration, TSModuleReference, TryStatement, VariableDeclarator,
+    CallExpression, ConditionalExpression, Expression, FormalParameters, IfStatement, ImportExpression,
+    LogicalExpression, NewExpression, PropertyDefinition, Statement, SwitchCase, TSImportEqualsDeclaration,
+    TSModuleReference, TryStatement, VariableDeclarator,
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_parser::{ParseOptions, Parser};
@@ -14,14 +16,14 @@ use oxc_span::{GetSpan as _, SourceType};
 use super::bundles::Bundle;
 use super::constant_paths::{ConstantPath, Known, called_name, constant_path, first, text};
 use super::control_flow::{function_called_at_once, returns};
-use super::file_uses::{is_file_system, use_of};
 use super::lines::Lines;
-use super::ports::{mentions_port, port};
+use super::ports::{default_port, mentions_port, port};
 use super::requires::Requires;
+use super::serving::ServingReader;
 use super::{FileUse, Module, NamedFile, Origin, Request, RequestKind, When};
 
 /// The name of this reader of code. It changes when what it finds does.
-pub const READER: &str = "javascript 1";
+pub const READER: &str = "javascript 2";
 
 /// Reads the text of a file. Code that does not parse gives what was understood of it.
 pub fn read(source: &str, source_type: SourceType) -> Module {
@@ -36,7 +38,7 @@ pub fn read(source: &str, source_type: SourceType) -> Module {
         }
     }
     reader.visit_program(&parsed.program);
-    let mut module = reader.finish(&Lines::of(source));
+    let mut module = reader.finish(source);
     module.syntax_error = parsed.diagnostics.iter().next().map(|error| error.message.to_string());
     module
 }
@@ -77,6 +79,7 @@ struct Reader {
     files: Vec<Found<(ConstantPath, FileUse)>>,
     computed: Vec<u32>,
     ports: BTreeSet<u16>,
+    serving: ServingReader,
 }
 
 impl Default for Reader {
@@ -95,12 +98,14 @@ impl Default for Reader {
             files: Vec::new(),
             computed: Vec::new(),
             ports: BTreeSet::new(),
+            serving: ServingReader::default(),
         }
     }
 }
 
 impl Reader {
-    fn finish(self, lines: &Lines) -> Module {
+    fn finish(self, source: &str) -> Module {
+        let lines = Lines::of(source);
         let modules = self.bundle.when();
         let request = |found: Found<(String, RequestKind)>| Request {
             line: lines.at(found.offset),
@@ -125,7 +130,8 @@ impl Reader {
         files.sort();
         files.dedup();
         let computed = self.computed.into_iter().map(|offset| lines.at(offset)).collect();
-        Module { requests, files, computed, ports: self.ports, syntax_error: None }
+        let serving = self.serving.finish(source, |offset| lines.at(offset));
+        Module { requests, files, computed, ports: self.ports, serving, syntax_error: None }
     }
 
     fn request(&mut self, specifier: &str, kind: RequestKind, offset: u32) {
@@ -166,51 +172,6 @@ impl Reader {
         let names = parameters.items.iter().filter_map(|parameter| parameter.pattern.get_identifier_name());
         self.position.require_is_parameter |= names.into_iter().any(|name| name == "require");
     }
-
-    /// Notes what a call does with the paths it is given.
-    fn note_uses(&mut self, call: &CallExpression<'_>) {
-        let Some(used) = called_name(&call.callee).and_then(use_of) else { return };
-        let of_file_system =
-            !matches!(call.callee.get_inner_expression(), Expression::Identifier(id) if id.name == "access");
-        for argument in call.arguments.iter().filter_map(Argument::as_expression) {
-            self.uses.insert(argument.span().start, used);
-            // A variable, or a relative path in the hands of the file system's functions.
-            if let Expression::Identifier(_) = argument.get_inner_expression() {
-                self.name_file(argument);
-            }
-        }
-        let Some(argument) = first(&call.arguments).filter(|_| of_file_system && is_file_system(&call.callee)) else {
-            return;
-        };
-        if let Some(path) = text(argument).filter(|text| text.starts_with("./") || text.starts_with("../")) {
-            let path = ConstantPath { origin: Origin::WorkingDirectory, path, is_open: false };
-            self.file(path, used, argument.span().start);
-        }
-    }
-
-    fn file(&mut self, path: ConstantPath, used: FileUse, offset: u32) {
-        let Position { module, when, .. } = self.position;
-        self.files.push(Found { module, when, offset, what: (path, used) });
-    }
-
-    /// Takes in the path that an expression is, if it is one; paths within are a part of it.
-    fn name_file(&mut self, expression: &Expression<'_>) {
-        let span = expression.span();
-        if span.end <= self.path_end {
-            return;
-        }
-        // A sum is as deep as it is long: it is looked at from its end only.
-        if let Expression::BinaryExpression(_) = expression
-            && self.sum_start.replace(span.start) == Some(span.start)
-        {
-            return;
-        }
-        if let Some(path) = constant_path(expression, &self.known) {
-            self.path_end = span.end;
-            let used = self.uses.get(&span.start).copied().unwrap_or(FileUse::Named);
-            self.file(path, used, span.start);
-        }
-    }
 }
 
 fn is_here(path: &ConstantPath) -> bool {
@@ -222,6 +183,7 @@ impl<'a> Visit<'a> for Reader {
         match kind {
             AstKind::Function(function) => self.enter_function(function.span.start, &function.params),
             AstKind::ArrowFunctionExpression(arrow) => self.enter_function(arrow.span.start, &arrow.params),
+            AstKind::VariableDeclaration(declaration) => self.serving.declare(declaration),
             _ => {}
         }
     }
@@ -267,6 +229,8 @@ impl<'a> Visit<'a> for Reader {
         }
         self.bundle.call(self.position.module, call, self.position.when);
         self.note_uses(call);
+        self.note_made(&call.callee, &call.arguments);
+        self.serving.call(call);
         self.called_at_once.extend(function_called_at_once(call));
         // What fails is caught: `import('x').catch(…)`, `import('x').then(…, …)`.
         let is_caught = matches!(call.callee.get_inner_expression(), Expression::StaticMemberExpression(member)
@@ -289,6 +253,7 @@ impl<'a> Visit<'a> for Reader {
             self.request_of(Some(argument), RequestKind::Program, new.span.start);
             self.path_end = self.path_end.max(argument.span().end);
         }
+        self.note_made(&new.callee, &new.arguments);
         walk::walk_new_expression(self, new);
     }
 
@@ -383,18 +348,7 @@ impl<'a> Visit<'a> for Reader {
                 self.known.insert(name.to_string(), path);
             }
         }
-        // `const { PORT = 3000 } = process.env`
-        if let (Some(init), BindingPattern::ObjectPattern(pattern)) = (&declarator.init, &declarator.id)
-            && init.is_specific_member_access("process", "env")
-        {
-            for property in &pattern.properties {
-                if let (Some("PORT"), BindingPattern::AssignmentPattern(value)) =
-                    (property.key.static_name().as_deref(), &property.value)
-                {
-                    self.ports.extend(port(&value.right));
-                }
-            }
-        }
+        self.ports.extend(default_port(declarator));
         walk::walk_variable_declarator(self, declarator);
     }
 }

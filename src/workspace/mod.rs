@@ -1,6 +1,7 @@
 //! The workspace on disk: its root, its members, its package manager.
 
 mod commands;
+mod compose;
 mod entry_point;
 pub mod lockfiles;
 mod members;
@@ -13,6 +14,7 @@ use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 pub use commands::{commands, normal_commands};
+pub use compose::{ComposeError, ComposeFile, ComposeService, PublishedPort, compose_files};
 pub use entry_point::{EntryPoint, EntryPointError};
 pub use package_json::PackageJson;
 pub use package_manager::PackageManager;

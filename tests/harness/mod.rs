@@ -6,6 +6,7 @@ pub mod apk;
 pub mod blob;
 pub mod build;
 pub mod certificates;
+pub mod checks;
 pub mod container;
 pub mod failure;
 pub mod forward_proxy;
