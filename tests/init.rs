@@ -40,13 +40,20 @@ fn image(workspace: &TestWorkspace) -> Image {
 
 /// A program for amd64, as far as its header tells: static, or with a loader.
 fn elf(is_static: bool) -> Vec<u8> {
+    let loader = b"/lib/ld-linux-x86-64.so.2\0";
     let mut bytes = vec![0; 64 + 56];
-    bytes[..6].copy_from_slice(b"\x7fELF\x02\x01");
+    bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    bytes[16] = 2;
     bytes[18] = 62;
+    bytes[20] = 1;
     bytes[32] = 64;
     bytes[54] = 56;
     bytes[56] = 1;
+    // One program header: what is loaded, or the loader's name, which lies behind it.
     bytes[64] = if is_static { 1 } else { 3 };
+    bytes[72] = 64 + 56;
+    bytes[96] = loader.len() as u8;
+    bytes.extend(loader);
     bytes
 }
 
@@ -100,8 +107,8 @@ fn an_init_of_one_file() {
     ----- stderr
     computing dependency closures
     resolving the base oci:base
-    error: the init has the digest `sha256:591fbfb4bec88c6f80ea405e8e5521ae001a097b6349f1664e2823c0ca0e34a1`, not `sha256:0000000000000000000000000000000000000000000000000000000000000000`: `bin/my-init`
-    hint: if it is the right one: `sha256 = "591fbfb4bec88c6f80ea405e8e5521ae001a097b6349f1664e2823c0ca0e34a1"` in `init` of pirogue.toml
+    error: the init has the digest `sha256:c9aa9f710ad7378b310300eb2216ac54460998dfc74d5b071e01228999c92ce0`, not `sha256:0000000000000000000000000000000000000000000000000000000000000000`: `bin/my-init`
+    hint: if it is the right one: `sha256 = "c9aa9f710ad7378b310300eb2216ac54460998dfc74d5b071e01228999c92ce0"` in `init` of pirogue.toml
     "#);
     let dynamic = failed_to(&with(&elf(false), &digest(&elf(false))), &BUILD).to_string();
     assert_snapshot!(dynamic, @r"

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 use tokio::task::block_in_place;
 
-pub use error::SystemError;
+pub use error::{StaticProgramError, SystemError};
 
 use super::base::{BaseLock, ResolvedBase, base_name};
 use super::closures::Closures;

@@ -9,7 +9,6 @@ mod platforms;
 mod relied_on;
 mod run_settings;
 mod software;
-mod static_program;
 mod time_zone;
 mod user;
 
@@ -22,6 +21,5 @@ pub use platforms::PlatformImages;
 pub use relied_on::{Difference, ReliedOn};
 pub use run_settings::{HealthCheck, RunSettings, RunUser};
 pub use software::BaseSoftware;
-pub use static_program::{StaticProgramError, check_static_program};
 pub use time_zone::{TimeZone, UnknownTimeZone};
 pub use user::{ImageUser, NewUser, UserEntries, UserError};

@@ -1,7 +1,6 @@
 use crate::apk::ApkError;
 use crate::apk_repository::ApkRepositoryError;
 use crate::digest::Digest;
-use crate::image::StaticProgramError;
 use crate::path::ImagePath;
 use crate::platform::Platform;
 
@@ -79,4 +78,18 @@ impl SystemError {
             Self::Repository(error) => error.hint(),
         }
     }
+}
+
+/// Why a file is no program that runs on a platform without any library.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StaticProgramError {
+    /// No ELF, or one that ends early.
+    #[error("it is no program of Linux (ELF)")]
+    NotElf,
+    /// For another processor.
+    #[error("it is for another processor")]
+    Machine,
+    /// It needs a loader and libraries.
+    #[error("it needs a loader, and so libraries of the image")]
+    Dynamic,
 }

@@ -1,13 +1,17 @@
 //! The init of a container: a program of one file, or what an Alpine package brings.
 
-use super::SystemError;
+use std::io::Cursor;
+
+use super::{StaticProgramError, SystemError};
 use crate::apk::Dependency;
 use crate::build::BuildError;
+use crate::closure::NodePlatform;
 use crate::config::Init;
 use crate::digest::Digest;
 use crate::host;
-use crate::image::{BaseFiles, check_static_program};
+use crate::image::BaseFiles;
 use crate::layer::{Content, Entry, Owner};
+use crate::native::{Binary, read_binary};
 use crate::path::{HostPath, ImagePath};
 use crate::platform::Platform;
 
@@ -45,7 +49,7 @@ pub(super) fn of_file(
     if actual != *expected {
         return Err(SystemError::OtherInit { expected: *expected, actual, file: file.to_owned() }.into());
     }
-    check_static_program(&bytes, platform).map_err(|source| SystemError::InitProgram {
+    refuse_needy(&bytes, platform).map_err(|source| SystemError::InitProgram {
         source,
         platform: Box::new(platform.clone()),
         file: file.to_owned(),
@@ -55,4 +59,14 @@ pub(super) fn of_file(
     let place = base.real_path(&ImagePath::new("/sbin")?).child(name);
     let entry = Entry::file(Content::Bytes(bytes), true, Owner { uid: 0, gid: 0 });
     Ok(FileInit { entry: (place, entry), words: vec![named.to_string(), "--".to_owned()] })
+}
+
+/// Refuses what is no program for the platform, or one that needs a loader or libraries.
+fn refuse_needy(bytes: &[u8], platform: &Platform) -> Result<(), StaticProgramError> {
+    match read_binary(Cursor::new(bytes)) {
+        Ok(Binary::Elf(elf)) if elf.cpu != NodePlatform::new(platform, None).cpu => Err(StaticProgramError::Machine),
+        Ok(Binary::Elf(elf)) if elf.interpreter.is_some() || !elf.needed.is_empty() => Err(StaticProgramError::Dynamic),
+        Ok(Binary::Elf(_)) => Ok(()),
+        _ => Err(StaticProgramError::NotElf),
+    }
 }
