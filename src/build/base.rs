@@ -23,6 +23,7 @@ pub(super) use lock::BaseLock;
 pub use lock::BaseLockError;
 pub(super) use name::annotated_name;
 use name::public_name;
+use offer::Offer;
 pub use status::{DeployedImage, FoundImage, Match, base_status};
 pub use update::{BaseChange, BaseUpdate, ImageChange, update_bases};
 
@@ -167,7 +168,7 @@ fn configured_base(service: &str, settings: &Settings) -> String {
 
 /// What the reference of a base stands for now.
 pub(super) async fn offered(name: &str, dir: &HostPath, context: &Context) -> Result<LockedBase, BuildError> {
-    offer::of(name, &open(name, dir, context).await?, context).await
+    Ok(offer::of(name, &open(name, dir, context).await?, context).await?.locked)
 }
 
 async fn open(name: &str, dir: &HostPath, context: &Context) -> Result<Source, BuildError> {
@@ -201,7 +202,7 @@ async fn resolve(
         Some(pinned) => offer::with_digest(name, pinned.digest, &source, context).await.map_err(gone)?,
         None => offer::of(name, &source, context).await?,
     };
-    let locked = pinned.as_ref().unwrap_or(&offered);
+    let locked = pinned.as_ref().unwrap_or(&offered.locked);
     let resolving = platforms.iter().map(async |platform| {
         let image = of_platform(name, platform, locked, &offered, &source, context).await;
         image.map_err(gone)
@@ -226,13 +227,13 @@ async fn of_platform(
     name: &str,
     platform: &Platform,
     locked: &LockedBase,
-    offered: &LockedBase,
+    offered: &Offer,
     source: &Source,
     context: &Context,
 ) -> Result<ResolvedBase, BuildError> {
     let base = || name.to_owned();
     let Some((described, digest)) = offered.image(platform) else {
-        let (wanted, offered) = (Box::new(platform.clone()), offered.manifests.keys().cloned().collect());
+        let (wanted, offered) = (Box::new(platform.clone()), offered.locked.manifests.keys().cloned().collect());
         return Err(BaseError::NoSuchPlatform { base: base(), wanted, offered }.into());
     };
     if locked.manifest(platform) != Some(digest) {
@@ -244,7 +245,7 @@ async fn of_platform(
     Ok(ResolvedBase { image, files: Arc::new(files), locked: locked.clone(), source: source.clone() })
 }
 
-/// Reads an image's documents and what its layers hold. `described` is what an index or the lock says of its platform.
+/// Reads an image's documents and what its layers hold. `described` is what an index says of its platform.
 async fn read_image(
     name: &str,
     platform: &Platform,

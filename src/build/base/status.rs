@@ -125,7 +125,7 @@ async fn found(reference: &Reference, base: &Base, context: &Context) -> Result<
             source: RegistryError::NotFound(_) | RegistryError::RepositoryUnknown(_),
             ..
         })) => return Ok(Vec::new()),
-        offered => offered?,
+        offered => offered?.locked,
     };
     let mut found = Vec::new();
     for (platform, digest) in offered.manifests {
@@ -172,7 +172,9 @@ impl Base {
     ) -> Result<Self, BuildError> {
         let source = if_it_can_be_had(open(name, dir, context).await, context)?;
         let current = match &source {
-            Some(source) => if_it_can_be_had(offer::of(name, source, context).await, context)?,
+            Some(source) => {
+                if_it_can_be_had(offer::of(name, source, context).await, context)?.map(|offered| offered.locked)
+            }
             None => None,
         };
         Ok(Self { name: name.to_owned(), source, locked: locked.cloned(), current })
