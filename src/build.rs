@@ -29,7 +29,8 @@ use tokio::task::block_in_place;
 
 use base::BaseLock;
 pub use base::{
-    BaseChange, BaseLockError, BaseUpdate, DeployedImage, FoundImage, ImageChange, Match, base_status, update_bases,
+    BaseChange, BaseLockError, BaseUpdate, DeployedImage, FoundImage, ImageChange, Match, PackageChange, base_status,
+    update_bases,
 };
 pub use check::ServiceCheck;
 pub use deliver::Delivery;
@@ -294,7 +295,7 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<(Decided, S
     for (needs, target) in needs.iter_mut().zip(platforms.each()) {
         let natives = Natives { packages: needs.packages, locked: needs.locked, target, fixes, context };
         supplies.extend(natives.settle(&mut needs.closures, &mut needs.contents).await?);
-        needs.systems = system::provide(&needs.closures, target, &lock, context).await?;
+        needs.systems = system::provide(&needs.closures, target, context).await?;
     }
     context.progress.step("planning layers");
     let plan = BuildPlan::new(needs, &settings, &bases, request)?;

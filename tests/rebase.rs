@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use harness::build::Build;
 use harness::certificates::Ca;
+use harness::locked_shop::LockedShop;
 use harness::misbehaving::{PlayedRegistry, Profile};
 use harness::registry::Registry;
 use harness::sample::{self, SERVICES as SAMPLE};
@@ -429,14 +430,14 @@ fn images_that_say_too_little_or_too_much() {
     let whole = || shop.succeeds(&["build", "--base", &format!("oci:{BASE}:20-alpine")]);
     whole();
     shop.with_contract("web", |contract| contract["recipe"] = json!("1: other rules"));
-    shop.with_contract("api", |contract| contract["system_packages"] = json!(["curl 8.1", "dumb-init 1.2"]));
+    shop.with_contract("api", |contract| contract["system"] = json!({"packages": ["curl"]}));
     assert_snapshot!(refused(), @r"
     exit code: 1
     ----- stderr
     asking for the images that were pushed
     resolving the base [HOST]/base/node:20-alpine
     error: nothing was pushed, for not all images can be moved to another base
-      `[HOST]/shop/api:latest` (linux/amd64): it has packages of its base's distribution, which belong to that base: `curl 8.1`, `dumb-init 1.2`
+      `[HOST]/shop/api:latest` (linux/amd64): packages can only be added to a base of Alpine, and this one has no database of apk: `[HOST]/base/node:20-alpine`
       `[HOST]/shop/web:latest` (linux/amd64): its layers were made by other rules than this pirogue's, `1: other rules` and not `2: libdeflate 1.25 level 6, pieces of 1 MiB; zstd 1.5 level 3, pieces of 4 MiB, runs of 256 KiB`
     hint: build these from their sources, `pirogue build SERVICE`, or move only the others by naming them
     ");
@@ -601,6 +602,47 @@ fn images_that_are_named_alone() {
     assert_eq!(moved.code, Some(0), "{moved}");
     assert!(moved.stdout.contains("not there") && moved.stdout.contains("2 of 3 moved."), "{moved}");
     assert_eq!(shop.deployed(), shop.fresh());
+}
+
+/// Packages of a lockfile lie in their layers like installed ones; nobody is asked for them again.
+#[test]
+fn images_from_a_lockfile_move() {
+    let registry = PlayedRegistry::start(Profile::named("plain"));
+    registry.hold(REPOSITORY, "20-alpine", Path::new(BASE));
+    let host = registry.host();
+    let settings = format!(
+        "base = \"{host}/{REPOSITORY}:20-alpine\"\nto = [\"{host}/shop\"]\npackages = \"lockfile\"\n\
+         platforms = [\"linux/amd64\", \"linux/arm64\"]\n{SETTINGS}"
+    );
+    let settings = settings.replace("[service.api]", "[service.web]");
+    let pem = Ca::new().pem().replace('\r', "");
+    let shop =
+        LockedShop::new().and(&[("pirogue.toml", &settings), ("corp.pem", &pem), ("assets/fonts/a.ttf", "no font\n")]);
+    let succeeds = |arguments: &[&str]| {
+        let run = shop.workspace.run(arguments);
+        assert_eq!(run.code, Some(0), "{run}");
+        run
+    };
+    let deployed = || registry.state().repositories["shop/web"].tags["latest"].clone();
+    succeeds(&["build", "--no-check"]);
+    let before = deployed();
+    let renewed = shop.workspace.beside("renewed");
+    tiny_base::write_renewed(Path::new(BASE), &renewed, "20.19.0", &[("etc/alpine-release", "3.21.4\n")]);
+    registry.hold(REPOSITORY, "20-alpine", &renewed);
+    succeeds(&["base", "update"]);
+    let operations = shop.workspace.beside("operations");
+    fs::create_dir(&operations).unwrap();
+    for file in ["pirogue.toml", "pirogue.lock"] {
+        fs::copy(shop.workspace.root().join(file), operations.join(file)).unwrap();
+    }
+    let asked = shop.registry.lines().len();
+    succeeds(&["rebase", "-C", "../operations", "web"]);
+    assert_eq!(shop.registry.lines().len(), asked, "no package is asked for");
+    let fresh = succeeds(&["build", "--no-check", "--json", "--locked", "--to", "oci:../fresh"]);
+    let fresh: Value = serde_json::from_str(&fresh.stdout).unwrap();
+    assert_eq!(fresh["services"][0]["digest"], json!(deployed()));
+    assert_ne!(deployed(), before);
+    assert_eq!(layout::validate(&shop.workspace.beside("fresh")).len(), 2);
 }
 
 /// The whole sample in a registry that tests did not write, with no source present.

@@ -363,6 +363,38 @@ fn an_index_that_a_stranger_signed_in_the_name_of_another() {
     ");
 }
 
+/// A key has its name, and is another's.
+#[test]
+fn a_key_that_somebody_changed() {
+    let Some(stranger) = Key::new(KEY) else { return };
+    let said = tampered(|shop, _| AlpineBase::default().write(&shop.workspace.root().join("base"), &stranger));
+    assert_snapshot!(said, @r"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:base
+    resolving Alpine packages
+    error: the index of packages is not what its signature says: `./apks/x86_64/APKINDEX.tar.gz`
+    hint: somebody changed it on its way, or the mirror is half renewed: try again, or another mirror
+    ");
+    let configured = |text: &str| {
+        let Some(shop) = Shop::new(&curl()) else { return String::new() };
+        fs::write(shop.workspace.root().join("other.rsa.pub"), text).unwrap();
+        shop.wants(r#""curl""#, "base.keys = [\"other.rsa.pub\"]\n").refused().to_string()
+    };
+    let cut_off = stranger.public().replace("-----END PUBLIC KEY-----", "");
+    assert_snapshot!(configured(&cut_off), @r"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:base
+    resolving Alpine packages
+    error: not the PEM file of an RSA public key: `other.rsa.pub`
+    hint: keys are those that `abuild-keygen` makes, such as `NAME.rsa.pub`
+    ");
+    assert_eq!(configured("no key\n"), configured(&cut_off));
+}
+
 #[test]
 fn an_index_of_another_version() {
     let said = tampered(|_, folder| fs::write(folder.join("APKINDEX.tar.gz"), b"ADBd1234").unwrap());

@@ -25,10 +25,10 @@ pub(super) use name::annotated_name;
 use name::public_name;
 use offer::Offer;
 pub use status::{DeployedImage, FoundImage, Match, base_status};
-pub use update::{BaseChange, BaseUpdate, ImageChange, update_bases};
+pub use update::{BaseChange, BaseUpdate, ImageChange, PackageChange, update_bases};
 
 use super::{BuildError, BuildRequest, Context};
-use crate::apk;
+use crate::apk::{self, PinnedPackage};
 use crate::config::Settings;
 use crate::image::{BaseFiles, BaseImage, CERTIFICATE_BUNDLES};
 use crate::layer::{KeptFiles, LayerListing, list};
@@ -73,6 +73,11 @@ impl ResolvedBase {
     /// The repository the base was pulled from, from which a registry can mount its layers.
     pub fn repository(&self) -> Option<&Repository> {
         self.source.repository()
+    }
+
+    /// The packages that the lock has for it: of each it names only that very one may be added.
+    pub fn pinned_packages(&self) -> Result<Vec<PinnedPackage>, BaseLockError> {
+        lock::pinned_packages(&self.locked, &self.image.platform)
     }
 
     /// The file that holds a layer of the base: fetched and verified, unless the store has it.

@@ -194,10 +194,7 @@ impl<'a> Draft<'a> {
         let Some(resolved) = bases.get(&base, platform) else { return Ok(None) };
         let settings = settings.of_service(&service.name);
         let system = systems.of_service(&service.name);
-        let files = match system.tree.is_empty() {
-            true => Cow::Borrowed(&*resolved.files),
-            false => Cow::Owned(resolved.files.under(&system.tree)),
-        };
+        let files = resolved.files.under(&system.tree);
         let wanted = extension::wanted(&service.name, &settings, contents.workspace())?;
         let extension = Extension::of(&wanted, &files)?;
         let base_config = &resolved.image.config.parsed().config;
@@ -244,7 +241,7 @@ impl BuildPlan {
             true => Some(Arc::new(Dependents::of(&closures, packages)?)),
             false => None,
         };
-        let others = OTHER_LAYERS + usize::from(systems.are_any());
+        let others = OTHER_LAYERS + usize::from(settings.add_to_bases());
         let package_layers = settings.layers.unwrap_or(DEFAULT_LAYERS).saturating_sub(others).max(1);
         let sets = PackageSets::of(closures.units(&weights, |name| target.platforms.is_slim(name)), package_layers);
         let whole_tree = Weight::of(closures.production.packages().map(|(dir, _)| dir), &weights);
@@ -275,8 +272,8 @@ impl BuildPlan {
             let (root, outside) = (contents.root(), contents.places_outside_root(&ingredients)?);
             let relied_on = ReliedOn::of(&resolved.image, &files, root, &outside, is_made_for_entrypoint(&own), owner);
             let roles = layers.iter().map(|layer| layer.role).collect();
-            let mut contract = Contract::new(self.compression, hard_links, root.clone(), wanted, run, relied_on, roles);
-            contract.system_packages = system.described();
+            let (compression, added) = (self.compression, system.added.clone());
+            let contract = Contract::new(compression, hard_links, root.clone(), wanted, added, run, relied_on, roles);
             let layers = layers.into_iter().map(|layer| self.index_of(layer)).collect();
             let whole = needs.weight(&weights);
             let ServiceClosure { service, closure, foreign, .. } = needs;
@@ -353,10 +350,11 @@ fn run_settings(
     })
 }
 
-/// Whether the command or the health check is one thing upon one entrypoint of the base, and another upon another.
+/// Whether the entrypoint behind an init, the command or the health check is one thing upon one entrypoint of the base, and
+/// another upon another.
 fn is_made_for_entrypoint(settings: &ServiceSettings) -> bool {
     let asks_node = matches!(settings.health, Some(Health::Http(..)));
-    settings.entrypoint.is_none() && (settings.command.is_none() || asks_node)
+    settings.entrypoint.is_none() && (settings.init.is_some() || settings.command.is_none() || asks_node)
 }
 
 /// Node itself, where an entrypoint ends with it.

@@ -279,6 +279,14 @@ impl Settings {
         }
     }
 
+    /// Whether anything is added to the base of any service.
+    pub fn add_to_bases(&self) -> bool {
+        let adds = |own: &ServiceSettings| {
+            own.init.is_some() || own.system.packages.as_ref().is_some_and(|packages| !packages.is_empty())
+        };
+        adds(&self.all) || self.each.values().any(|(_, own)| adds(own))
+    }
+
     /// An error if a service is configured that is not among `known`.
     pub fn refuse_unknown_services(&self, known: &[String]) -> Result<(), ConfigError> {
         match self.each.iter().find(|(name, _)| !known.contains(name)) {

@@ -15,7 +15,7 @@ mod user;
 pub use assemble::{AssembleError, Image, OwnLayer, assemble};
 pub use base::{BaseEntry, BaseFiles, BaseImage};
 pub use certificates::{CERTIFICATE_BUNDLES, Certificate, CertificateError, NODE_FILE, NODE_VARIABLE};
-pub use contract::{BaseExtension, CONTRACT, Contract, ContractError};
+pub use contract::{AddedInit, AddedSystem, BaseExtension, CONTRACT, Contract, ContractError};
 pub use links::BaseFilesError;
 pub use platforms::PlatformImages;
 pub use relied_on::{Difference, ReliedOn};
