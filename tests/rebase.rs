@@ -390,6 +390,43 @@ fn a_base_that_breaks_what_layers_rely_on() {
     "#);
 }
 
+/// What the base has counts for settings that are about it.
+#[test]
+fn health_checks_and_certificates_of_bases() {
+    const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+    let tmp: &[(&str, u32, &str)] = &[("tmp/", 0o1777, "")];
+    let checked = |config: &mut Value| config["config"]["Healthcheck"] = json!({"Test": ["CMD", "true"]});
+    let led = |config: &mut Value| {
+        let env = config["config"]["Env"].as_array_mut().expect("a list");
+        env.push(json!(format!("NODE_EXTRA_CA_CERTS={BUNDLE}")));
+    };
+    type Change<'a> = &'a dyn Fn(&mut Value);
+    let table: [(&str, &str, Change<'_>, Change<'_>, bool); 4] = [
+        ("no health check", "health = false\n", &nothing, &checked, true),
+        ("certificates that both bases lead Node to", "ca = [\"corp.pem\"]\n", &led, &led, true),
+        ("certificates that only the new one leads Node to", "ca = [\"corp.pem\"]\n", &nothing, &led, false),
+        ("certificates that only the old one leads Node to", "ca = [\"corp.pem\"]\n", &led, &nothing, false),
+    ];
+    for (comment, settings, before, after, moves) in table {
+        let shop = Shop::new(settings);
+        // Of the bases here none has a bundle.
+        let bundle = [("etc/", 0o755, ""), ("etc/ssl/", 0o755, ""), ("etc/ssl/certs/", 0o755, "")];
+        let bundle = [&bundle[..], &[(&BUNDLE[1..], 0o644, "a bundle\n")]].concat();
+        let first = shop.workspace.beside("first-base");
+        tiny_base::write_changed(Path::new(BASE), &first, &bundle, before);
+        shop.registry.hold(REPOSITORY, "20-alpine", &first);
+        shop.succeeds(&["build"]);
+        let second = shop.workspace.beside("second-base");
+        tiny_base::write_changed(Path::new(BASE), &second, &[&bundle[..], tmp].concat(), after);
+        shop.move_base(&second);
+        let run = shop.rebase(&[]);
+        assert_eq!(run.code, Some(i32::from(!moves)), "{comment}: {run}");
+        assert_eq!(shop.deployed() == shop.fresh(), moves, "{comment}");
+        let says_why = run.stderr.contains("the base leads Node to other certificates, by NODE_EXTRA_CA_CERTS");
+        assert_eq!(says_why, !moves, "{comment}: {run}");
+    }
+}
+
 #[test]
 fn a_base_with_another_c_library() {
     let shop = Shop::new("");

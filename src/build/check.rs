@@ -212,7 +212,7 @@ fn level(decided: &Decided, service: &ServicePlan) -> CheckLevel {
 fn health_path(settings: &ServiceSettings) -> Option<&str> {
     match settings.health.as_ref()? {
         Health::Http(path, _) => Some(path),
-        Health::Command(_) => None,
+        Health::Command(_) | Health::Off => None,
     }
 }
 

@@ -18,7 +18,7 @@ use super::{BuildError, BuildRequest, Context, Destination, format};
 use crate::apk::PinnedPackage;
 use crate::closure::{DependencyClosure, Packages};
 use crate::config::{Health, ServiceSettings, Settings};
-use crate::image::{BaseExtension, BaseFiles, Contract, HealthCheck, ReliedOn, RunSettings, RunUser};
+use crate::image::{BaseExtension, BaseFiles, Contract, HealthCheck, ImageHealth, ReliedOn, RunSettings, RunUser};
 use crate::layer::{FileTree, LayerPlan, LeftOut, PackageSets};
 use crate::manifest::media_type::Compression;
 use crate::manifest::{ContainerConfig, Format};
@@ -199,7 +199,7 @@ impl<'a> Draft<'a> {
         let extension = Extension::of(&wanted, &files)?;
         let base_config = &resolved.image.config.parsed().config;
         let entrypoint = system.entrypoint(settings.entrypoint.as_deref(), &base_config.entrypoint);
-        let variables = extension::variables(&wanted);
+        let variables = extension::variables(&wanted, base_config, &files, &settings.env)?;
         let run = run_settings(&needs, &settings, contents.root(), variables, entrypoint, base_config)?;
         Ok(Some(Self { needs, settings, base, resolved, wanted, extension, system, files, run }))
     }
@@ -328,11 +328,12 @@ fn run_settings(
     let starts = entrypoint.as_ref().unwrap_or(&base.entrypoint);
     let health = match &settings.health {
         None => None,
-        Some(Health::Command(check)) => Some(check.clone()),
+        Some(Health::Off) => Some(ImageHealth::Off),
+        Some(Health::Command(check)) => Some(ImageHealth::Check(check.clone())),
         Some(Health::Http(path, times)) => {
             let port = port.ok_or_else(|| BuildError::HealthWithoutPort(service.name.clone()))?;
             let http = HealthCheck::http(node_in(starts).unwrap_or("node"), path, port);
-            Some(HealthCheck { command: http.command, ..times.clone() })
+            Some(ImageHealth::Check(HealthCheck { command: http.command, ..times.clone() }))
         }
     };
     let command = settings.command.clone().unwrap_or_else(|| command(service, starts));

@@ -231,6 +231,8 @@ pub enum Init {
 /// A health check as the file gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
+    /// None, whatever the base has.
+    Off,
     /// A path that answers over HTTP, on the service's port; the times of the check.
     Http(String, HealthCheck),
     /// A command.

@@ -19,7 +19,7 @@ pub use contract::{AddedInit, AddedSystem, BaseExtension, CONTRACT, Contract, Co
 pub use links::BaseFilesError;
 pub use platforms::PlatformImages;
 pub use relied_on::{Difference, ReliedOn};
-pub use run_settings::{HealthCheck, RunSettings, RunUser};
+pub use run_settings::{HealthCheck, ImageHealth, RunSettings, RunUser};
 pub use software::BaseSoftware;
 pub use time_zone::{TimeZone, UnknownTimeZone};
 pub use user::{ImageUser, NewUser, UserEntries, UserError};

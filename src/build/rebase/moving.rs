@@ -8,7 +8,7 @@ use super::deployed::{DeployedImage, DeployedService};
 use super::new_base::NewBase;
 use crate::build::base::ResolvedBase;
 use crate::build::deliver::{self, ShippedLayer};
-use crate::build::extension::Extension;
+use crate::build::extension::{Extension, are_found_by_node};
 use crate::build::pack::{self, Packer};
 use crate::build::{BuildError, BuildPlan, Context, PackedLayers, contents};
 use crate::image::{BaseFiles, CONTRACT, Contract, Image, OwnLayer, PlatformImages, RunUser, assemble};
@@ -75,6 +75,9 @@ impl<'a> Move<'a> {
             Err(failed) => return Err(failed),
         };
         let files = base.files.under(&system.tree);
+        if !are_found_by_node(&contract, &base.image.config.parsed().config, &files) {
+            refused.push(Refusal::NodeCertificates);
+        }
         let extension = extend(&contract, &files, system.tree.clone());
         let owner = extension.as_ref().map_or(contract.base.owner, |(user, _)| user.owner);
         let relied_on = contract.base.on(&base.image, &files, &contract.root, owner);

@@ -1,6 +1,6 @@
 use crate::build::SystemError;
 use crate::build::fleet::Fleet;
-use crate::image::{ContractError, Difference};
+use crate::image::{ContractError, Difference, NODE_VARIABLE};
 use crate::layer::RECIPE;
 use crate::path::ImagePath;
 use crate::platform::Platform;
@@ -49,6 +49,9 @@ pub enum Refusal {
     /// What was added to its base cannot be added to the new one.
     #[error("{0}")]
     System(SystemError),
+    /// The certificates that are added would not be found, or those of the base.
+    #[error("the base leads Node to other certificates, by {NODE_VARIABLE}")]
+    NodeCertificates,
     /// Its init cannot be taken along.
     #[error("it does not hold the program that it says is its init: `{0}`")]
     NoInit(ImagePath),
