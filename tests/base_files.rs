@@ -204,7 +204,7 @@ fn certificates_that_the_base_leads_node_to_are_not_lost() {
         let image = image_upon(led(file), settings).unwrap_or_else(|run| panic!("{comment}: {run}"));
         assert_eq!(variable(&image), [expected], "{comment}");
     }
-    let refused = image_upon(led("/opt/base.pem"), ca).err().expect("it is refused");
+    let Err(refused) = image_upon(led("/opt/base.pem"), ca) else { panic!("it is refused") };
     assert_snapshot!(refused, @r#"
     exit code: 1
     ----- stderr

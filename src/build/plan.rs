@@ -272,8 +272,8 @@ impl BuildPlan {
             let (root, outside) = (contents.root(), contents.places_outside_root(&ingredients)?);
             let relied_on = ReliedOn::of(&resolved.image, &files, root, &outside, is_made_for_entrypoint(&own), owner);
             let roles = layers.iter().map(|layer| layer.role).collect();
-            let (compression, added) = (self.compression, system.added.clone());
-            let contract = Contract::new(compression, hard_links, root.clone(), wanted, added, run, relied_on, roles);
+            let contract = Contract::new(self.compression, hard_links, root.clone(), wanted, run, relied_on, roles);
+            let contract = contract.adding(system.added.clone());
             let layers = layers.into_iter().map(|layer| self.index_of(layer)).collect();
             let whole = needs.weight(&weights);
             let ServiceClosure { service, closure, foreign, .. } = needs;

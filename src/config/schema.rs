@@ -489,7 +489,12 @@ mod tests {
             ("relative directory", "workdir = 'app'", "`workdir` is no path in an image", None),
             ("user", "user = 'a:b'", "`user` is neither a name", None),
             ("empty command", "command = []", "`command` is empty", None),
-            ("health that is said to be", "health = true", "is a boolean", None),
+            (
+                "health that is said to be",
+                "health = true",
+                "`health` has to be a text or a table, not true or false",
+                None,
+            ),
             ("health without a question", "health = {}", "needs either `path` or `command`", None),
             ("health with a trick", "health = '/${x}'", "`health` is no path", None),
             (

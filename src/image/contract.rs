@@ -109,13 +109,17 @@ impl Contract {
         hard_links: bool,
         root: ImagePath,
         extension: BaseExtension,
-        system: Option<AddedSystem>,
         run: RunSettings,
         base: ReliedOn,
         layers: Vec<LayerRole>,
     ) -> Self {
         let (version, recipe) = (VERSION, RECIPE.to_owned());
-        Self { version, recipe, compression, hard_links, root, extension, system, run, base, layers }
+        Self { version, recipe, compression, hard_links, root, extension, system: None, run, base, layers }
+    }
+
+    /// The same contract with what is added to the base besides.
+    pub fn adding(self, system: Option<AddedSystem>) -> Self {
+        Self { system, ..self }
     }
 
     /// Reads the text of the annotation.

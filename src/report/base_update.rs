@@ -7,7 +7,6 @@ use super::megabytes;
 use crate::build::{BaseChange, BaseUpdate, ImageChange, PackageChange};
 use crate::image::BaseSoftware;
 use crate::lock::{LockedBase, LockedPackage};
-use crate::platform::Platform;
 
 /// What `pirogue base update` found.
 #[derive(Clone, Debug, Serialize)]
@@ -122,21 +121,22 @@ impl BaseReport {
             digest_before: change.before.as_ref().map(|base| base.digest.to_string()),
             digest: change.after.digest.to_string(),
             platforms: platforms.collect(),
-            packages: change.packages.iter().flat_map(|(platform, of_it)| PackageReport::of(platform, of_it)).collect(),
+            packages: PackageReport::of(change),
         }
     }
 }
 
 impl PackageReport {
-    fn of(platform: &Platform, changes: &BTreeMap<String, PackageChange>) -> Vec<Self> {
+    fn of(change: &BaseChange) -> Vec<Self> {
         let version = |package: &Option<LockedPackage>| package.as_ref().map(|package| package.version.clone());
-        let report = |(name, change): (&String, &PackageChange)| Self {
+        let of_each = change.packages.iter().flat_map(|(platform, of_it)| of_it.iter().map(move |one| (platform, one)));
+        let report = of_each.map(|(platform, (name, PackageChange { before, after }))| Self {
             platform: platform.to_string(),
             name: name.clone(),
-            version_before: version(&change.before),
-            version: version(&change.after),
-        };
-        changes.iter().map(report).collect()
+            version_before: version(before),
+            version: version(after),
+        });
+        report.collect()
     }
 }
 

@@ -1,6 +1,5 @@
 use serde::Serialize;
 
-use crate::apk::PinnedPackage;
 use crate::build::ImagePlan;
 
 /// A package that is added to a base.
@@ -15,11 +14,10 @@ pub struct SystemPackage {
 impl SystemPackage {
     /// Those of an image, by their names.
     pub(super) fn of(image: &ImagePlan) -> Vec<Self> {
-        let package = |PinnedPackage { name, version, .. }: &PinnedPackage| Self {
-            name: name.clone(),
-            version: version.to_string(),
-        };
-        let mut packages: Vec<Self> = image.system_packages.iter().map(package).collect();
+        let packages = image.system_packages.iter();
+        let packages =
+            packages.map(|package| Self { name: package.name.clone(), version: package.version.to_string() });
+        let mut packages: Vec<Self> = packages.collect();
         packages.sort_by(|one, other| one.name.cmp(&other.name));
         packages
     }

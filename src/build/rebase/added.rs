@@ -45,13 +45,12 @@ impl<'a> AddedAgain<'a> {
         };
         let addition = Addition::remembered(added, program, &service.name, &self.fleet.settings);
         let addition = addition.map_err(refused)?;
-        let Fleet { dir, .. } = self.fleet;
-        self.provided.add(addition, base, dir, self.context).await.map_err(|error| match error {
-            // The same would come of it at any time.
-            BuildError::System(error) if !is_for_the_lock(&error) => match error {
-                SystemError::Repository(_) => Unmoved::Failed(error.into()),
-                error => refused(error),
-            },
+        self.provided.add(addition, base, &self.fleet.dir, self.context).await.map_err(|error| match error {
+            // A lock can be renewed, and a repository asked again.
+            BuildError::System(
+                error @ (SystemError::Repository(_) | SystemError::Apk(ApkError::LockDiffers { .. })),
+            ) => Unmoved::Failed(error.into()),
+            BuildError::System(error) => refused(error),
             error => Unmoved::Failed(error),
         })
     }
@@ -85,9 +84,4 @@ impl<'a> AddedAgain<'a> {
 
 fn refused(error: SystemError) -> Unmoved {
     Unmoved::Refused(vec![Refusal::System(error)])
-}
-
-/// Whether the lock is to be renewed, and all is well.
-fn is_for_the_lock(error: &SystemError) -> bool {
-    matches!(error, SystemError::Apk(ApkError::LockDiffers { .. }))
 }
