@@ -544,7 +544,8 @@ fn updates_and_what_they_change() {
               "digest": "sha256:43c60c203356abac6fa84f3488cf45bc8bc15da751236df765a84fafcc7d8937",
               "image": null
             }
-          ]
+          ],
+          "packages": []
         }
       ],
       "removed": [],

@@ -467,14 +467,14 @@ fn images_that_say_too_little_or_too_much() {
     let whole = || shop.succeeds(&["build", "--base", &format!("oci:{BASE}:20-alpine")]);
     whole();
     shop.with_contract("web", |contract| contract["recipe"] = json!("1: other rules"));
-    shop.with_contract("api", |contract| contract["system"] = json!({"packages": ["curl"]}));
+    shop.with_contract("api", |contract| contract["system"] = json!({"init": {"package": "upstart"}}));
     assert_snapshot!(refused(), @r"
     exit code: 1
     ----- stderr
     asking for the images that were pushed
     resolving the base [HOST]/base/node:20-alpine
     error: nothing was pushed, for not all images can be moved to another base
-      `[HOST]/shop/api:latest` (linux/amd64): packages can only be added to a base of Alpine, and this one has no database of apk: `[HOST]/base/node:20-alpine`
+      `[HOST]/shop/api:latest` (linux/amd64): no init that this pirogue knows: `upstart`
       `[HOST]/shop/web:latest` (linux/amd64): its layers were made by other rules than this pirogue's, `1: other rules` and not `2: libdeflate 1.25 level 6, pieces of 1 MiB; zstd 1.5 level 3, pieces of 4 MiB, runs of 256 KiB`
     hint: build these from their sources, `pirogue build SERVICE`, or move only the others by naming them
     ");
