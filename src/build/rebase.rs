@@ -1,5 +1,6 @@
 //! `pirogue rebase`: moves images that were pushed to another base by registry calls alone. Their sources are not needed, and
-//! their layers are not read: what depends on the base is made again by what each image's contract says.
+//! their layers are not read, but for an init of one file: what depends on the base is made again by what each image's
+//! contract says.
 
 mod added;
 mod deployed;
