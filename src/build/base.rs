@@ -23,6 +23,7 @@ pub(super) use lock::BaseLock;
 pub use lock::BaseLockError;
 pub(super) use name::annotated_name;
 use name::public_name;
+pub(super) use status::if_it_can_be_had;
 pub use status::{DeployedImage, FoundImage, Match, base_status};
 pub use update::{BaseChange, BaseUpdate, ImageChange, update_bases};
 

@@ -1,5 +1,7 @@
 //! The step that looks whether the images will start, before anything is packed.
 
+mod bases;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
@@ -99,6 +101,9 @@ pub(super) async fn check(
         checked.extend(checks.remove(&service.service.dir).map(|images| (position, Checked::of_platforms(images))));
     }
     between_services(plan, &decided.workspace, &mut checked, context)?;
+    for (position, findings) in bases::check(decided, checked.keys().copied(), context).await? {
+        add(&mut checked, position, findings);
+    }
     let result = checked.into_iter().filter_map(|(position, checked)| {
         let service = plan.services.get(position)?;
         let checked = if level(decided, service) == CheckLevel::Warn { checked.softened() } else { checked };
@@ -130,12 +135,19 @@ fn between_services(
         .map(|(at, ServicePlan { service, .. }, image)| (at, FleetMember { service, run: &image.contract.run }))
         .unzip();
     for (member, finding) in check::check_fleet(&members, &compose) {
-        if let Some(checked) = positions.get(member).and_then(|position| checks.get_mut(position)) {
-            checked.findings.push(finding);
-            checked.findings.sort();
+        if let Some(position) = positions.get(member) {
+            add(checks, *position, [finding]);
         }
     }
     Ok(())
+}
+
+/// Adds findings that are not remembered.
+fn add(checks: &mut BTreeMap<usize, Checked>, position: usize, findings: impl IntoIterator<Item = Finding>) {
+    if let Some(checked) = checks.get_mut(&position) {
+        checked.findings.extend(findings);
+        checked.findings.sort();
+    }
 }
 
 /// What was found of each image, by the service's directory and the platform.

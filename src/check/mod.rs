@@ -4,6 +4,7 @@
 //! [`check`], its section in `docs/checks.md`.
 
 mod allowance;
+mod base;
 mod code;
 mod data_files;
 mod entry_point;
@@ -13,6 +14,7 @@ mod imports;
 mod known_modules;
 mod launch;
 mod package;
+mod permissions;
 mod platforms;
 mod requests;
 mod resolver;
@@ -27,6 +29,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use allowance::Allowance;
+pub use base::{BaseDrift, unlocked_base};
 pub use code::{Code, UnknownCode};
 pub use file_system::{ImageFiles, LayerFiles};
 pub use fleet::{FleetMember, check_fleet};
@@ -43,7 +46,7 @@ use crate::path::ImagePath;
 use crate::workspace::{Service, Workspace};
 
 /// The name of these checks, for whoever remembers what they found. It changes when what they find does.
-pub const RECIPE: &str = "checks 2, javascript 2";
+pub const RECIPE: &str = "checks 3, javascript 2";
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -187,6 +190,7 @@ pub fn check(subject: &Subject<'_>) -> Result<Checked, CheckError> {
     checked.computed = reached.computed(subject);
     checked.unread = reached.unread();
     checked.findings.extend(secrets::check(subject)?);
+    checked.findings.extend(permissions::check(subject));
     allowance::apply(subject, &mut checked.findings);
     checked.findings.sort();
     checked.findings.dedup();
