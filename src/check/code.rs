@@ -23,6 +23,8 @@ pub enum Code {
     DataFileMissing,
     /// A file of code is not valid.
     SyntaxError,
+    /// Node takes a file for another kind of module than it is.
+    WrongModuleKind,
     /// A file that is made to hold secrets.
     SecretFile,
     /// A file holds a secret.
@@ -53,7 +55,7 @@ pub enum Code {
 
 impl Code {
     /// All there are.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::EntryPointMissing,
         Self::EntryPointUnreadable,
         Self::CommandNotFound,
@@ -62,6 +64,7 @@ impl Code {
         Self::LazyImportMissing,
         Self::DataFileMissing,
         Self::SyntaxError,
+        Self::WrongModuleKind,
         Self::SecretFile,
         Self::SecretInFile,
         Self::BuildHostPath,
@@ -88,6 +91,7 @@ impl Code {
             Self::LazyImportMissing => "lazy-import-missing",
             Self::DataFileMissing => "data-file-missing",
             Self::SyntaxError => "syntax-error",
+            Self::WrongModuleKind => "wrong-module-kind",
             Self::SecretFile => "secret-file",
             Self::SecretInFile => "secret-in-file",
             Self::BuildHostPath => "build-host-path",
@@ -115,6 +119,7 @@ impl Code {
             Self::LazyImportMissing => "Code that may run later asks for a module that is not in the image",
             Self::DataFileMissing => "Code names a file that is not in the image",
             Self::SyntaxError => "A file of code is not valid JavaScript",
+            Self::WrongModuleKind => "Node takes a file for an ES module or for CommonJS, and it is the other",
             Self::SecretFile => "A file that is made to hold secrets is in the image",
             Self::SecretInFile => "A file of the image holds a secret",
             Self::BuildHostPath => "A file names a directory of the machine that built it",
