@@ -171,7 +171,7 @@ fn packages_that_lack_a_file_of_their_own() {
 fn modules_of_the_kind_that_node_takes_them_for() {
     let wrong: &[&str] = &["error wrong-module-kind"];
     let (es, commonjs) = (r#", "type": "module""#, r#", "type": "commonjs""#);
-    let table: [(&str, &str, &str, &[&str]); 12] = [
+    let table: [(&str, &str, &str, &[&str]); 13] = [
         ("CommonJS", "", "require('fs'); module.exports = 1", &[]),
         ("CommonJS, said", commonjs, "exports.a = 1", &[]),
         ("an ES module", es, "export const a = 1", &[]),
@@ -188,11 +188,16 @@ fn modules_of_the_kind_that_node_takes_them_for() {
         ("asks whether it is there", es, "typeof module === 'object' && (module.exports = 1)", &[]),
         ("later", es, "export const f = () => __dirname", &[]),
         ("an ES module is asked for", "", "require('./es.mjs')", wrong),
+        ("an ES module is asked for later", "", "() => require('./later.cjs')", &["warning wrong-module-kind"]),
         ("an ES module is imported", "", "import('./es.mjs')", &[]),
     ];
     for (comment, kind, code, expected) in table {
         let web = format!(r#"{{"name": "web", "main": "dist/main.js", "dependencies": {{"left": "1"}}{kind}}}"#);
-        let found = found(&shop(code).and(&[("apps/web/package.json", &web), ("apps/web/dist/es.mjs", "export {}")]));
+        let found = found(&shop(code).and(&[
+            ("apps/web/package.json", &web),
+            ("apps/web/dist/es.mjs", "export {}"),
+            ("apps/web/dist/later.cjs", "require('./es.mjs')"),
+        ]));
         let fits = found.len() == expected.len() && found.iter().zip(expected).all(|(it, start)| it.starts_with(start));
         assert!(fits, "{comment}: {found:#?}");
     }

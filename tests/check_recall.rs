@@ -4,10 +4,10 @@
 mod harness;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -32,9 +32,10 @@ const TRIED: usize = 14;
 /// A machine that does much else may be slow.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// The directory `/app` of an image on this machine, and how its service is started.
+/// An image on this machine as far as its service needs it, and how that is started: by the image's own node.
 struct Unpacked {
     app: PathBuf,
+    node: Vec<String>,
     working_dir: PathBuf,
     command: Vec<String>,
     environment: Vec<(String, String)>,
@@ -42,14 +43,24 @@ struct Unpacked {
 
 impl Unpacked {
     fn new(image: &Image, dir: PathBuf) -> Self {
-        for (path, file) in image.files.range("app/").take_while(|(path, _)| path.starts_with("app/")) {
+        let parts = ["app/", "lib/", "usr/lib/", "usr/local/bin/node"];
+        for (path, file) in image.files.iter().filter(|(path, _)| parts.iter().any(|part| path.starts_with(part))) {
             let place = dir.join(path);
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
             match &file.kind {
                 FileKind::Directory => fs::create_dir_all(place).unwrap(),
                 FileKind::File(bytes) => fs::write(place, bytes).unwrap(),
                 FileKind::Symlink(target) => symlink(target, place).unwrap(),
             }
         }
+        // The loader of its C library runs it, so that it need not lie at the root of this machine.
+        let loader = image.files.range("lib/ld-musl-").next().expect("the base is of Alpine").0;
+        let inside = |path: &str| dir.join(path).display().to_string();
+        let libraries = format!("{}:{}", inside("lib"), inside("usr/lib"));
+        let node = [inside(loader), "--library-path".to_owned(), libraries, inside("usr/local/bin/node")];
+        node.iter().step_by(3).for_each(|program| {
+            fs::set_permissions(program, Permissions::from_mode(0o755)).unwrap();
+        });
         let config = &image.config["config"];
         let texts = |key: &str| {
             let texts = config[key].as_array().into_iter().flatten();
@@ -61,8 +72,9 @@ impl Unpacked {
         let own = ["NODE_ENV"];
         Self {
             app: dir.join("app"),
+            node: node.into(),
             working_dir: dir.join(config["WorkingDir"].as_str().unwrap().trim_start_matches('/')),
-            command,
+            command: command[1..].to_vec(),
             environment: texts("Env")
                 .iter()
                 .filter_map(variable)
@@ -75,7 +87,8 @@ impl Unpacked {
     /// answers.
     fn serves(&self, through: &[&str]) -> bool {
         let port = free_port();
-        let words: Vec<&str> = through.iter().copied().chain(self.command.iter().map(String::as_str)).collect();
+        let own = self.node.iter().chain(&self.command).map(String::as_str);
+        let words: Vec<&str> = through.iter().copied().chain(own).collect();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).current_dir(&self.working_dir).envs(self.environment.iter().cloned());
         command.env("PORT", port.to_string()).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
@@ -155,9 +168,9 @@ fn chosen(files: &BTreeSet<PathBuf>, offset: usize) -> Vec<&PathBuf> {
 }
 
 /// What is found of a service, by severity; `None` where it cannot even be planned.
-fn found(workspace: &Path, cache: &Path, service: &str) -> Option<BTreeMap<String, BTreeSet<String>>> {
+fn found(workspace: &Path, base: &str, cache: &Path, service: &str) -> Option<BTreeMap<String, BTreeSet<String>>> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pirogue"));
-    command.args(["check", "--json", "--base", sample::SMALL_BASE, "--platform", "linux/amd64", service, "-C"]);
+    command.args(["check", "--json", "--base", base, "--platform", "linux/amd64", service, "-C"]);
     let output = command.arg(workspace).env("PIROGUE_CACHE_DIR", cache).output().expect("pirogue starts");
     let report: Value = serde_json::from_slice(&output.stdout).ok()?;
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -172,6 +185,8 @@ fn found(workspace: &Path, cache: &Path, service: &str) -> Option<BTreeMap<Strin
 #[derive(Default)]
 struct Recall {
     missed: usize,
+    /// How many are missed by code that is loaded at some time.
+    warned: usize,
     /// What is told in a note, since the code that asks for it may not run.
     noted: Vec<String>,
     /// What nothing is told of, and the service serves without.
@@ -180,23 +195,24 @@ struct Recall {
 }
 
 /// Takes files away that a service opens, one at a time.
-fn recall(service: &str, number: usize, image: &Image, workspace: &Path) -> Recall {
+fn recall(service: &str, number: usize, image: &Image, workspace: &Path, base: &str) -> Recall {
     let dir = scratch::folder().join(service);
     let unpacked = Unpacked::new(image, dir.join("image"));
     let (copy, cache) = (dir.join("workspace"), dir.join("cache"));
     // By links, so that files can be taken out of the copy.
     program::run(Command::new("cp").args(["-al"]).arg(workspace).arg(&copy));
-    let whole = found(&copy, &cache, service).expect("the service can be planned");
+    let whole = found(&copy, base, &cache, service).expect("the service can be planned");
     assert!(!whole.contains_key("error"), "{whole:#?}");
     let opened = unpacked.opened();
     assert!(opened.len() > 500, "{service} opens {} files", opened.len());
     let mut recall = Recall::default();
     for file in chosen(&opened, number * 7) {
-        let without = aside(&copy.join(file), || found(&copy, &cache, service));
+        let without = aside(&copy.join(file), || found(&copy, base, &cache, service));
         let told = format!("{service}: {}", file.display());
         match without {
             None => recall.missed += 1,
             Some(found) if found.contains_key("error") => recall.missed += 1,
+            Some(found) if found.get("warning") != whole.get("warning") => recall.warned += 1,
             Some(_) if aside(&unpacked.app.join(file), || unpacked.serves(&[])) => recall.needless.push(told),
             Some(found) if found.get("note") != whole.get("note") => recall.noted.push(told),
             Some(_) => recall.unseen.push(told),
@@ -219,24 +235,24 @@ fn what_a_running_service_opens_is_missed() {
     if !program::are_installed(&["node", "strace"]) {
         return;
     }
-    let Some(workspace) = sample::workspace() else { return };
+    let Some((workspace, base)) = sample::workspace().zip(sample::runnable_base()) else { return };
     let layout = scratch::folder().join("images");
-    let build = Build::of(&workspace, &scratch::folder().join("cache")).base(sample::SMALL_BASE);
+    let build = Build::of(&workspace, &scratch::folder().join("cache")).base(&base);
     let build = build.with("--platform", "linux/amd64").with("--compression", "none");
     build.services(&SERVICES).into_layout(&layout).run();
     let images = layout::validate(&layout);
     let recalls: Vec<Recall> = thread::scope(|scope| {
         let services = SERVICES.into_iter().enumerate();
         let threads = services.map(|(number, service)| {
-            let (image, workspace) = (&images[service], &workspace);
-            scope.spawn(move || recall(service, number, image, workspace))
+            let (image, workspace, base) = (&images[service], &workspace, &base);
+            scope.spawn(move || recall(service, number, image, workspace, base))
         });
         threads.collect::<Vec<_>>().into_iter().map(|thread| thread.join().unwrap()).collect()
     });
     let all = |list: fn(&Recall) -> &Vec<String>| recalls.iter().flat_map(list).cloned().collect::<Vec<_>>();
     let (noted, needless, unseen) = (all(|it| &it.noted), all(|it| &it.needless), all(|it| &it.unseen));
-    let missed: usize = recalls.iter().map(|recall| recall.missed).sum();
-    eprintln!("{missed} are missed, {} noted, {} needless: {needless:#?}", noted.len(), needless.len());
+    let (missed, warned) = recalls.iter().fold((0, 0), |sum, it| (sum.0 + it.missed, sum.1 + it.warned));
+    eprintln!("{missed} are errors, {warned} warnings, {} needless: {needless:#?}", needless.len());
     assert_eq!((noted, unseen), (Vec::new(), Vec::new()));
-    assert!(missed > 2 * needless.len(), "{missed} are missed; needless are {needless:#?}");
+    assert!(missed > 2 * (needless.len() + warned), "{missed} errors, {warned} warnings; needless: {needless:#?}");
 }

@@ -123,6 +123,22 @@ fn what_packages_give_to_everybody_is_found() {
     assert_eq!(checked(&twin.wants(r#""spooler""#, "")), [""; 0]);
 }
 
+/// A user may write what a group may that it is in besides its own.
+#[test]
+fn what_a_group_may_write() {
+    let directory = Entry::directory("var/spool/jobs").mode(0o775).owner(0, "root", 700, "curl");
+    let Some(shop) = Shop::new(&[Apk::new("spooler", "1.0-r0").with(directory)]) else { return };
+    let main = ("apps/web/dist/main.js", "const fs = require('fs');\nfs.mkdirSync('/var/spool/jobs/web');\n");
+    let shop = Shop { workspace: shop.workspace.and(&[main]), ..shop };
+    let said = |shop: &Shop| shop.workspace.run(&["check", "--base", "oci:base", "--platform", "linux/amd64"]).stdout;
+    let user = |groups: &str| format!("user = {{ name = 'app', uid = 2000, groups = [{groups}] }}");
+    let alone = shop.wants(r#""spooler""#, &user(""));
+    assert!(said(&alone).contains("error[directory-not-writable]"), "{}", said(&alone));
+    let member = alone.wants(r#""spooler""#, &user("'curl'"));
+    let said = said(&member);
+    assert!(said.starts_with("web (1 file of code)") && !said.contains("directory-not-writable"), "{said}");
+}
+
 /// Whatever the disk says of files of the workspace and of npm's packages, images have them as they should be.
 #[test]
 fn what_the_disk_gives_to_everybody_is_not_in_images() {

@@ -31,14 +31,16 @@ struct PackageType {
 pub(super) fn check(subject: &Subject<'_>, graph: &Graph) -> Result<Vec<Finding>, CheckError> {
     let mut kinds = Kinds { subject, of_directories: HashMap::new() };
     let mut findings = Vec::new();
-    for (file, module) in graph.modules().filter(|(file, _)| file.when == When::AtStart) {
-        let kind = kinds.of(&file.path)?;
-        findings.extend(written_for_another(subject, file, module, kind));
+    for (file, module) in graph.modules() {
+        if file.when == When::AtStart {
+            let kind = kinds.of(&file.path)?;
+            findings.extend(written_for_another(subject, file, module, kind));
+        }
         for (request, target) in graph.targets(file) {
             let is_required = request.kind == RequestKind::Require && request.when == When::AtStart;
             if is_required && !subject.node_loads_es_modules_by_require() && kinds.of(&target.path)? == Kind::EsModule {
                 let message = format!(
-                    "`require` asks for an ES module at the start, which this Node does not load that way: `{}`",
+                    "`require` asks for an ES module, which this Node does not load that way: `{}`",
                     request.specifier
                 );
                 let fix = "`await import(…)`, a version of it for CommonJS, or a base with Node 22.12 or later";
@@ -73,7 +75,8 @@ fn es_in_commonjs(subject: &Subject<'_>, file: &Reached) -> Finding {
 
 fn finding(subject: &Subject<'_>, file: &Reached, line: Option<u32>, message: String, fix: &str) -> Finding {
     Finding {
-        severity: Severity::Error,
+        // What is loaded later fails then.
+        severity: if file.when == When::AtStart { Severity::Error } else { Severity::Warning },
         code: Code::WrongModuleKind,
         place: Some(subject.place(&file.path, line)),
         message,
