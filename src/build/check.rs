@@ -2,10 +2,11 @@
 
 mod bases;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use tokio::task::block_in_place;
 
 use super::pack::{FoundLayers, Packer};
@@ -177,16 +178,15 @@ fn check_anew<'a>(
     let root = contents::root(settings)?;
     let pack = format!("modules-{}", Digest::of(workspace.root.as_path().as_os_str().as_encoded_bytes()).short());
     let modules = KnownModules::decode(context.store.fact(&pack)?);
-    let mut layers: BTreeMap<usize, Arc<LayerFiles>> = BTreeMap::new();
-    for image in open {
+    let indexes: BTreeSet<usize> = open.iter().flat_map(|image| &image.planned.layers).copied().collect();
+    let files = |index: usize| Some((index, Arc::new(LayerFiles::of(plan.layers.get(index)?))));
+    let layers: BTreeMap<usize, Arc<LayerFiles>> = indexes.into_iter().filter_map(files).collect();
+    let check = |image: &OpenCheck<'a>| {
         context.cancellation.check()?;
         let OpenCheck { service: service_plan, planned, .. } = image;
         let ServicePlan { service, base, settings: of_service, .. } = service_plan;
-        let Some(base) = bases.get(base, &planned.platform) else { continue };
-        let own = planned.layers.iter().filter_map(|index| {
-            let layer = plan.layers.get(*index)?;
-            Some(layers.entry(*index).or_insert_with(|| Arc::new(LayerFiles::of(layer))).clone())
-        });
+        let Some(base) = bases.get(base, &planned.platform) else { return Ok(None) };
+        let own: Vec<_> = planned.layers.iter().filter_map(|index| layers.get(index).cloned()).collect();
         let allowed = allowed(decided, service_plan)?;
         let subject = Subject {
             service,
@@ -197,12 +197,17 @@ fn check_anew<'a>(
             user: planned.user,
             run: &planned.contract.run,
             base: &base.image.config.parsed().config,
-            files: &ImageFiles::new(base.files.clone(), &own.collect::<Vec<_>>()),
+            files: &ImageFiles::new(base.files.clone(), &own),
             health_path: health_path(of_service),
             allowed: &allowed,
             modules: &modules,
         };
-        let checked = check::check(&subject)?;
+        Ok(Some(check::check(&subject)?))
+    };
+    // In the order of the services, so that it is always the first one's error that is told.
+    let results: Vec<Result<Option<Checked>, BuildError>> = open.par_iter().map(check).collect();
+    for (image, result) in open.iter().zip(results) {
+        let Some(checked) = result? else { continue };
         // What is to be mended is looked at again: it may depend on more than what the image holds.
         if checked.findings.iter().all(|finding| finding.severity == Severity::Note) {
             context.store.put_fact(&image.fact, &serde_json::to_vec(&checked).unwrap_or_default())?;
