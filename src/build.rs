@@ -103,6 +103,8 @@ pub struct BuildRequest {
     pub fix_natives: Option<bool>,
     /// What becomes of what the checks find.
     pub check: Option<CheckLevel>,
+    /// Whether the checks ask registries what the names of bases stand for now.
+    pub online: bool,
 }
 
 /// What a build works with.
@@ -237,6 +239,8 @@ struct Decided {
     settings: Settings,
     /// What becomes of what the checks find, where the command line says so.
     check: Option<CheckLevel>,
+    /// Whether they ask registries what the names of bases stand for now.
+    online: bool,
     plan: BuildPlan,
     bases: Arc<base::Bases>,
     lock: BaseLock,
@@ -300,6 +304,6 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<(Decided, S
     context.progress.step("planning layers");
     let plan = BuildPlan::new(needs, &settings, &bases, request)?;
     format::note_lost_health(request, &settings, &plan.services, context.progress.as_ref());
-    let check = request.check;
-    Ok((Decided { workspace, settings, check, plan, bases, lock, destinations, locked, supplies }, index))
+    let BuildRequest { check, online, .. } = *request;
+    Ok((Decided { workspace, settings, check, online, plan, bases, lock, destinations, locked, supplies }, index))
 }

@@ -24,6 +24,7 @@ pub use lock::BaseLockError;
 pub(super) use name::annotated_name;
 use name::public_name;
 use offer::Offer;
+pub(super) use status::if_it_can_be_had;
 pub use status::{DeployedImage, FoundImage, Match, base_status};
 pub use update::{BaseChange, BaseUpdate, ImageChange, PackageChange, update_bases};
 

@@ -1,9 +1,12 @@
 //! The step that looks whether the images will start, before anything is packed.
 
-use std::collections::BTreeMap;
+mod bases;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use tokio::task::block_in_place;
 
 use super::pack::{FoundLayers, Packer};
@@ -99,6 +102,9 @@ pub(super) async fn check(
         checked.extend(checks.remove(&service.service.dir).map(|images| (position, Checked::of_platforms(images))));
     }
     between_services(plan, &decided.workspace, &mut checked, context)?;
+    for (position, findings) in bases::check(decided, checked.keys().copied(), context).await? {
+        add(&mut checked, position, findings);
+    }
     let result = checked.into_iter().filter_map(|(position, checked)| {
         let service = plan.services.get(position)?;
         let checked = if level(decided, service) == CheckLevel::Warn { checked.softened() } else { checked };
@@ -130,12 +136,19 @@ fn between_services(
         .map(|(at, ServicePlan { service, .. }, image)| (at, FleetMember { service, run: &image.contract.run }))
         .unzip();
     for (member, finding) in check::check_fleet(&members, &compose) {
-        if let Some(checked) = positions.get(member).and_then(|position| checks.get_mut(position)) {
-            checked.findings.push(finding);
-            checked.findings.sort();
+        if let Some(position) = positions.get(member) {
+            add(checks, *position, [finding]);
         }
     }
     Ok(())
+}
+
+/// Adds findings that are not remembered.
+fn add(checks: &mut BTreeMap<usize, Checked>, position: usize, findings: impl IntoIterator<Item = Finding>) {
+    if let Some(checked) = checks.get_mut(&position) {
+        checked.findings.extend(findings);
+        checked.findings.sort();
+    }
 }
 
 /// What was found of each image, by the service's directory and the platform.
@@ -165,16 +178,15 @@ fn check_anew<'a>(
     let root = contents::root(settings)?;
     let pack = format!("modules-{}", Digest::of(workspace.root.as_path().as_os_str().as_encoded_bytes()).short());
     let modules = KnownModules::decode(context.store.fact(&pack)?);
-    let mut layers: BTreeMap<usize, Arc<LayerFiles>> = BTreeMap::new();
-    for image in open {
+    let indexes: BTreeSet<usize> = open.iter().flat_map(|image| &image.planned.layers).copied().collect();
+    let files = |index: usize| Some((index, Arc::new(LayerFiles::of(plan.layers.get(index)?))));
+    let layers: BTreeMap<usize, Arc<LayerFiles>> = indexes.into_iter().filter_map(files).collect();
+    let check = |image: &OpenCheck<'a>| {
         context.cancellation.check()?;
         let OpenCheck { service: service_plan, planned, .. } = image;
         let ServicePlan { service, base, settings: of_service, .. } = service_plan;
-        let Some(base) = bases.get(base, &planned.platform) else { continue };
-        let own = planned.layers.iter().filter_map(|index| {
-            let layer = plan.layers.get(*index)?;
-            Some(layers.entry(*index).or_insert_with(|| Arc::new(LayerFiles::of(layer))).clone())
-        });
+        let Some(base) = bases.get(base, &planned.platform) else { return Ok(None) };
+        let own: Vec<_> = planned.layers.iter().filter_map(|index| layers.get(index).cloned()).collect();
         let allowed = allowed(decided, service_plan)?;
         let subject = Subject {
             service,
@@ -185,12 +197,17 @@ fn check_anew<'a>(
             user: planned.user,
             run: &planned.contract.run,
             base: &base.image.config.parsed().config,
-            files: &ImageFiles::new(base.files.clone(), &own.collect::<Vec<_>>()),
+            files: &ImageFiles::new(base.files.clone(), &own),
             health_path: health_path(of_service),
             allowed: &allowed,
             modules: &modules,
         };
-        let checked = check::check(&subject)?;
+        Ok(Some(check::check(&subject)?))
+    };
+    // In the order of the services, so that it is always the first one's error that is told.
+    let results: Vec<Result<Option<Checked>, BuildError>> = open.par_iter().map(check).collect();
+    for (image, result) in open.iter().zip(results) {
+        let Some(checked) = result? else { continue };
         // What is to be mended is looked at again: it may depend on more than what the image holds.
         if checked.findings.iter().all(|finding| finding.severity == Severity::Note) {
             context.store.put_fact(&image.fact, &serde_json::to_vec(&checked).unwrap_or_default())?;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::CheckError;
 use crate::digest::Digest;
 use crate::host;
-use crate::image::BaseFiles;
+use crate::image::{BaseEntry, BaseFiles};
 use crate::layer::{Content, Entry, FileTree, ForeignKind, Kind, LayerPlan, Owner};
 use crate::path::ImagePath;
 
@@ -197,15 +197,24 @@ impl ImageFiles {
 
     /// The paths of all files that layers hold, links apart.
     pub fn layer_files(&self) -> impl Iterator<Item = &Path> {
-        let files = self.layers.iter().flat_map(|layer| layer.iter());
-        files
+        self.layer_entries()
             .filter(|(_, entry)| matches!(entry.kind, Kind::File(_) | Kind::HardLink(_)))
             .map(|(path, _)| path.as_path())
     }
 
+    /// Everything that layers hold.
+    pub fn layer_entries(&self) -> impl Iterator<Item = (&ImagePath, &Entry)> {
+        self.layers.iter().flat_map(|layer| layer.iter())
+    }
+
+    /// What the base has at a path, whatever a layer lays over it.
+    pub fn of_base(&self, path: &ImagePath) -> Option<&BaseEntry> {
+        self.base.get(path)
+    }
+
     /// The paths of all files and directories that layers have below a directory.
     pub fn below<'a>(&'a self, directory: &'a Path) -> impl Iterator<Item = &'a Path> {
-        let paths = self.layers.iter().flat_map(|layer| layer.iter()).map(|(path, _)| path.as_path());
+        let paths = self.layer_entries().map(|(path, _)| path.as_path());
         paths.filter(move |path| path.starts_with(directory) && *path != directory)
     }
 

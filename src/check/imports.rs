@@ -46,7 +46,7 @@ type Read = (Option<Arc<Module>>, Option<String>, Vec<Resolved>);
 
 /// Follows all requests from what node is started with.
 pub(super) fn reach(subject: &Subject<'_>) -> Result<Graph, CheckError> {
-    let resolver = Resolver::new(subject.files, offers_module_sync(subject));
+    let resolver = Resolver::new(subject.files, subject.node_is_at_least(10));
     let mut graph = Graph { files: Vec::new() };
     let mut positions: HashMap<PathBuf, usize> = HashMap::new();
     let starts = starts(subject, &resolver);
@@ -113,19 +113,6 @@ fn starts(subject: &Subject<'_>, resolver: &Resolver) -> Vec<PathBuf> {
     starts.iter().filter_map(file_of).collect()
 }
 
-/// Whether the base's Node offers the condition `module-sync`; where its version is not told, it is taken for a new one.
-/// Source: Node's documentation, "Modules: Packages": since 22.10 and 20.19.
-fn offers_module_sync(subject: &Subject<'_>) -> bool {
-    let version = subject.variable("NODE_VERSION").unwrap_or_default();
-    let mut numbers = version.split('.').map(|part| part.parse::<u32>().ok());
-    match (numbers.next().flatten(), numbers.next().flatten()) {
-        (Some(20), Some(minor)) => minor >= 19,
-        (Some(22), Some(minor)) => minor >= 10,
-        (Some(major), _) => major > 22,
-        (None, _) => true,
-    }
-}
-
 fn look_at(subject: &Subject<'_>, resolver: &Resolver, path: &Path) -> Result<Read, CheckError> {
     let module = match subject.modules.read(subject.files, path)? {
         None => return Ok((None, None, Vec::new())),
@@ -169,6 +156,15 @@ impl Graph {
     pub fn unread(&self) -> BTreeMap<String, String> {
         let unread = self.files.iter().filter_map(|file| Some((file.path.display().to_string(), file.unread.clone()?)));
         unread.collect()
+    }
+
+    /// What a file asks for that is there, each with the file.
+    pub fn targets<'g>(&'g self, file: &'g Reached) -> impl Iterator<Item = (&'g Request, &'g Reached)> {
+        let requests = file.module.iter().flat_map(|module| &module.requests);
+        requests.zip(&file.targets).filter_map(|(request, target)| match target {
+            Target::File(at) => Some((request, self.files.get(*at)?)),
+            _ => None,
+        })
     }
 
     /// Every request that leads nowhere, with the file that has it and why.

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use oxc_allocator::Allocator;
 use oxc_ast::AstKind;
 use oxc_ast::ast::{
-    CallExpression, ConditionalExpression, Expression, FormalParameters, IfStatement, ImportExpression,
-    LogicalExpression, NewExpression, PropertyDefinition, Statement, SwitchCase, TSImportEqualsDeclaration,
-    TSModuleReference, TryStatement, VariableDeclarator,
+    BindingIdentifier, CallExpression, ConditionalExpression, Expression, FormalParameters, IdentifierReference,
+    IfStatement, ImportExpression, LogicalExpression, NewExpression, PropertyDefinition, Statement, SwitchCase,
+    TSImportEqualsDeclaration, TSModuleReference, TryStatement, UnaryExpression, VariableDeclarator,
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_parser::{ParseOptions, Parser};
@@ -15,15 +15,17 @@ use oxc_span::{GetSpan as _, SourceType};
 
 use super::bundles::Bundle;
 use super::constant_paths::{ConstantPath, Known, called_name, constant_path, first, text};
-use super::control_flow::{function_called_at_once, returns};
+use super::control_flow::{function_called_at_once, functions_called_by, returns};
+use super::frameworks::{loaded_by_call, loaded_by_new};
 use super::lines::Lines;
+use super::module_kind::{CommonJsNames, Written, only_asks};
 use super::ports::{default_port, mentions_port, port};
 use super::requires::Requires;
 use super::serving::ServingReader;
 use super::{FileUse, Module, NamedFile, Origin, Request, RequestKind, When};
 
 /// The name of this reader of code. It changes when what it finds does.
-pub const READER: &str = "javascript 2";
+pub const READER: &str = "javascript 3";
 
 /// Reads the text of a file. Code that does not parse gives what was understood of it.
 pub fn read(source: &str, source_type: SourceType) -> Module {
@@ -37,8 +39,10 @@ pub fn read(source: &str, source_type: SourceType) -> Module {
             reader.request(specifier.as_str(), RequestKind::Import, request.statement_span.start);
         }
     }
+    reader.called_at_once = functions_called_by(&parsed.program);
     reader.visit_program(&parsed.program);
     let mut module = reader.finish(source);
+    module.written.as_es_module = parsed.module_record.has_module_syntax;
     module.syntax_error = parsed.diagnostics.iter().next().map(|error| error.message.to_string());
     module
 }
@@ -68,6 +72,7 @@ struct Reader {
     /// Where functions begin that are called where they stand.
     called_at_once: BTreeSet<u32>,
     requires: Requires,
+    commonjs: CommonJsNames,
     known: Known,
     /// What is done with the paths at these places.
     uses: BTreeMap<u32, FileUse>,
@@ -90,6 +95,7 @@ impl Default for Reader {
             bundle: Bundle::default(),
             called_at_once: BTreeSet::new(),
             requires: Requires::default(),
+            commonjs: CommonJsNames::default(),
             known: Known::new(),
             uses: BTreeMap::new(),
             path_end: 0,
@@ -131,7 +137,9 @@ impl Reader {
         files.dedup();
         let computed = self.computed.into_iter().map(|offset| lines.at(offset)).collect();
         let serving = self.serving.finish(source, |offset| lines.at(offset));
-        Module { requests, files, computed, ports: self.ports, serving, syntax_error: None }
+        let for_commonjs = self.commonjs.first().map(|(offset, name)| (lines.at(offset), name));
+        let written = Written { as_es_module: false, for_commonjs };
+        Module { requests, files, computed, ports: self.ports, serving, written, syntax_error: None }
     }
 
     fn request(&mut self, specifier: &str, kind: RequestKind, offset: u32) {
@@ -231,6 +239,7 @@ impl<'a> Visit<'a> for Reader {
         self.note_uses(call);
         self.note_made(&call.callee, &call.arguments);
         self.serving.call(call);
+        loaded_by_call(call).iter().for_each(|package| self.request(package, RequestKind::Require, offset));
         self.called_at_once.extend(function_called_at_once(call));
         // What fails is caught: `import('x').catch(…)`, `import('x').then(…, …)`.
         let is_caught = matches!(call.callee.get_inner_expression(), Expression::StaticMemberExpression(member)
@@ -254,7 +263,25 @@ impl<'a> Visit<'a> for Reader {
             self.path_end = self.path_end.max(argument.span().end);
         }
         self.note_made(&new.callee, &new.arguments);
+        loaded_by_new(new).iter().for_each(|package| self.request(package, RequestKind::Require, new.span.start));
         walk::walk_new_expression(self, new);
+    }
+
+    fn visit_binding_identifier(&mut self, binding: &BindingIdentifier<'a>) {
+        self.commonjs.declare(binding);
+    }
+
+    fn visit_identifier_reference(&mut self, reference: &IdentifierReference<'a>) {
+        // Modules of a bundle have functions of these names as their parameters.
+        if self.position.module == 0 {
+            self.commonjs.refer(reference, self.position.when);
+        }
+    }
+
+    fn visit_unary_expression(&mut self, unary: &UnaryExpression<'a>) {
+        if !only_asks(unary) {
+            walk::walk_unary_expression(self, unary);
+        }
     }
 
     fn visit_import_expression(&mut self, import: &ImportExpression<'a>) {

@@ -162,6 +162,11 @@ impl BaseLock {
         self.known.as_ref()?.bases.get(base)
     }
 
+    /// Whether there is a lock that should have a base, and does not.
+    pub fn lacks(&self, base: &str) -> bool {
+        self.typed.is_none() && self.known.as_ref().is_some_and(|known| !known.bases.contains_key(base))
+    }
+
     /// The entries for bases that no service has.
     pub fn unused(&self) -> impl Iterator<Item = &String> {
         let known = self.known.iter().flat_map(|lock| lock.bases.keys());

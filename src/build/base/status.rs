@@ -207,7 +207,10 @@ impl Base {
 }
 
 /// Images can be looked at where their bases cannot: that is told, and leaves one question open.
-fn if_it_can_be_had<T>(result: Result<T, BuildError>, context: &Context) -> Result<Option<T>, BuildError> {
+pub(in crate::build) fn if_it_can_be_had<T>(
+    result: Result<T, BuildError>,
+    context: &Context,
+) -> Result<Option<T>, BuildError> {
     match result {
         Err(BuildError::Base(error @ (BaseError::Registry { .. } | BaseError::Layout(_) | BaseError::Gone { .. }))) => {
             context.progress.warn(&error.to_string());

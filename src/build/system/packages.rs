@@ -145,9 +145,6 @@ impl Adding<'_> {
 
     fn tell(&self, layer: &SystemLayer) {
         let progress = &self.context.progress;
-        for path in &layer.setuid {
-            progress.warn(&format!("a package brings a program that runs with its owner's rights: `{path}`"));
-        }
         for (package, directory) in &layer.triggers {
             progress.warn(&format!(
                 "the trigger of the base's package `{package}` would run for a changed directory, and pirogue runs none: `{directory}`"
