@@ -16,10 +16,9 @@ const KEPT_OUT: &str = ".env";
 pub(super) fn check(subject: &Subject<'_>, graph: &Graph) -> Result<Vec<Finding>, CheckError> {
     let mut findings = Vec::new();
     for (file, module) in graph.modules() {
-        let is_ours = subject.package_at(&file.path).is_some_and(|package| package.is_ours);
         // Packages name much that only those who publish them have; what they read as soon as they are loaded is there.
         let is_own = |named: &NamedFile| named.origin == Origin::ThisDirectory && is_certain(file, named);
-        let counts = |named: &&NamedFile| (is_ours || is_own(named)) && is_counted_on(named, module);
+        let counts = |named: &&NamedFile| (file.is_ours || is_own(named)) && is_counted_on(named, module);
         for named in module.files.iter().filter(counts) {
             findings.extend(missing(subject, file, named)?);
         }

@@ -19,6 +19,8 @@ pub(super) struct Reached {
     pub path: PathBuf,
     /// What it says; `None` for what is no code.
     pub module: Option<Arc<Module>>,
+    /// Whether it is of the service or of another package that is developed in the workspace.
+    pub is_ours: bool,
     /// Whether it is reached as soon as the service starts.
     pub when: When,
     /// Where each of its requests leads, in their order.
@@ -56,8 +58,9 @@ pub(super) fn reach(subject: &Subject<'_>) -> Result<Graph, CheckError> {
     while !next.is_empty() {
         for path in &next {
             positions.insert(path.clone(), graph.files.len());
-            let reached =
-                Reached { path: path.clone(), module: None, when: When::Later, targets: Vec::new(), unread: None };
+            let is_ours = subject.package_at(path).is_some_and(|package| package.is_ours);
+            let (path, when) = (path.clone(), When::Later);
+            let reached = Reached { path, is_ours, module: None, when, targets: Vec::new(), unread: None };
             graph.files.push(reached);
         }
         let mut found: BTreeMap<PathBuf, Read> = BTreeMap::new();

@@ -40,8 +40,7 @@ impl Graph {
     fn syntax_errors(&self, subject: &Subject<'_>) -> impl Iterator<Item = Finding> {
         self.modules().filter_map(|(file, module)| {
             let error = module.syntax_error.as_ref()?;
-            let is_ours = subject.package_at(&file.path).is_some_and(|package| package.is_ours);
-            let is_certain = is_ours && file.when == When::AtStart;
+            let is_certain = file.is_ours && file.when == When::AtStart;
             Some(Finding {
                 severity: if is_certain { Severity::Warning } else { Severity::Note },
                 code: Code::SyntaxError,
