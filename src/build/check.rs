@@ -2,18 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use tokio::task::block_in_place;
 
+use super::inspection::{self, Inspection};
 use super::pack::{FoundLayers, Packer};
-use super::{BuildError, BuildPlan, Context, Decided, ImagePlan, ServicePlan, contents};
+use super::{BuildError, BuildPlan, Context, Decided, ImagePlan, ServicePlan};
 use crate::check::{
-    self, Allowance, CheckError, Checked, Finding, FleetMember, ImageFiles, KnownModules, LayerFiles, Severity,
-    Subject, UnknownCode,
+    self, Allowance, CheckError, Checked, Finding, FleetMember, Severity, Subject, UnknownCode,
 };
 use crate::config::{Allowed, CheckLevel, ConfigError, Health, ServiceSettings};
-use crate::digest::Digest;
 use crate::platform::Platform;
 use crate::workspace::{Workspace, WorkspacePath, compose_files};
 
@@ -83,7 +81,7 @@ pub(super) async fn check(
     let mut open = Vec::new();
     let services = plan.services.iter().filter(|service| level(decided, service) != CheckLevel::Off);
     for (service, planned) in services.flat_map(|service| service.images.iter().map(move |image| (service, image))) {
-        let image = OpenCheck { service, planned, fact: fact_name(decided, service, planned, found) };
+        let image = OpenCheck { service, planned, fact: inspection::fact_name("check", decided, service, planned, found) };
         match context.store.fact(&image.fact)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             Some(known) => image.close(known, &mut checks),
             None => open.push(image),
@@ -161,46 +159,21 @@ fn check_anew<'a>(
     checks: &mut Checks<'a>,
     context: &Context,
 ) -> Result<(), BuildError> {
-    let Decided { workspace, settings, plan, bases, .. } = decided;
-    let root = contents::root(settings)?;
-    let pack = format!("modules-{}", Digest::of(workspace.root.as_path().as_os_str().as_encoded_bytes()).short());
-    let modules = KnownModules::decode(context.store.fact(&pack)?);
-    let mut layers: BTreeMap<usize, Arc<LayerFiles>> = BTreeMap::new();
+    let mut inspection = Inspection::open(decided, context)?;
     for image in open {
-        context.cancellation.check()?;
-        let OpenCheck { service: service_plan, planned, .. } = image;
-        let ServicePlan { service, base, settings: of_service, .. } = service_plan;
-        let Some(base) = bases.get(base, &planned.platform) else { continue };
-        let own = planned.layers.iter().filter_map(|index| {
-            let layer = plan.layers.get(*index)?;
-            Some(layers.entry(*index).or_insert_with(|| Arc::new(LayerFiles::of(layer))).clone())
-        });
-        let allowed = allowed(decided, service_plan)?;
-        let subject = Subject {
-            service,
-            workspace,
-            root: &root,
-            closure: &planned.closure,
-            foreign: &planned.foreign.places,
-            user: planned.user,
-            run: &planned.contract.run,
-            base: &base.image.config.parsed().config,
-            files: &ImageFiles::new(base.files.clone(), &own.collect::<Vec<_>>()),
-            health_path: health_path(of_service),
-            allowed: &allowed,
-            modules: &modules,
-        };
-        let checked = check::check(&subject)?;
+        let OpenCheck { service, planned, .. } = image;
+        let allowed = allowed(decided, service)?;
+        let checked = inspection.look_into(service, planned, |subject| {
+            check::check(&Subject { allowed: &allowed, health_path: health_path(&service.settings), ..*subject })
+        })?;
+        let Some(checked) = checked else { continue };
         // What is to be mended is looked at again: it may depend on more than what the image holds.
         if checked.findings.iter().all(|finding| finding.severity == Severity::Note) {
             context.store.put_fact(&image.fact, &serde_json::to_vec(&checked).unwrap_or_default())?;
         }
         image.close(checked, checks);
     }
-    if let Some(bytes) = modules.encode() {
-        context.store.put_fact(&pack, &bytes)?;
-    }
-    Ok(())
+    inspection.close()
 }
 
 /// What becomes of what the checks of a service find.
@@ -226,26 +199,4 @@ fn allowed(decided: &Decided, service: &ServicePlan) -> Result<Vec<Allowance>, C
         }
     };
     allowed.map(allowance).collect()
-}
-
-/// The name under which the result is remembered: made of all that it depends on.
-fn fact_name(decided: &Decided, service: &ServicePlan, planned: &ImagePlan, found: &FoundLayers<'_>) -> String {
-    let keys = found.keys();
-    let layers = planned.layers.iter().filter_map(|index| Some(keys.get(*index)?.layer.to_string()));
-    let base = decided.bases.get(&service.base, &planned.platform).map(|base| base.image.manifest.digest());
-    let members: Vec<_> = decided.workspace.members.iter().map(|member| (&member.dir, &member.package_json)).collect();
-    let ImagePlan { closure, user, contract, foreign, .. } = planned;
-    let run = (user, &contract.run);
-    let inputs = format!(
-        "{}\n{:?}\n{:?}\n{:?}\n{base:?}\n{:?}\n{run:?}\n{:?}\n{:?}\n{:?}\n{members:?}",
-        check::RECIPE,
-        decided.workspace.root,
-        decided.settings.of_service(&service.service.name).allow,
-        layers.collect::<Vec<_>>(),
-        service.service,
-        closure.excluded,
-        foreign.places,
-        decided.settings.root,
-    );
-    format!("check-{}", Digest::of(inputs.as_bytes()).hex())
 }

@@ -17,6 +17,7 @@ mod platforms;
 mod requests;
 mod resolver;
 mod secrets;
+mod trace;
 mod writable;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -28,11 +29,12 @@ use serde::{Deserialize, Serialize};
 
 pub use allowance::Allowance;
 pub use code::{Code, UnknownCode};
-pub use file_system::{ImageFiles, LayerFiles};
+pub use file_system::{ImageFiles, LayerFiles, normal};
 pub use fleet::{FleetMember, check_fleet};
 pub use known_modules::KnownModules;
 pub use resolver::{Missing, Resolved, Resolver};
 pub use secrets::{Scan, Scanner, Secret};
+pub use trace::{BadPattern, KeepPatterns, package_top, trace};
 
 use crate::closure::DependencyClosure;
 use crate::host::HostError;
@@ -43,7 +45,7 @@ use crate::path::ImagePath;
 use crate::workspace::{Service, Workspace};
 
 /// The name of these checks, for whoever remembers what they found. It changes when what they find does.
-pub const RECIPE: &str = "checks 2, javascript 2";
+pub const RECIPE: &str = "checks 2, javascript 3";
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

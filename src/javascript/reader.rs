@@ -1,17 +1,20 @@
 mod named_files;
+mod reaches;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use oxc_allocator::Allocator;
 use oxc_ast::AstKind;
 use oxc_ast::ast::{
-    CallExpression, ConditionalExpression, Expression, FormalParameters, IfStatement, ImportExpression,
+    CallExpression, ConditionalExpression, ExportNamedDeclaration, Expression, FormalParameters, IfStatement,
+    ImportExpression,
     LogicalExpression, NewExpression, PropertyDefinition, Statement, SwitchCase, TSImportEqualsDeclaration,
-    TSModuleReference, TryStatement, VariableDeclarator,
+    TSModuleReference, TryStatement, UnaryExpression, UnaryOperator, VariableDeclarator,
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_parser::{ParseOptions, Parser};
 use oxc_span::{GetSpan as _, SourceType};
+use reaches::ReachesReader;
 
 use super::bundles::Bundle;
 use super::constant_paths::{ConstantPath, Known, called_name, constant_path, first, text};
@@ -23,7 +26,7 @@ use super::serving::ServingReader;
 use super::{FileUse, Module, NamedFile, Origin, Request, RequestKind, When};
 
 /// The name of this reader of code. It changes when what it finds does.
-pub const READER: &str = "javascript 2";
+pub const READER: &str = "javascript 3";
 
 /// Reads the text of a file. Code that does not parse gives what was understood of it.
 pub fn read(source: &str, source_type: SourceType) -> Module {
@@ -73,11 +76,14 @@ struct Reader {
     uses: BTreeMap<u32, FileUse>,
     /// Where paths end that were taken in whole.
     path_end: u32,
+    /// Whether what is declared here is exported.
+    is_exported: bool,
     /// Where the sum begins that was looked at last; its left operands begin there too.
     sum_start: Option<u32>,
     requests: Vec<Found<(String, RequestKind)>>,
     files: Vec<Found<(ConstantPath, FileUse)>>,
     computed: Vec<u32>,
+    reaches: ReachesReader,
     ports: BTreeSet<u16>,
     serving: ServingReader,
 }
@@ -93,10 +99,12 @@ impl Default for Reader {
             known: Known::new(),
             uses: BTreeMap::new(),
             path_end: 0,
+            is_exported: false,
             sum_start: None,
             requests: Vec::new(),
             files: Vec::new(),
             computed: Vec::new(),
+            reaches: ReachesReader::default(),
             ports: BTreeSet::new(),
             serving: ServingReader::default(),
         }
@@ -131,7 +139,8 @@ impl Reader {
         files.dedup();
         let computed = self.computed.into_iter().map(|offset| lines.at(offset)).collect();
         let serving = self.serving.finish(source, |offset| lines.at(offset));
-        Module { requests, files, computed, ports: self.ports, serving, syntax_error: None }
+        let reaches = self.reaches.finish(&requests);
+        Module { requests, files, computed, reaches, ports: self.ports, serving, syntax_error: None }
     }
 
     fn request(&mut self, specifier: &str, kind: RequestKind, offset: u32) {
@@ -146,7 +155,10 @@ impl Reader {
             Some(specifier) => self.request(&specifier, kind, offset),
             None => match constant_path(argument, &self.known).filter(is_here).and_then(|path| path.normal()) {
                 Some(path) => self.request(&format!("./{path}"), kind, offset),
-                None => self.computed.push(offset),
+                None => {
+                    self.computed.push(offset);
+                    self.reach_by_request(argument);
+                }
             },
         }
     }
@@ -207,7 +219,16 @@ impl<'a> Visit<'a> for Reader {
         if may_be_path {
             self.name_file(expression);
         }
+        self.reach_by_expression(expression);
         walk::walk_expression(self, expression);
+    }
+
+    /// `typeof __dirname` hands nothing on.
+    fn visit_unary_expression(&mut self, unary: &UnaryExpression<'a>) {
+        if unary.operator == UnaryOperator::Typeof {
+            self.reaches.is_harmless(unary.span);
+        }
+        walk::walk_unary_expression(self, unary);
     }
 
     fn visit_call_expression(&mut self, call: &CallExpression<'a>) {
@@ -228,6 +249,7 @@ impl<'a> Visit<'a> for Reader {
             self.path_end = self.path_end.max(argument.span().end);
         }
         self.bundle.call(self.position.module, call, self.position.when);
+        self.reach_by_call(call);
         self.note_uses(call);
         self.note_made(&call.callee, &call.arguments);
         self.serving.call(call);
@@ -255,6 +277,12 @@ impl<'a> Visit<'a> for Reader {
         }
         self.note_made(&new.callee, &new.arguments);
         walk::walk_new_expression(self, new);
+    }
+
+    fn visit_export_named_declaration(&mut self, export: &ExportNamedDeclaration<'a>) {
+        self.is_exported = true;
+        walk::walk_export_named_declaration(self, export);
+        self.is_exported = false;
     }
 
     fn visit_import_expression(&mut self, import: &ImportExpression<'a>) {
@@ -345,6 +373,10 @@ impl<'a> Visit<'a> for Reader {
             if self.around.is_empty()
                 && let Some(path) = constant_path(init, &self.known)
             {
+                // Whoever is given the directory says so himself.
+                if path.directory().is_some() && !self.is_exported {
+                    self.path_end = self.path_end.max(init.span().end);
+                }
                 self.known.insert(name.to_string(), path);
             }
         }

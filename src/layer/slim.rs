@@ -200,8 +200,8 @@ fn directory_of_the_list(inside: &str) -> Option<&str> {
     names.filter(is_whole).map(|(_, end)| &inside[..end]).next()
 }
 
-/// Licences, notices and who holds the rights: what has to come along with the code.
-fn is_license(name: &str) -> bool {
+/// Whether a file of this name is a licence or a notice, or says who holds the rights: what has to come along with the code.
+pub fn is_license(name: &str) -> bool {
     let name = name.to_lowercase();
     ["license", "licence", "notice"].iter().any(|word| name.contains(word))
         || ["copying", "copyright", "authors", "patents"].iter().any(|word| name.starts_with(word))

@@ -1,0 +1,104 @@
+//! Looking into planned images: their file systems, and what their code says.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::pack::FoundLayers;
+use super::{BuildError, Context, Decided, ImagePlan, ServicePlan, contents};
+use crate::check::{self, CheckError, ImageFiles, KnownModules, LayerFiles, Subject};
+use crate::digest::Digest;
+use crate::path::ImagePath;
+
+/// What is known of planned images while they are looked into one after the other.
+pub(super) struct Inspection<'a> {
+    decided: &'a Decided,
+    context: &'a Context,
+    root: ImagePath,
+    modules: KnownModules,
+    layers: BTreeMap<usize, Arc<LayerFiles>>,
+}
+
+impl<'a> Inspection<'a> {
+    /// Begins with what earlier runs know of the workspace's code.
+    pub fn open(decided: &'a Decided, context: &'a Context) -> Result<Self, BuildError> {
+        let modules = KnownModules::decode(context.store.fact(&modules_name(decided))?);
+        let root = contents::root(&decided.settings)?;
+        Ok(Self { decided, context, root, modules, layers: BTreeMap::new() })
+    }
+
+    /// Looks into an image, whose layers' contents can be read; `None` for one without a base.
+    pub fn look_into<T>(
+        &mut self,
+        service_plan: &ServicePlan,
+        planned: &ImagePlan,
+        look: impl FnOnce(&Subject<'_>) -> Result<T, CheckError>,
+    ) -> Result<Option<T>, BuildError> {
+        self.context.cancellation.check()?;
+        let Decided { workspace, plan, bases, .. } = self.decided;
+        let Some(base) = bases.get(&service_plan.base, &planned.platform) else { return Ok(None) };
+        let layers = &mut self.layers;
+        let own = planned.layers.iter().filter_map(|index| {
+            let layer = plan.layers.get(*index)?;
+            Some(layers.entry(*index).or_insert_with(|| Arc::new(LayerFiles::of(layer))).clone())
+        });
+        let files = ImageFiles::new(base.files.clone(), &own.collect::<Vec<_>>());
+        let subject = Subject {
+            service: &service_plan.service,
+            workspace,
+            root: &self.root,
+            closure: &planned.closure,
+            foreign: &planned.foreign.places,
+            user: planned.user,
+            run: &planned.contract.run,
+            base: &base.image.config.parsed().config,
+            files: &files,
+            health_path: None,
+            allowed: &[],
+            modules: &self.modules,
+        };
+        Ok(Some(look(&subject)?))
+    }
+
+    /// Remembers what is known of code now.
+    pub fn close(self) -> Result<(), BuildError> {
+        if let Some(bytes) = self.modules.encode() {
+            self.context.store.put_fact(&modules_name(self.decided), &bytes)?;
+        }
+        Ok(())
+    }
+}
+
+fn modules_name(decided: &Decided) -> String {
+    let root = decided.workspace.root.as_path().as_os_str().as_encoded_bytes();
+    format!("modules-{}", Digest::of(root).short())
+}
+
+/// The name under which it is remembered what looking into an image gave: made of all that it depends on.
+pub(super) fn fact_name(
+    what: &str,
+    decided: &Decided,
+    service: &ServicePlan,
+    planned: &ImagePlan,
+    found: &FoundLayers<'_>,
+) -> String {
+    let keys = found.keys();
+    let layers = planned.layers.iter().filter_map(|index| Some(keys.get(*index)?.layer.to_string()));
+    let base = decided.bases.get(&service.base, &planned.platform).map(|base| base.image.manifest.digest());
+    let members: Vec<_> = decided.workspace.members.iter().map(|member| (&member.dir, &member.package_json)).collect();
+    let ImagePlan { closure, user, contract, foreign, .. } = planned;
+    let run = (user, &contract.run);
+    let settings = decided.settings.of_service(&service.service.name);
+    let inputs = format!(
+        "{}\n{:?}\n{:?}\n{:?}\n{:?}\n{base:?}\n{:?}\n{run:?}\n{:?}\n{:?}\n{:?}\n{members:?}",
+        check::RECIPE,
+        decided.workspace.root,
+        settings.allow,
+        settings.keep,
+        layers.collect::<Vec<_>>(),
+        service.service,
+        closure.excluded,
+        foreign.places,
+        decided.settings.root,
+    );
+    format!("{what}-{}", Digest::of(inputs.as_bytes()).hex())
+}

@@ -1,0 +1,205 @@
+//! The step that leaves out of packages what traced services cannot reach. What several services share keeps what any of
+//! them reaches, so that they go on sharing it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use tokio::task::block_in_place;
+
+use super::inspection::{self, Inspection};
+use super::pack::Packer;
+use super::{BuildError, BuildPlan, Context, Decided, ImagePlan, ServicePlan, selection};
+use crate::check::{self, BadPattern, KeepPatterns};
+use crate::layer::{Entry, Fragment, Kind, LayerPlan, LayerRole, LeftOut};
+use crate::path::ImagePath;
+use crate::workspace::Service;
+
+/// What is left out of the packages of an image, since no service that shares them can reach it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Untraced {
+    /// All of it together.
+    pub left_out: LeftOut,
+    /// By package, what saves most first.
+    pub packages: Vec<TracedPackage>,
+}
+
+/// A package that came without some of its files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TracedPackage {
+    /// `name@version`.
+    pub label: String,
+    /// What is left out of it.
+    pub left_out: LeftOut,
+    /// How many files it has still.
+    pub kept_files: usize,
+}
+
+/// Leaves out of the layers of traced services what these cannot reach, and out of the plan the services that are not built.
+pub(super) async fn trace(decided: &mut Decided, built: &[Service], context: &Context) -> Result<(), BuildError> {
+    let services = &decided.plan.services;
+    if services.iter().flat_map(|service| &service.images).any(|image| image.traced.is_some()) {
+        let traces = traces(decided, context).await?;
+        let plan = Tracing { decided, traces, built }.plan()?;
+        decided.plan = plan;
+    }
+    Ok(())
+}
+
+/// What each traced image reaches of packages, by the positions of its service and of itself in the plan.
+type Traces = BTreeMap<(usize, usize), BTreeSet<PathBuf>>;
+
+async fn traces(decided: &Decided, context: &Context) -> Result<Traces, BuildError> {
+    context.progress.step("tracing packages");
+    let plan = &decided.plan;
+    let fetched = decided.fetched();
+    let packer = Packer { plan, locked: &fetched, context };
+    let found = packer.look_up()?;
+    let mut traces = Traces::new();
+    let mut open = Vec::new();
+    for (at, service) in plan.services.iter().enumerate() {
+        let images = service.images.iter().enumerate().filter(|(_, image)| image.traced.is_some());
+        for (of_platform, image) in images {
+            let fact = inspection::fact_name("trace", decided, service, image, &found);
+            let known = context.store.fact(&fact)?.and_then(|bytes| postcard::from_bytes(&bytes).ok());
+            match known {
+                Some(known) => _ = traces.insert((at, of_platform), known),
+                None => open.push(((at, of_platform), service, image, fact)),
+            }
+        }
+    }
+    if open.is_empty() {
+        return Ok(traces);
+    }
+    let layers = open.iter().flat_map(|(_, _, image, _)| &image.layers).filter_map(|index| plan.layers.get(*index));
+    packer.have_contents(&layers.collect::<Vec<_>>()).await?;
+    block_in_place(|| {
+        let mut inspection = Inspection::open(decided, context)?;
+        for (place, service, image, fact) in open {
+            let patterns = service.settings.keep.as_deref().unwrap_or_default();
+            let keep = KeepPatterns::parse(patterns)
+                .map_err(|BadPattern { pattern, reason }| BuildError::Pattern { pattern, reason })?;
+            let Some(trace) = inspection.look_into(service, image, |subject| check::trace(subject, &keep))? else {
+                continue;
+            };
+            if let Ok(bytes) = postcard::to_allocvec(&trace) {
+                context.store.put_fact(&fact, &bytes)?;
+            }
+            traces.insert(place, trace);
+        }
+        inspection.close()
+    })?;
+    Ok(traces)
+}
+
+/// A plan whose traced images become smaller.
+struct Tracing<'a> {
+    decided: &'a Decided,
+    traces: Traces,
+    built: &'a [Service],
+}
+
+impl Tracing<'_> {
+    fn plan(&self) -> Result<BuildPlan, BuildError> {
+        let Decided { workspace, settings, plan: whole, .. } = self.decided;
+        let BuildPlan { compression, format, .. } = *whole;
+        let mut plan = BuildPlan { services: Vec::new(), layers: Vec::new(), compression, format };
+        // A service that is built by its name alone has no part in what those reach that are built without one.
+        let fleet = selection::names(workspace, settings, &[])?;
+        for service in &whole.services {
+            if !self.built.iter().any(|built| built.dir == service.service.dir) {
+                continue;
+            }
+            let mut images = Vec::new();
+            for image in &service.images {
+                let counts = |other: &ServicePlan, of_platform: &ImagePlan| {
+                    of_platform.platform == image.platform
+                        && (other.service.dir == service.service.dir
+                            || (fleet.contains(&service.service.name) && fleet.contains(&other.service.name)))
+                };
+                images.push(self.image(image, counts, &mut plan)?);
+            }
+            plan.services.push(ServicePlan { images, ..service.clone() });
+        }
+        Ok(plan)
+    }
+
+    /// The image with its layers in `plan`, where those for which `counts` holds say what shared layers keep.
+    fn image(
+        &self,
+        image: &ImagePlan,
+        counts: impl Fn(&ServicePlan, &ImagePlan) -> bool,
+        plan: &mut BuildPlan,
+    ) -> Result<ImagePlan, BuildError> {
+        let mut planned = ImagePlan { layers: Vec::new(), ..image.clone() };
+        planned.contract.layers.clear();
+        let mut packages = Vec::new();
+        for &index in &image.layers {
+            let Some(whole) = self.decided.plan.layers.get(index) else { continue };
+            let layer = match (image.traced.is_some(), whole.role) {
+                (true, LayerRole::Packages | LayerRole::Application) => {
+                    let kept = self.kept_of(index, &counts);
+                    let stays = |path: &ImagePath, entry: &Entry| stays(whole.role, path, entry, &kept);
+                    let layer = whole.keeping(image.contract.hard_links, stays)?;
+                    packages.extend(smaller_packages(whole, &layer));
+                    layer
+                }
+                _ => whole.clone(),
+            };
+            if !layer.fragments.is_empty() {
+                planned.contract.layers.push(layer.role);
+                planned.layers.push(plan.index_of(layer));
+            }
+        }
+        if image.traced.is_some() {
+            packages.sort_by(|a, b| b.left_out.bytes.cmp(&a.left_out.bytes).then_with(|| a.label.cmp(&b.label)));
+            let all = packages.iter().fold(LeftOut::default(), |sum, package| sum.plus(package.left_out));
+            planned.packages = image.packages.without(all);
+            planned.packages.packages -= packages.iter().filter(|package| package.kept_files == 0).count();
+            planned.traced = Some(Untraced { left_out: all, packages });
+        }
+        Ok(planned)
+    }
+
+    /// What the images reach that have a layer.
+    fn kept_of(&self, layer: usize, counts: impl Fn(&ServicePlan, &ImagePlan) -> bool) -> BTreeSet<&Path> {
+        let of_image = |(place, _): &(&(usize, usize), &BTreeSet<PathBuf>)| {
+            let service = self.decided.plan.services.get(place.0);
+            service.and_then(|service| Some((service, service.images.get(place.1)?))).is_some_and(
+                |(service, image)| image.layers.contains(&layer) && counts(service, image),
+            )
+        };
+        self.traces.iter().filter(of_image).flat_map(|(_, trace)| trace).map(PathBuf::as_path).collect()
+    }
+}
+
+/// Whether something in a layer stays where `kept` is kept: links stay if what they lead to does.
+fn stays(role: LayerRole, path: &ImagePath, entry: &Entry, kept: &BTreeSet<&Path>) -> bool {
+    match &entry.kind {
+        Kind::Symlink(target) => {
+            let target = path.as_path().parent().and_then(|dir| check::normal(&dir.join(target)));
+            target.is_none_or(|target| {
+                let below = |kept: &&&Path| kept.starts_with(&target);
+                check::package_top(&target).is_none() || kept.range(target.as_path()..).next().filter(below).is_some()
+            })
+        }
+        _ => role != LayerRole::Packages || check::package_top(path.as_path()).is_none() || kept.contains(path.as_path()),
+    }
+}
+
+/// The packages of a layer that have fewer files than before.
+fn smaller_packages(whole: &LayerPlan, layer: &LayerPlan) -> Vec<TracedPackage> {
+    let dir = |fragment: &Fragment| fragment.tree.iter().next().map(|(path, _)| path.clone());
+    let mut smaller = Vec::new();
+    for before in whole.fragments.iter().filter(|fragment| fragment.tree.files() > 0) {
+        let after = layer.fragments.iter().find(|after| dir(after) == dir(before)).map(|after| &after.tree);
+        let (files, bytes) = after.map_or((0, 0), |after| (after.files(), after.content_bytes()));
+        if files < before.tree.files() {
+            let left_out = LeftOut {
+                files: before.tree.files() - files,
+                bytes: before.tree.content_bytes().saturating_sub(bytes),
+            };
+            smaller.push(TracedPackage { label: before.label.clone(), left_out, kept_files: files });
+        }
+    }
+    smaller
+}
