@@ -8,9 +8,7 @@ use tokio::task::block_in_place;
 use super::inspection::{self, Inspection};
 use super::pack::{FoundLayers, Packer};
 use super::{BuildError, BuildPlan, Context, Decided, ImagePlan, ServicePlan};
-use crate::check::{
-    self, Allowance, CheckError, Checked, Finding, FleetMember, Severity, Subject, UnknownCode,
-};
+use crate::check::{self, Allowance, CheckError, Checked, Finding, FleetMember, Severity, Subject, UnknownCode};
 use crate::config::{Allowed, CheckLevel, ConfigError, Health, ServiceSettings};
 use crate::platform::Platform;
 use crate::workspace::{Workspace, WorkspacePath, compose_files};
@@ -81,7 +79,8 @@ pub(super) async fn check(
     let mut open = Vec::new();
     let services = plan.services.iter().filter(|service| level(decided, service) != CheckLevel::Off);
     for (service, planned) in services.flat_map(|service| service.images.iter().map(move |image| (service, image))) {
-        let image = OpenCheck { service, planned, fact: inspection::fact_name("check", decided, service, planned, found) };
+        let image =
+            OpenCheck { service, planned, fact: inspection::fact_name("check", decided, service, planned, found) };
         match context.store.fact(&image.fact)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             Some(known) => image.close(known, &mut checks),
             None => open.push(image),

@@ -136,12 +136,22 @@ impl Tracing<'_> {
         for &index in &image.layers {
             let Some(whole) = self.decided.plan.layers.get(index) else { continue };
             let layer = match (image.traced.is_some(), whole.role) {
-                (true, LayerRole::Packages | LayerRole::Application) => {
+                (true, LayerRole::Packages) => {
                     let kept = self.kept_of(index, &counts);
-                    let stays = |path: &ImagePath, entry: &Entry| stays(whole.role, path, entry, &kept);
-                    let layer = whole.keeping(image.contract.hard_links, stays)?;
+                    let layer = whole.keeping(image.contract.hard_links, |path, entry| stays(path, entry, &kept))?;
                     packages.extend(smaller_packages(whole, &layer));
                     layer
+                }
+                // Commands of packages that are gone lead nowhere.
+                (true, LayerRole::Application) => {
+                    let layers = planned.layers.iter().filter_map(|index| plan.layers.get(*index));
+                    let trees = layers.flat_map(|layer| &layer.fragments).map(|fragment| &fragment.tree);
+                    let present: BTreeSet<&Path> =
+                        trees.flat_map(|tree| tree.iter()).map(|(path, _)| path.as_path()).collect();
+                    whole.keeping(image.contract.hard_links, |path, entry| match entry.kind {
+                        Kind::Symlink(_) => stays(path, entry, &present),
+                        _ => true,
+                    })?
                 }
                 _ => whole.clone(),
             };
@@ -164,16 +174,16 @@ impl Tracing<'_> {
     fn kept_of(&self, layer: usize, counts: impl Fn(&ServicePlan, &ImagePlan) -> bool) -> BTreeSet<&Path> {
         let of_image = |(place, _): &(&(usize, usize), &BTreeSet<PathBuf>)| {
             let service = self.decided.plan.services.get(place.0);
-            service.and_then(|service| Some((service, service.images.get(place.1)?))).is_some_and(
-                |(service, image)| image.layers.contains(&layer) && counts(service, image),
-            )
+            service
+                .and_then(|service| Some((service, service.images.get(place.1)?)))
+                .is_some_and(|(service, image)| image.layers.contains(&layer) && counts(service, image))
         };
         self.traces.iter().filter(of_image).flat_map(|(_, trace)| trace).map(PathBuf::as_path).collect()
     }
 }
 
-/// Whether something in a layer stays where `kept` is kept: links stay if what they lead to does.
-fn stays(role: LayerRole, path: &ImagePath, entry: &Entry, kept: &BTreeSet<&Path>) -> bool {
+/// Whether a file of a package stays where `kept` is kept, or a link: that stays if what it leads to does.
+fn stays(path: &ImagePath, entry: &Entry, kept: &BTreeSet<&Path>) -> bool {
     match &entry.kind {
         Kind::Symlink(target) => {
             let target = path.as_path().parent().and_then(|dir| check::normal(&dir.join(target)));
@@ -182,7 +192,7 @@ fn stays(role: LayerRole, path: &ImagePath, entry: &Entry, kept: &BTreeSet<&Path
                 check::package_top(&target).is_none() || kept.range(target.as_path()..).next().filter(below).is_some()
             })
         }
-        _ => role != LayerRole::Packages || check::package_top(path.as_path()).is_none() || kept.contains(path.as_path()),
+        _ => check::package_top(path.as_path()).is_none() || kept.contains(path.as_path()),
     }
 }
 

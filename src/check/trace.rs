@@ -110,9 +110,8 @@ impl Trace<'_> {
             match named.is_open {
                 true => self.keep_what_begins(file, &path, named.path.ends_with('/')),
                 false if named.path.contains(['*', '{']) => {
-                    let constant = path.components().take_while(|part| {
-                        !part.as_os_str().to_string_lossy().contains(['*', '{'])
-                    });
+                    let constant =
+                        path.components().take_while(|part| !part.as_os_str().to_string_lossy().contains(['*', '{']));
                     self.keep_what_begins(file, &constant.collect::<PathBuf>(), true);
                 }
                 false => self.keep_place(file, &path),
@@ -162,7 +161,8 @@ impl Trace<'_> {
                     let Some(path) = normal(&dir.join(start)) else { continue };
                     self.keep_what_begins(file, &path, start.is_empty() || start.ends_with('/'));
                     // A path in quotes may lack its end, or lead through a package.json.
-                    if let Resolved::File(path) = walk.resolver.resolve(&file.path, &format!("./{start}"), RequestKind::Require)
+                    if let Resolved::File(path) =
+                        walk.resolver.resolve(&file.path, &format!("./{start}"), RequestKind::Require)
                     {
                         self.keep(vec![path]);
                     }
@@ -187,12 +187,17 @@ impl Trace<'_> {
         match rest {
             Some(rest) => {
                 let Some(top) = self.package_near(dir, name) else { return };
-                let has_exports = self.subject.package_at(&top).and_then(|package| package.package_json).is_some_and(
-                    |json| !json.exported_files.is_empty(),
-                );
+                let has_exports = self
+                    .subject
+                    .package_at(&top)
+                    .and_then(|package| package.package_json)
+                    .is_some_and(|json| !json.exported_files.is_empty());
                 match has_exports {
                     true => self.keep(self.files.of_package(&top)),
-                    false => self.keep_what_begins(file, &top.join(rest), rest.is_empty() || rest.ends_with('/')),
+                    false => {
+                        let Some(path) = normal(&top.join(rest)) else { return };
+                        self.keep_what_begins(file, &path, rest.is_empty() || rest.ends_with('/'));
+                    }
                 }
             }
             None => {
@@ -212,7 +217,9 @@ impl Trace<'_> {
     /// The real directory of the package that a file in `dir` gets by this name.
     fn package_near(&self, dir: &Path, name: &str) -> Option<PathBuf> {
         let mut places = dir.ancestors().map(|dir| dir.join("node_modules").join(name));
-        places.find_map(|place| self.subject.files.find(&place).filter(|(_, found)| found.is_directory())).map(|it| it.0)
+        places
+            .find_map(|place| self.subject.files.find(&place).filter(|(_, found)| found.is_directory()))
+            .map(|it| it.0)
     }
 
     /// Keeps of each package of which anything is kept what belongs to it whatever its code says: native code, and
@@ -228,12 +235,16 @@ impl Trace<'_> {
             let own = self.files.of_package(&top);
             self.keep(own.into_iter().filter(belongs).collect());
             let optional = self.subject.package_at(&top).and_then(|package| package.package_json);
-            for name in optional.iter().flat_map(|json| json.optional_dependencies.keys().chain(json.dependencies.keys())) {
+            for name in
+                optional.iter().flat_map(|json| json.optional_dependencies.keys().chain(json.dependencies.keys()))
+            {
                 let Some(other) = self.package_near(&top, name) else { continue };
                 let files = self.files.of_package(&other);
                 let is_optional = optional.is_some_and(|json| json.optional_dependencies.contains_key(name));
-                let is_bound = self.subject.in_workspace(&other).is_some_and(|dir| self.subject.closure.bound.contains(&dir));
-                let has_native = || files.iter().any(|path| is_native(&path.file_name().unwrap_or_default().to_string_lossy()));
+                let is_bound =
+                    self.subject.in_workspace(&other).is_some_and(|dir| self.subject.closure.bound.contains(&dir));
+                let has_native =
+                    || files.iter().any(|path| is_native(&path.file_name().unwrap_or_default().to_string_lossy()));
                 if is_bound || (is_optional && has_native()) {
                     self.keep(files);
                 }
@@ -242,7 +253,8 @@ impl Trace<'_> {
         }
     }
 
-    /// All that is kept, with the package.json files that Node reads on the way to it.
+    /// All that is kept, with the package.json files that Node reads on the way to it, and those of packages that the service
+    /// itself declares.
     fn with_manifests(mut self) -> BTreeSet<PathBuf> {
         let mut manifests = BTreeSet::new();
         for path in &self.kept {
@@ -250,6 +262,12 @@ impl Trace<'_> {
             let above = path.ancestors().skip(1).take_while(|dir| dir.starts_with(&top));
             manifests.extend(above.map(|dir| dir.join("package.json")).filter(|path| self.files.has(path)));
         }
+        // Who looks whether a package is there, and goes without, opens this and no more.
+        let dir = self.subject.root.as_path().join(self.subject.service.dir.as_path());
+        let service = self.subject.workspace.member_at(&self.subject.service.dir);
+        let declared = service.iter().flat_map(|service| service.package_json.dependencies.keys());
+        let tops = declared.filter_map(|name| self.package_near(&dir, name));
+        manifests.extend(tops.map(|top| top.join("package.json")).filter(|path| self.files.has(path)));
         self.kept.append(&mut manifests);
         self.kept
     }

@@ -7,9 +7,8 @@ use oxc_allocator::Allocator;
 use oxc_ast::AstKind;
 use oxc_ast::ast::{
     CallExpression, ConditionalExpression, ExportNamedDeclaration, Expression, FormalParameters, IfStatement,
-    ImportExpression,
-    LogicalExpression, NewExpression, PropertyDefinition, Statement, SwitchCase, TSImportEqualsDeclaration,
-    TSModuleReference, TryStatement, UnaryExpression, UnaryOperator, VariableDeclarator,
+    ImportExpression, LogicalExpression, NewExpression, PropertyDefinition, Statement, SwitchCase,
+    TSImportEqualsDeclaration, TSModuleReference, TryStatement, UnaryExpression, UnaryOperator, VariableDeclarator,
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_parser::{ParseOptions, Parser};

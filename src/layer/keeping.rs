@@ -96,7 +96,11 @@ mod tests {
         let table: [(&str, &[&str], Vec<Fragment>); 4] = [
             ("all", &["first.js", "second.js", "index.js", "y.js"], all()),
             ("the second of two identical files", &["second.js", "index.js", "y.js"], vec![second(), all().remove(1)]),
-            ("a file less", &["second.js", "index.js"], vec![second(), fragment("b", &[("node_modules/b/index.js", "b")])]),
+            (
+                "a file less",
+                &["second.js", "index.js"],
+                vec![second(), fragment("b", &[("node_modules/b/index.js", "b")])],
+            ),
             ("a package less", &["second.js"], vec![second()]),
         ];
         for (comment, kept, expected) in table {

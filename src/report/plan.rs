@@ -131,7 +131,8 @@ impl fmt::Display for PlanReport {
         }
         for service in &self.services {
             for image in service.images.iter().filter(|image| !image.untraced.is_empty()) {
-                let platform = if self.has_several_platforms() { format!(" ({})", image.platform) } else { String::new() };
+                let platform =
+                    if self.has_several_platforms() { format!(" ({})", image.platform) } else { String::new() };
                 write!(f, "\n{}{platform}: {}", service.name, Left(&image.untraced))?;
             }
         }

@@ -21,10 +21,8 @@ impl KeepPatterns {
     /// Reads patterns.
     pub fn parse(patterns: &[String]) -> Result<Self, BadPattern> {
         let mut builder = GitignoreBuilder::new("");
-        let bad = |pattern: &str, error: ignore::Error| BadPattern {
-            pattern: pattern.to_owned(),
-            reason: error.to_string(),
-        };
+        let bad =
+            |pattern: &str, error: ignore::Error| BadPattern { pattern: pattern.to_owned(), reason: error.to_string() };
         for pattern in patterns {
             builder.add_line(None, pattern).map_err(|error| bad(pattern, error))?;
         }

@@ -35,7 +35,8 @@ impl<'a> Mentions<'a> {
     /// The files that lie where names in the quotes of these files lead.
     pub fn of_files(&self, files: &[Reached], resolver: &Resolver) -> Result<Vec<PathBuf>, CheckError> {
         let code: Vec<&Reached> = files.iter().filter(|file| file.module.is_some()).collect();
-        let found = javascript::on_deep_stacks(&code, |file| self.of_file(file, resolver)).map_err(CheckError::Thread)?;
+        let found =
+            javascript::on_deep_stacks(&code, |file| self.of_file(file, resolver)).map_err(CheckError::Thread)?;
         let mut paths = BTreeSet::new();
         for of_file in found {
             paths.extend(of_file?);

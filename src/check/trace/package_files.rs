@@ -71,7 +71,11 @@ mod tests {
             ("of a scope", "/app/node_modules/@s/x/a.js", Some("/app/node_modules/@s/x")),
             ("a scope alone", "/app/node_modules/@s", None),
             ("brought along", "/app/node_modules/x/node_modules/y/a.js", Some("/app/node_modules/x/node_modules/y")),
-            ("of pnpm", "/app/node_modules/.pnpm/x@1/node_modules/x/a", Some("/app/node_modules/.pnpm/x@1/node_modules/x")),
+            (
+                "of pnpm",
+                "/app/node_modules/.pnpm/x@1/node_modules/x/a",
+                Some("/app/node_modules/.pnpm/x@1/node_modules/x"),
+            ),
             ("the service's own", "/app/apps/api/dist/main.js", None),
             ("the directory of all", "/app/node_modules", None),
         ];

@@ -128,7 +128,8 @@ impl Reader {
         let kind = self.requires.kind_of_call(call, self.position.require_is_parameter);
         let only_place = matches!(kind, Some(RequestKind::RequireResolve | RequestKind::ImportResolve));
         let own = argument.filter(|_| only_place).and_then(text).filter(|text| text.ends_with("/package.json"));
-        let by_path = ["dirname", "join", "resolve", "fileURLToPath"].iter().any(|name| called_name(&call.callee) == Some(name));
+        let by_path =
+            ["dirname", "join", "resolve", "fileURLToPath"].iter().any(|name| called_name(&call.callee) == Some(name));
         let whole = argument.filter(|_| by_path).and_then(resolved).or(own);
         self.reaches.found.extend(whole.map(Reach::PackageOf));
         let looks_at_text = called_name(&call.callee).is_some_and(|name| LOOK_AT_TEXT.contains(&name));
