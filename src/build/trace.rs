@@ -198,10 +198,12 @@ fn stays(path: &ImagePath, entry: &Entry, kept: &BTreeSet<&Path>) -> bool {
 
 /// The packages of a layer that have fewer files than before.
 fn smaller_packages(whole: &LayerPlan, layer: &LayerPlan) -> Vec<TracedPackage> {
-    let dir = |fragment: &Fragment| fragment.tree.iter().next().map(|(path, _)| path.clone());
+    let is_of = |before: &Fragment, after: &Fragment| {
+        after.tree.iter().next().is_some_and(|(path, _)| before.tree.get(path).is_some())
+    };
     let mut smaller = Vec::new();
     for before in whole.fragments.iter().filter(|fragment| fragment.tree.files() > 0) {
-        let after = layer.fragments.iter().find(|after| dir(after) == dir(before)).map(|after| &after.tree);
+        let after = layer.fragments.iter().find(|after| is_of(before, after)).map(|after| &after.tree);
         let (files, bytes) = after.map_or((0, 0), |after| (after.files(), after.content_bytes()));
         if files < before.tree.files() {
             let left_out = LeftOut {

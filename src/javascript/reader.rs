@@ -6,9 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use oxc_allocator::Allocator;
 use oxc_ast::AstKind;
 use oxc_ast::ast::{
-    CallExpression, ConditionalExpression, ExportNamedDeclaration, Expression, FormalParameters, IfStatement,
-    ImportExpression, LogicalExpression, NewExpression, PropertyDefinition, Statement, SwitchCase,
-    TSImportEqualsDeclaration, TSModuleReference, TryStatement, UnaryExpression, UnaryOperator, VariableDeclarator,
+    AssignmentExpression, AssignmentTarget, CallExpression, ConditionalExpression, ExportNamedDeclaration, Expression,
+    FormalParameters, IfStatement, ImportExpression, LogicalExpression, NewExpression, PropertyDefinition, Statement,
+    SwitchCase, TSImportEqualsDeclaration, TSModuleReference, TryStatement, UnaryExpression, UnaryOperator,
+    VariableDeclarator,
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_parser::{ParseOptions, Parser};
@@ -354,6 +355,16 @@ impl<'a> Visit<'a> for Reader {
         }
     }
 
+    /// `load = require`
+    fn visit_assignment_expression(&mut self, assignment: &AssignmentExpression<'a>) {
+        if let AssignmentTarget::AssignmentTargetIdentifier(id) = &assignment.left
+            && !self.position.require_is_parameter
+        {
+            self.requires.alias(id.name.as_str(), &assignment.right);
+        }
+        walk::walk_assignment_expression(self, assignment);
+    }
+
     /// `a && b`, `a || b`, `a ?? b`; and the port in `process.env.PORT || 3000`.
     fn visit_logical_expression(&mut self, expression: &LogicalExpression<'a>) {
         if mentions_port(&expression.left) {
@@ -366,8 +377,10 @@ impl<'a> Visit<'a> for Reader {
     fn visit_variable_declarator(&mut self, declarator: &VariableDeclarator<'a>) {
         self.bundle.declare(declarator);
         if let (Some(init), Some(name)) = (&declarator.init, declarator.id.get_identifier_name()) {
-            if let Expression::CallExpression(call) = init.get_inner_expression() {
-                self.requires.declare(name.as_str(), call);
+            match init.get_inner_expression() {
+                Expression::CallExpression(call) => self.requires.declare(name.as_str(), call),
+                _ if self.position.require_is_parameter => {}
+                value => self.requires.alias(name.as_str(), value),
             }
             if self.around.is_empty()
                 && let Some(path) = constant_path(init, &self.known)
