@@ -339,7 +339,16 @@ fn plans_and_reports_say_what_is_left_out() {
     let line = run.stdout.lines().find(|line| line.contains("`trace`")).unwrap_or_else(|| panic!("{run}"));
     assert_snapshot!(line, @"Of the packages of 2 images, `trace` left out 28.0 kB in 4 files, which no service that shares them can reach: `pirogue plan`.");
     let bad = shop("trace = true\nkeep = [\"node_modules/{x\"]\n");
-    assert_snapshot!(bad.run(&BUILD), @"");
+    assert_snapshot!(bad.run(&BUILD), @"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:[BASE]
+    planning layers
+    tracing packages
+    error: not a pattern (error parsing glob 'node_modules/{x': unclosed alternate group; missing '}' (maybe escape '{' with '[{]'?)): `node_modules/{x`
+    hint: patterns are those of .gitignore, such as `*.map` and `docs/`
+    ");
 }
 
 #[test]

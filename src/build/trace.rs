@@ -1,7 +1,7 @@
 //! The step that leaves out of packages what traced services cannot reach. What several services share keeps what any of
 //! them reaches, so that they go on sharing it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use tokio::task::block_in_place;
@@ -10,7 +10,7 @@ use super::inspection::{self, Inspection};
 use super::pack::Packer;
 use super::{BuildError, BuildPlan, Context, Decided, ImagePlan, ServicePlan, selection};
 use crate::check::{self, BadPattern, KeepPatterns};
-use crate::layer::{Entry, Fragment, Kind, LayerPlan, LayerRole, LeftOut};
+use crate::layer::{Entry, FileTree, Fragment, Kind, LayerPlan, LayerRole, LeftOut};
 use crate::path::ImagePath;
 use crate::workspace::Service;
 
@@ -201,17 +201,31 @@ fn smaller_packages(whole: &LayerPlan, layer: &LayerPlan) -> Vec<TracedPackage> 
     let is_of = |before: &Fragment, after: &Fragment| {
         after.tree.iter().next().is_some_and(|(path, _)| before.tree.get(path).is_some())
     };
+    // A file that is linked to another counts whole, as everywhere in the weights of packages.
+    let sizes: HashMap<&ImagePath, u64> = whole.fragments.iter().flat_map(|fragment| sizes(&fragment.tree)).collect();
+    let weigh = |tree: &FileTree| {
+        let of_entry = |(path, entry): (&ImagePath, &Entry)| match &entry.kind {
+            Kind::HardLink(target) => sizes.get(target).copied(),
+            _ => sizes.get(path).copied(),
+        };
+        tree.iter().filter_map(of_entry).fold(LeftOut::default(), |sum, bytes| sum.plus(LeftOut { files: 1, bytes }))
+    };
     let mut smaller = Vec::new();
-    for before in whole.fragments.iter().filter(|fragment| fragment.tree.files() > 0) {
-        let after = layer.fragments.iter().find(|after| is_of(before, after)).map(|after| &after.tree);
-        let (files, bytes) = after.map_or((0, 0), |after| (after.files(), after.content_bytes()));
-        if files < before.tree.files() {
-            let left_out = LeftOut {
-                files: before.tree.files() - files,
-                bytes: before.tree.content_bytes().saturating_sub(bytes),
-            };
-            smaller.push(TracedPackage { label: before.label.clone(), left_out, kept_files: files });
+    for before in &whole.fragments {
+        let after = layer.fragments.iter().find(|after| is_of(before, after));
+        let (all, kept) = (weigh(&before.tree), after.map_or(LeftOut::default(), |after| weigh(&after.tree)));
+        if kept.files < all.files {
+            let left_out = LeftOut { files: all.files - kept.files, bytes: all.bytes.saturating_sub(kept.bytes) };
+            smaller.push(TracedPackage { label: before.label.clone(), left_out, kept_files: kept.files });
         }
     }
     smaller
+}
+
+/// The files of a tree that are no links, with their sizes.
+fn sizes(tree: &FileTree) -> impl Iterator<Item = (&ImagePath, u64)> {
+    tree.iter().filter_map(|(path, entry)| match &entry.kind {
+        Kind::File(content) => Some((path, content.size())),
+        _ => None,
+    })
 }
