@@ -89,7 +89,7 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     ("native", &[]),
     // The vocabulary.
     ("host", &["cancel", "digest", "path"]),
-    ("http", &[]),
+    ("http", &["cancel"]),
     ("cancel", &[]),
     ("digest", &[]),
     ("path", &[]),

@@ -133,6 +133,20 @@ fn a_registry_is_restarted_in_the_middle() {
 }
 
 #[test]
+fn what_a_crash_left_in_the_registry_is_sent_again() {
+    let Some(registry) = Registry::start() else { return };
+    let workspace = TestWorkspace::shop();
+    assert_eq!(push(&workspace, registry.host()).code, Some(0));
+    assert!(registry.empty_links() > 1);
+    let proxy = proxy::with_cuts(registry.host(), &[]);
+    let run = push(&workspace, &proxy.host());
+    assert_eq!(run.code, Some(0), "{run}");
+    let before = proxy.asked().len();
+    assert_eq!(push(&workspace, &proxy.host()).code, Some(0));
+    assert_eq!(proxy.lines()[before..], ["HEAD /v2/shop/web/manifests/latest"]);
+}
+
+#[test]
 fn an_image_that_is_there_is_asked_for_once_a_tag() {
     let registry = PlayedRegistry::start(Profile::named("as-specified"));
     registry.hold("base/node", "20", Path::new(BASE));

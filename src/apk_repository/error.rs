@@ -1,7 +1,7 @@
 use crate::apk::ApkError;
 use crate::cancel::Cancelled;
 use crate::host::HostError;
-use crate::http::Failure;
+use crate::http::{Failure, GetError};
 use crate::path::HostPath;
 use crate::store::StoreError;
 
@@ -99,6 +99,16 @@ pub enum ApkRepositoryError {
 }
 
 impl ApkRepositoryError {
+    /// Why `what` did not come.
+    pub(super) fn of(error: GetError, what: &str) -> Self {
+        let what = what.to_owned();
+        match error {
+            GetError::Unreachable { failure, reason, url } => Self::Unreachable { what, failure, reason, url },
+            GetError::UnsafeRedirect { url } => Self::UnsafeRedirect { what, url },
+            GetError::Setup(reason) => Self::Setup(reason),
+        }
+    }
+
     /// What to type next.
     pub fn hint(&self) -> Option<String> {
         match self {

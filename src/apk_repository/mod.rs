@@ -8,16 +8,15 @@ mod download;
 mod error;
 mod fetch;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use url::Url;
 
 pub use error::ApkRepositoryError;
 pub use fetch::FetchedPackage;
 
-use crate::http::{Connections, Limiter, RetryPolicy};
+use crate::http::{Connections, Hosts, RetryPolicy};
 use crate::path::HostPath;
 
 /// Where a repository is. Below it lies a directory for each processor.
@@ -71,9 +70,7 @@ pub struct ApkClient(Arc<Shared>);
 
 struct Shared {
     options: ApkClientOptions,
-    connections: Connections,
-    /// By host and port.
-    limiters: Mutex<HashMap<String, Arc<Limiter>>>,
+    hosts: Hosts,
 }
 
 impl ApkClient {
@@ -81,7 +78,8 @@ impl ApkClient {
     pub fn new(options: ApkClientOptions) -> Result<Self, ApkRepositoryError> {
         let connections = Connections::new(&options.user_agent, [], Vec::new());
         let connections = connections.map_err(|error| ApkRepositoryError::Setup(error.to_string()))?;
-        Ok(Self(Arc::new(Shared { options, connections, limiters: Mutex::default() })))
+        let hosts = Hosts::new(connections, options.concurrency, options.retry.clone());
+        Ok(Self(Arc::new(Shared { options, hosts })))
     }
 }
 

@@ -5,6 +5,7 @@
 mod address;
 mod connection;
 pub mod failure;
+mod hosts;
 mod limiter;
 mod pace;
 mod public_names;
@@ -14,6 +15,7 @@ mod secret;
 pub use address::{is_loopback, is_private, printable, redacted, safe_redirect, same_origin};
 pub use connection::{Connections, Trust};
 pub use failure::Failure;
+pub use hosts::{Failed, GetError, Hosts, next_piece};
 pub use limiter::{Limiter, Place};
 pub use pace::Pace;
 pub use retry::{Attempts, RetryPolicy};

@@ -3,7 +3,7 @@
 
 use crate::cancel::Cancelled;
 use crate::host::HostError;
-use crate::http::Failure;
+use crate::http::{Failure, GetError};
 use crate::layer::TarballError;
 use crate::path::HostPath;
 use crate::store::StoreError;
@@ -200,6 +200,16 @@ fn missing(count: usize) -> String {
 }
 
 impl NpmRegistryError {
+    /// Why a package did not come.
+    pub(super) fn of(error: GetError, package: &str) -> Self {
+        let package = package.to_owned();
+        match error {
+            GetError::Unreachable { failure, reason, url } => Self::Unreachable { package, failure, reason, url },
+            GetError::UnsafeRedirect { url } => Self::UnsafeRedirect { package, url },
+            GetError::Setup(reason) => Self::Setup(reason),
+        }
+    }
+
     /// The next thing to type, where that can be told.
     pub fn hint(&self) -> Option<String> {
         let text = match self {

@@ -21,9 +21,8 @@ mod variables;
 mod verification;
 mod yarnrc;
 
-use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use url::Url;
 
@@ -33,7 +32,7 @@ pub use npmrc::parse as parse_npmrc;
 pub use settings::{NpmSettings, ReplacedHost};
 pub use variables::Variables;
 
-use crate::http::{Connections, Limiter, RetryPolicy};
+use crate::http::{Connections, Hosts, RetryPolicy};
 use crate::manifest::Descriptor;
 use crate::path::HostPath;
 
@@ -114,9 +113,7 @@ pub struct NpmClient(Arc<Shared>);
 
 struct Shared {
     options: NpmClientOptions,
-    connections: Connections,
-    /// By host and port.
-    limiters: Mutex<HashMap<String, Arc<Limiter>>>,
+    hosts: Hosts,
 }
 
 impl NpmClient {
@@ -127,7 +124,8 @@ impl NpmClient {
         let connections = Connections::new(&options.user_agent, authorities, proxies).map_err(|error| {
             NpmRegistryError::Setup(format!("a CA certificate of the settings is no PEM ({error})"))
         })?;
-        Ok(Self(Arc::new(Shared { options, connections, limiters: Mutex::default() })))
+        let hosts = Hosts::new(connections, options.concurrency, options.retry.clone());
+        Ok(Self(Arc::new(Shared { options, hosts })))
     }
 }
 

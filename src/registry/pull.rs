@@ -95,7 +95,8 @@ impl Client {
     }
 
     /// Asks the registry itself what `reference` names, without fetching it where it allows that; `None` if there is
-    /// nothing.
+    /// nothing, or nothing that the registry can read: to a tag that a crash left half written docker-registry answers
+    /// 500 until it is pushed again.
     pub async fn head_manifest(
         &self,
         reference: &Reference,
@@ -104,7 +105,7 @@ impl Client {
         let own = Source::own(reference.repository());
         let request = self.manifest_request(Method::HEAD, &own, reference, accept)?;
         let answer = self.transport.send(&request).await?;
-        if answer.status() == StatusCode::NOT_FOUND {
+        if matches!(answer.status(), StatusCode::NOT_FOUND | StatusCode::INTERNAL_SERVER_ERROR) {
             return Ok(None);
         }
         if answer.status() == StatusCode::OK

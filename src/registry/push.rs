@@ -155,14 +155,21 @@ impl Client {
     }
 
     /// Whether the blob is there, as far as the registry tells: some answer 401 or 403 for what they do not have
-    /// (GitLab, Artifactory). The upload that follows will show whether access is the true reason.
+    /// (GitLab, Artifactory), and 500 for what a crash left half written (docker-registry: an empty link). The upload that
+    /// follows mends the latter, and shows whether access is the true reason of the former.
     pub(super) async fn seems_there(
         &self,
         repository: &Repository,
         descriptor: &Descriptor,
     ) -> Result<bool, RegistryError> {
         match self.has_blob_as(Access::push(repository), descriptor).await {
-            Err(error) if error.is_about_access() || !error.is_temporary() && error.exchange().is_some() => Ok(false),
+            Err(error) if error.is_about_access() => Ok(false),
+            Err(error) => match error.exchange() {
+                Some(exchange) if exchange.status == StatusCode::INTERNAL_SERVER_ERROR || !error.is_temporary() => {
+                    Ok(false)
+                }
+                _ => Err(error),
+            },
             outcome => outcome,
         }
     }

@@ -116,6 +116,14 @@ impl Registry {
         assert!(self.is_up(), "`{PROGRAM}` does not start again");
     }
 
+    /// Leaves the repositories as a crash may: every link to a blob or a manifest is there, and empty. Gives their number.
+    pub fn empty_links(&self) -> usize {
+        let repositories = self.folder.path().join("storage/docker/registry/v2/repositories");
+        let files = ignore::Walk::new(repositories).map(|entry| entry.expect("a folder lists").into_path());
+        let links = files.filter(|path| path.file_name().is_some_and(|name| name == "link"));
+        links.map(|link| fs::write(link, "").expect("a link is a file")).count()
+    }
+
     /// Host and port.
     pub fn host(&self) -> &str {
         &self.host
