@@ -77,6 +77,9 @@ const RULES: [(&str, &[(&str, &str)], &str, &str); 25] = [
         &[
             ("*index.js", "fs.readdirSync(path.join(__dirname, 'locales'))"),
             ("*locales/de/a.json", "{}"),
+            ("*locales/README.md", ""),
+            ("locales/a.d.ts", ""),
+            ("locales/a.js.map", "{}"),
             ("b.json", "{}"),
         ],
         "{}",

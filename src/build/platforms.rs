@@ -39,11 +39,12 @@ pub(super) struct Lean {
 }
 
 impl Lean {
-    /// As somebody typed it, else as the settings of the service have it. What is traced is slim too where nobody says
-    /// otherwise: where code may read any file of a directory, it still reads no types.
+    /// As somebody typed it, else as the settings of the service have it.
     pub fn of(request: &BuildRequest, settings: &ServiceSettings) -> Self {
-        let traced = request.trace.or(settings.trace).unwrap_or(false);
-        Self { slim: request.slim.or(settings.slim).unwrap_or(traced), traced }
+        Self {
+            slim: request.slim.or(settings.slim).unwrap_or(false),
+            traced: request.trace.or(settings.trace).unwrap_or(false),
+        }
     }
 }
 

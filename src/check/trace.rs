@@ -5,6 +5,7 @@ mod keep_patterns;
 mod mentions;
 mod package_files;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
@@ -20,7 +21,7 @@ use super::resolver::Resolved;
 use super::{CheckError, Subject};
 use crate::closure::package_of;
 use crate::javascript::{self, FileUse, Module, NamedFile, Origin, Reach, RequestKind};
-use crate::layer::is_license;
+use crate::layer::{is_for_tools, is_license};
 
 /// The files of packages that the image of a service has to keep, by their real paths.
 pub fn trace(subject: &Subject<'_>, keep: &KeepPatterns) -> Result<BTreeSet<PathBuf>, CheckError> {
@@ -72,8 +73,11 @@ fn is_own_code(subject: &Subject<'_>, path: &Path) -> bool {
 }
 
 fn is_code(path: &Path) -> bool {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    javascript::source_type(&name).is_some()
+    javascript::source_type(&file_name(path)).is_some()
+}
+
+fn file_name(path: &Path) -> Cow<'_, str> {
+    path.file_name().unwrap_or_default().to_string_lossy()
 }
 
 /// What is known so far.
@@ -142,14 +146,17 @@ impl Trace<'_> {
         let own = package_top(&file.path);
         let top = match (package_top(path), &own) {
             (Some(top), _) => top,
-            (None, Some(own)) if own.starts_with(path) => return self.keep(self.files.of_package(own)),
+            (None, Some(own)) if own.starts_with(path) => return self.keep_what_begins(file, own, true),
             _ => return,
         };
         let kept = match is_directory || top == path {
             true => self.files.below(path),
             false => self.files.beginning(path),
         };
-        self.keep(kept.filter(|path| package_top(path).as_ref() == Some(&top)).map(Path::to_owned).collect());
+        // Where code may read any file, it still reads no types and no source maps, unless it names them.
+        let is_read = |path: &&Path| !is_for_tools(&file_name(path));
+        let is_of_package = |path: &&Path| package_top(path).as_ref() == Some(&top);
+        self.keep(kept.filter(is_of_package).filter(is_read).map(Path::to_owned).collect());
     }
 
     /// Keeps what code may get at by names it makes.
@@ -229,7 +236,7 @@ impl Trace<'_> {
             self.kept.iter().filter_map(|path| package_top(path)).filter(|top| !self.packages.contains(top)).collect();
         for top in tops {
             let belongs = |path: &PathBuf| {
-                let name = path.file_name().unwrap_or_default().to_string_lossy();
+                let name = file_name(path);
                 is_native(&name) || is_license(&name)
             };
             let own = self.files.of_package(&top);
@@ -243,8 +250,7 @@ impl Trace<'_> {
                 let is_optional = optional.is_some_and(|json| json.optional_dependencies.contains_key(name));
                 let is_bound =
                     self.subject.in_workspace(&other).is_some_and(|dir| self.subject.closure.bound.contains(&dir));
-                let has_native =
-                    || files.iter().any(|path| is_native(&path.file_name().unwrap_or_default().to_string_lossy()));
+                let has_native = || files.iter().any(|path| is_native(&file_name(path)));
                 if is_bound || (is_optional && has_native()) {
                     self.keep(files);
                 }

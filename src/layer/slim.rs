@@ -207,6 +207,11 @@ pub fn is_license(name: &str) -> bool {
         || ["copying", "copyright", "authors", "patents"].iter().any(|word| name.starts_with(word))
 }
 
+/// Whether a file of this name declares types or is a source map: what tools read, and no program on its own account.
+pub fn is_for_tools(name: &str) -> bool {
+    is_map(name) || TYPES.iter().any(|end| name.ends_with(end))
+}
+
 fn is_map(name: &str) -> bool {
     let mapped = name.strip_suffix(".map").and_then(|mapped| mapped.rsplit_once('.'));
     mapped.is_some_and(|(_, extension)| MAPPED.contains(&extension))
