@@ -12,6 +12,7 @@ mod error;
 mod extension;
 mod fleet;
 mod format;
+mod inspection;
 mod locked;
 mod natives;
 mod pack;
@@ -20,6 +21,7 @@ mod platforms;
 mod rebase;
 mod selection;
 mod system;
+mod trace;
 mod why;
 
 use std::collections::BTreeMap;
@@ -50,6 +52,7 @@ use platforms::Platforms;
 pub use rebase::{Outcome, Rebase, RebaseError, RebasedImage, Refusal, Refused, rebase};
 pub use selection::SelectionError;
 pub use system::SystemError;
+pub use trace::{TracedPackage, Untraced};
 pub use why::{
     ChainStep, Cost, Dependents, HoldingLayer, ImageAnswer, NoPackageName, PackageCopy, PackageQuery, Removal, Why,
     WhyError, why,
@@ -94,6 +97,8 @@ pub struct BuildRequest {
     pub packages: Option<PackagesFrom>,
     /// Whether packages come without types, source maps, documentation and tests.
     pub slim: Option<bool>,
+    /// Whether packages come with those files alone that the services can reach.
+    pub trace: Option<bool>,
     /// Whether the plan keeps what it takes to say why a package is there: every edge, and who needs what.
     pub explain: bool,
     /// Whether `pirogue.lock` has to have every base, and may not change.
@@ -262,12 +267,13 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<(Decided, S
     let settings = Settings::read(&workspace.root)?;
     let destinations = Destination::of(request, &settings, &workspace.root)?;
     format::refuse_what_it_lacks(request, &settings, &destinations)?;
-    let services = selection::select(&workspace, &settings, &request.services)?;
-    destination::refuse_bad_names(&destinations, &services, &settings, request)?;
+    let built = selection::select(&workspace, &settings, &request.services)?;
+    destination::refuse_bad_names(&destinations, &built, &settings, request)?;
     context.client.push_to(destinations.iter().filter_map(Destination::registry));
     let wanted = platforms::wanted(&request.platforms, &settings.platforms)?;
     destination::refuse_several_platforms(&destinations, &wanted)?;
     let lock = BaseLock::read(&workspace, &settings, request)?;
+    let services = selection::with_traced(built.clone(), &workspace, &settings, request)?;
 
     let index = pack::open_index(&workspace, context)?;
     context.progress.step("computing dependency closures");
@@ -303,7 +309,9 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<(Decided, S
     }
     context.progress.step("planning layers");
     let plan = BuildPlan::new(needs, &settings, &bases, request)?;
-    format::note_lost_health(request, &settings, &plan.services, context.progress.as_ref());
     let BuildRequest { check, online, .. } = *request;
-    Ok((Decided { workspace, settings, check, online, plan, bases, lock, destinations, locked, supplies }, index))
+    let mut decided = Decided { workspace, settings, check, online, plan, bases, lock, destinations, locked, supplies };
+    trace::trace(&mut decided, &built, context).await?;
+    format::note_lost_health(request, &decided.settings, &decided.plan.services, context.progress.as_ref());
+    Ok((decided, index))
 }

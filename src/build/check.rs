@@ -2,21 +2,17 @@
 
 mod bases;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use rayon::prelude::*;
 use tokio::task::block_in_place;
 
+use super::inspection::{self, Inspection};
 use super::pack::{FoundLayers, Packer};
-use super::{BuildError, BuildPlan, Context, Decided, ImagePlan, ServicePlan, contents};
-use crate::check::{
-    self, Allowance, CheckError, Checked, Finding, FleetMember, ImageFiles, KnownModules, LayerFiles, Severity,
-    Subject, UnknownCode,
-};
+use super::{BuildError, BuildPlan, Context, Decided, ImagePlan, ServicePlan};
+use crate::check::{self, Allowance, CheckError, Checked, Finding, FleetMember, Severity, Subject, UnknownCode};
 use crate::config::{Allowed, CheckLevel, ConfigError, Health, ServiceSettings};
-use crate::digest::Digest;
 use crate::platform::Platform;
 use crate::workspace::{Workspace, WorkspacePath, compose_files};
 
@@ -86,7 +82,8 @@ pub(super) async fn check(
     let mut open = Vec::new();
     let services = plan.services.iter().filter(|service| level(decided, service) != CheckLevel::Off);
     for (service, planned) in services.flat_map(|service| service.images.iter().map(move |image| (service, image))) {
-        let image = OpenCheck { service, planned, fact: fact_name(decided, service, planned, found) };
+        let image =
+            OpenCheck { service, planned, fact: inspection::fact_name("check", decided, service, planned, found) };
         match context.store.fact(&image.fact)?.and_then(|bytes| serde_json::from_slice(&bytes).ok()) {
             Some(known) => image.close(known, &mut checks),
             None => open.push(image),
@@ -174,35 +171,13 @@ fn check_anew<'a>(
     checks: &mut Checks<'a>,
     context: &Context,
 ) -> Result<(), BuildError> {
-    let Decided { workspace, settings, plan, bases, .. } = decided;
-    let root = contents::root(settings)?;
-    let pack = format!("modules-{}", Digest::of(workspace.root.as_path().as_os_str().as_encoded_bytes()).short());
-    let modules = KnownModules::decode(context.store.fact(&pack)?);
-    let indexes: BTreeSet<usize> = open.iter().flat_map(|image| &image.planned.layers).copied().collect();
-    let files = |index: usize| Some((index, Arc::new(LayerFiles::of(plan.layers.get(index)?))));
-    let layers: BTreeMap<usize, Arc<LayerFiles>> = indexes.into_iter().filter_map(files).collect();
+    let inspection = Inspection::open(decided, open.iter().map(|image| image.planned), context)?;
     let check = |image: &OpenCheck<'a>| {
-        context.cancellation.check()?;
-        let OpenCheck { service: service_plan, planned, .. } = image;
-        let ServicePlan { service, base, settings: of_service, .. } = service_plan;
-        let Some(base) = bases.get(base, &planned.platform) else { return Ok(None) };
-        let own: Vec<_> = planned.layers.iter().filter_map(|index| layers.get(index).cloned()).collect();
-        let allowed = allowed(decided, service_plan)?;
-        let subject = Subject {
-            service,
-            workspace,
-            root: &root,
-            closure: &planned.closure,
-            foreign: &planned.foreign.places,
-            user: planned.user,
-            run: &planned.contract.run,
-            base: &base.image.config.parsed().config,
-            files: &ImageFiles::new(base.files.clone(), &own),
-            health_path: health_path(of_service),
-            allowed: &allowed,
-            modules: &modules,
-        };
-        Ok(Some(check::check(&subject)?))
+        let OpenCheck { service, planned, .. } = image;
+        let allowed = allowed(decided, service)?;
+        inspection.look_into(service, planned, |subject| {
+            check::check(&Subject { allowed: &allowed, health_path: health_path(&service.settings), ..*subject })
+        })
     };
     // In the order of the services, so that it is always the first one's error that is told.
     let results: Vec<Result<Option<Checked>, BuildError>> = open.par_iter().map(check).collect();
@@ -214,10 +189,7 @@ fn check_anew<'a>(
         }
         image.close(checked, checks);
     }
-    if let Some(bytes) = modules.encode() {
-        context.store.put_fact(&pack, &bytes)?;
-    }
-    Ok(())
+    inspection.close()
 }
 
 /// What becomes of what the checks of a service find.
@@ -243,26 +215,4 @@ fn allowed(decided: &Decided, service: &ServicePlan) -> Result<Vec<Allowance>, C
         }
     };
     allowed.map(allowance).collect()
-}
-
-/// The name under which the result is remembered: made of all that it depends on.
-fn fact_name(decided: &Decided, service: &ServicePlan, planned: &ImagePlan, found: &FoundLayers<'_>) -> String {
-    let keys = found.keys();
-    let layers = planned.layers.iter().filter_map(|index| Some(keys.get(*index)?.layer.to_string()));
-    let base = decided.bases.get(&service.base, &planned.platform).map(|base| base.image.manifest.digest());
-    let members: Vec<_> = decided.workspace.members.iter().map(|member| (&member.dir, &member.package_json)).collect();
-    let ImagePlan { closure, user, contract, foreign, .. } = planned;
-    let run = (user, &contract.run);
-    let inputs = format!(
-        "{}\n{:?}\n{:?}\n{:?}\n{base:?}\n{:?}\n{run:?}\n{:?}\n{:?}\n{:?}\n{members:?}",
-        check::RECIPE,
-        decided.workspace.root,
-        decided.settings.of_service(&service.service.name).allow,
-        layers.collect::<Vec<_>>(),
-        service.service,
-        closure.excluded,
-        foreign.places,
-        decided.settings.root,
-    );
-    format!("check-{}", Digest::of(inputs.as_bytes()).hex())
 }

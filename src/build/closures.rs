@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::natives::ForeignVariants;
 use super::plan::Weight;
-use super::platforms::{Platforms, TargetPlatform};
+use super::platforms::{Lean, Platforms, TargetPlatform};
 use super::{BuildError, Context, Destination};
 use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
 use crate::config::Settings;
@@ -35,12 +35,12 @@ pub(super) struct ServiceClosure {
     pub supplied: BTreeMap<WorkspacePath, Arc<FileTree>>,
 }
 
-/// What layers of packages are made of: a package or a link to one, at its place, whole or slim. Services that want it
-/// otherwise do not share it.
+/// What layers of packages are made of: a package or a link to one, at its place, whole or without some files. Services
+/// that want it otherwise do not share it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LayerUnit {
     pub place: WorkspacePath,
-    pub slim: bool,
+    pub lean: Lean,
 }
 
 impl ServiceClosure {
@@ -145,19 +145,19 @@ impl Closures {
     pub fn units(
         &self,
         weights: &BTreeMap<WorkspacePath, Weight>,
-        is_slim: impl Fn(&str) -> bool,
+        lean: impl Fn(&str) -> Lean,
     ) -> BTreeMap<(Portability, LayerUnit), Unit> {
         // What is fitted to the platform for one service most likely is for others, whose native code nobody looked at.
         let fitted: BTreeSet<&WorkspacePath> = self.services.iter().flat_map(ServiceClosure::fitted).collect();
         let mut units = BTreeMap::new();
         for (service, closure) in &self.fleet {
-            let slim = is_slim(service);
+            let lean = lean(service);
             let links = closure.links.iter().filter(|(_, to)| closure.packages.contains_key(*to)).map(|(from, _)| from);
             for place in closure.packages.keys().chain(links) {
                 let bytes = weights.get(place).map_or(0, |weight| weight.bytes);
                 let fitted = fitted.contains(place).then_some(Portability::Bound);
                 for portability in BTreeSet::from_iter(fitted.into_iter().chain([portability(closure, place)])) {
-                    let key = (portability, LayerUnit { place: place.clone(), slim });
+                    let key = (portability, LayerUnit { place: place.clone(), lean });
                     let unit = units.entry(key).or_insert(Unit { services: BTreeSet::new(), bytes });
                     unit.services.insert(service.clone());
                 }

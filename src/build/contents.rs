@@ -14,6 +14,7 @@ use super::BuildError;
 use super::closures::{Closures, LayerUnit, portability};
 use super::locked::LockedNodeModules;
 use super::plan::Weight;
+use super::platforms::Lean;
 use crate::closure::{DependencyClosure, Packages};
 use crate::config::{ServiceSettings, Settings};
 use crate::host::{self, StatIndex};
@@ -55,8 +56,8 @@ pub(super) struct Ingredients<'a> {
     pub system: &'a FileTree,
     /// Which packages share a layer.
     pub sets: &'a PackageSets<LayerUnit>,
-    /// Whether packages come without what no running program reads.
-    pub slim: bool,
+    /// What files its packages do without.
+    pub lean: Lean,
     pub hard_links: bool,
     pub base: &'a BaseFiles,
     /// Whom its files belong to.
@@ -212,12 +213,12 @@ impl<'a> Contents<'a> {
     ) -> Result<(BTreeMap<PackageSet, Vec<Fragment>>, LeftOut), BuildError> {
         let name = &image.service.name;
         let set_of = |place: &WorkspacePath| {
-            let unit = LayerUnit { place: place.clone(), slim: image.slim };
+            let unit = LayerUnit { place: place.clone(), lean: image.lean };
             image.sets.of_service(&unit, portability(image.closure, place), name)
         };
         let mut left_out = LeftOut::default();
         let exclude = image.settings.exclude.as_deref().unwrap_or_default();
-        let taste = PackageTaste::new(owner, exclude, image.supplied, image.left_out, image.slim)?;
+        let taste = PackageTaste::new(owner, exclude, image.supplied, image.left_out, image.lean.slim)?;
         let mut by_set: BTreeMap<PackageSet, Vec<Fragment>> = BTreeMap::new();
         for (dir, package) in &image.closure.packages {
             if lies_in_another(dir, image.closure) {

@@ -11,8 +11,9 @@ use super::contents::{self, Contents, Ingredients};
 use super::extension::{self, Extension};
 use super::locked::LockedNodeModules;
 use super::natives::ForeignVariants;
-use super::platforms::TargetPlatform;
+use super::platforms::{Lean, TargetPlatform};
 use super::system::{ServiceSystem, Systems};
+use super::trace::Untraced;
 use super::why::Dependents;
 use super::{BuildError, BuildRequest, Context, Destination, format};
 use crate::apk::PinnedPackage;
@@ -72,6 +73,8 @@ pub struct ImagePlan {
     pub slim: bool,
     /// What that leaves out of them, or would.
     pub slimming: LeftOut,
+    /// What is left out of them since the services cannot reach it, where that was looked at.
+    pub traced: Option<Untraced>,
     /// What is left out of them, since it is native code for other platforms.
     pub foreign: ForeignVariants,
     /// What a production install of the whole workspace weighs.
@@ -109,7 +112,7 @@ impl Weight {
     }
 
     /// The same packages without some of their files.
-    fn without(self, left_out: LeftOut) -> Self {
+    pub(super) fn without(self, left_out: LeftOut) -> Self {
         let files = self.files.saturating_sub(left_out.files);
         Self { files, bytes: self.bytes.saturating_sub(left_out.bytes), ..self }
     }
@@ -243,7 +246,7 @@ impl BuildPlan {
         };
         let others = OTHER_LAYERS + usize::from(settings.add_to_bases());
         let package_layers = settings.layers.unwrap_or(DEFAULT_LAYERS).saturating_sub(others).max(1);
-        let sets = PackageSets::of(closures.units(&weights, |name| target.platforms.is_slim(name)), package_layers);
+        let sets = PackageSets::of(closures.units(&weights, |name| target.platforms.lean(name)), package_layers);
         let whole_tree = Weight::of(closures.production.packages().map(|(dir, _)| dir), &weights);
         for needs in closures.services {
             let draft = Draft::new(needs, &contents, target.platform, settings, bases, &systems, request)?;
@@ -261,12 +264,12 @@ impl BuildPlan {
                 working_dir: &run.working_dir,
                 system: &system.tree,
                 sets: &sets,
-                slim: target.platforms.is_slim(&needs.service.name),
+                lean: target.platforms.lean(&needs.service.name),
                 hard_links,
                 base: &files,
                 owner,
             };
-            let slim = ingredients.slim;
+            let Lean { slim, traced } = ingredients.lean;
             let (above, slimming) = contents.of_service(&ingredients, extension.fragments)?;
             let layers = contents::layers(above, contents.root(), &files, owner)?;
             let (root, outside) = (contents.root(), contents.places_outside_root(&ingredients)?);
@@ -284,6 +287,7 @@ impl BuildPlan {
                 root: files.resolve(contents.root())?,
                 slim,
                 slimming,
+                traced: traced.then(Untraced::default),
                 foreign,
                 whole_tree,
                 dependents: dependents.clone(),
@@ -301,7 +305,7 @@ impl BuildPlan {
     }
 
     /// The place of a layer among those planned, which it joins if it is new.
-    fn index_of(&mut self, layer: LayerPlan) -> usize {
+    pub(super) fn index_of(&mut self, layer: LayerPlan) -> usize {
         self.layers.iter().position(|known| *known == layer).unwrap_or_else(|| {
             self.layers.push(layer);
             self.layers.len() - 1

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::base::{Bases, base_name};
 use super::{BuildError, BuildRequest};
 use crate::closure::NodePlatform;
-use crate::config::Settings;
+use crate::config::{ServiceSettings, Settings};
 use crate::platform::Platform;
 
 /// The platforms that are built for.
@@ -23,9 +23,28 @@ impl Platforms<'_> {
         self.wanted.iter().map(|platform| TargetPlatform { platform, platforms: self })
     }
 
-    /// Whether the packages of a service come without what no running program reads, whatever the platform.
-    pub fn is_slim(&self, service: &str) -> bool {
-        self.request.slim.or(self.settings.of_service(service).slim).unwrap_or(false)
+    /// What files the packages of a service do without, whatever the platform.
+    pub fn lean(&self, service: &str) -> Lean {
+        Lean::of(self.request, &self.settings.of_service(service))
+    }
+}
+
+/// What files the packages of an image do without.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Lean {
+    /// Those that no running program reads.
+    pub slim: bool,
+    /// Those that the service cannot reach.
+    pub traced: bool,
+}
+
+impl Lean {
+    /// As somebody typed it, else as the settings of the service have it.
+    pub fn of(request: &BuildRequest, settings: &ServiceSettings) -> Self {
+        Self {
+            slim: request.slim.or(settings.slim).unwrap_or(false),
+            traced: request.trace.or(settings.trace).unwrap_or(false),
+        }
     }
 }
 

@@ -3,7 +3,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::config::{PackagesFrom, Settings};
 use crate::workspace::{EntryPointError, Member, NotAService, Service, Workspace, WorkspaceError, WorkspacePath};
 
-use super::BuildError;
+use super::platforms::Lean;
+use super::{BuildError, BuildRequest};
 
 /// Why the services to build cannot be told.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +50,16 @@ pub enum SelectionError {
         /// The command that compiles.
         build_command: &'static str,
     },
+    /// A traced service cannot be started, so that nobody knows which files of shared packages it needs.
+    #[error("what `{service}` needs of the packages that it shares cannot be traced: {error}")]
+    Untraceable {
+        /// Why.
+        error: EntryPointError,
+        /// The service.
+        service: String,
+        /// The command that compiles.
+        build_command: &'static str,
+    },
 }
 
 fn list(others: &[NotAService]) -> String {
@@ -68,6 +79,9 @@ impl SelectionError {
             )),
             Self::Ambiguous { first, .. } => Some(format!("name the directory, such as `{first}`")),
             Self::SameName { .. } => Some("rename one of the two directories".into()),
+            Self::Untraceable { service, build_command, .. } => Some(format!(
+                "compile it: `{build_command}`; or `trace = false` under `[service.{service}]` in pirogue.toml"
+            )),
             Self::EntryPoint { error, service, build_command } => match error {
                 EntryPointError::Missing { .. } | EntryPointError::NotBuilt { .. } => {
                     Some(format!("compile first: `{build_command}`"))
@@ -100,6 +114,38 @@ pub(super) fn select(
         return Err(SelectionError::NoServices(others).into());
     }
     refuse_one_name_for_two(&services)?;
+    Ok(services)
+}
+
+/// Services to build, with those that are planned beside them: where one is traced, all others of the workspace that are, as
+/// what one of them reaches of a package lies in a layer that they share.
+pub(super) fn with_traced(
+    mut services: Vec<Service>,
+    workspace: &Workspace,
+    settings: &Settings,
+    request: &BuildRequest,
+) -> Result<Vec<Service>, BuildError> {
+    let is_traced = |name: &str| Lean::of(request, &settings.of_service(name)).traced;
+    if !services.iter().any(|service| is_traced(&service.name)) {
+        return Ok(services);
+    }
+    let names = workspace.service_names();
+    let all = self::names(workspace, settings, &[])?;
+    let known: BTreeSet<WorkspacePath> = services.iter().map(|service| service.dir.clone()).collect();
+    let others = names.into_iter().filter(|(dir, name)| all.contains(name) && is_traced(name) && !known.contains(dir));
+    for (dir, service) in others {
+        let entry_point = |name: &str| settings.of_service(name).entry_point;
+        match workspace.services(entry_point, Some(&[dir])) {
+            Ok((more, _)) => services.extend(more),
+            // It has nothing to start with, and is no service at all.
+            Err(EntryPointError::None { .. }) => {}
+            Err(error) => {
+                let build_command = workspace.package_manager.build_command();
+                return Err(SelectionError::Untraceable { error, service, build_command }.into());
+            }
+        }
+    }
+    services.sort_by(|a, b| a.dir.cmp(&b.dir));
     Ok(services)
 }
 

@@ -255,7 +255,7 @@ fn bytes(path: &Path) -> &[u8] {
 }
 
 /// An absolute path without `.`, `..` and doubled slashes, as far as its text tells; `None` if it is relative.
-pub(super) fn normal(path: &Path) -> Option<PathBuf> {
+pub fn normal(path: &Path) -> Option<PathBuf> {
     let mut normal = PathBuf::new();
     for component in path.components() {
         match component {

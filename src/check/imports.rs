@@ -48,23 +48,71 @@ type Read = (Option<Arc<Module>>, Option<String>, Vec<Resolved>);
 
 /// Follows all requests from what node is started with.
 pub(super) fn reach(subject: &Subject<'_>) -> Result<Graph, CheckError> {
-    let resolver = Resolver::new(subject.files, subject.node_is_at_least(10));
-    let mut graph = Graph { files: Vec::new() };
-    let mut positions: HashMap<PathBuf, usize> = HashMap::new();
-    let starts = starts(subject, &resolver);
-    let mut next = starts.clone();
-    next.sort();
-    next.dedup();
-    while !next.is_empty() {
-        for path in &next {
-            positions.insert(path.clone(), graph.files.len());
-            let is_ours = subject.package_at(path).is_some_and(|package| package.is_ours);
-            let (path, when) = (path.clone(), When::Later);
-            let reached = Reached { path, is_ours, module: None, when, targets: Vec::new(), unread: None };
-            graph.files.push(reached);
+    let mut walk = Walk::new(subject);
+    let starts = walk.starts();
+    walk.follow(starts.clone())?;
+    Ok(walk.finish(&starts))
+}
+
+/// The way through all files that can be reached from some.
+pub(super) struct Walk<'a> {
+    subject: &'a Subject<'a>,
+    /// Where specifiers lead.
+    pub resolver: Resolver,
+    graph: Graph,
+    positions: HashMap<PathBuf, usize>,
+}
+
+impl<'a> Walk<'a> {
+    /// Before its first step.
+    pub fn new(subject: &'a Subject<'a>) -> Self {
+        let resolver = Resolver::new(subject.files, subject.node_is_at_least(10));
+        Self { subject, resolver, graph: Graph { files: Vec::new() }, positions: HashMap::new() }
+    }
+
+    /// The files that node is started with.
+    pub fn starts(&self) -> Vec<PathBuf> {
+        starts(self.subject, &self.resolver)
+    }
+
+    /// Whether a file was met, given by its real path.
+    pub fn has(&self, path: &Path) -> bool {
+        self.positions.contains_key(path)
+    }
+
+    /// How many files were met.
+    pub fn len(&self) -> usize {
+        self.graph.files.len()
+    }
+
+    /// The files that were met after so many others.
+    pub fn after(&self, others: usize) -> &[Reached] {
+        self.graph.files.get(others..).unwrap_or_default()
+    }
+
+    /// Goes on from these files, given by their real paths.
+    pub fn follow(&mut self, mut next: Vec<PathBuf>) -> Result<(), CheckError> {
+        next.sort();
+        next.dedup();
+        next.retain(|path| !self.has(path));
+        while !next.is_empty() {
+            for path in &next {
+                self.positions.insert(path.clone(), self.graph.files.len());
+                let is_ours = self.subject.package_at(path).is_some_and(|package| package.is_ours);
+                let (path, when) = (path.clone(), When::Later);
+                let reached = Reached { path, is_ours, module: None, when, targets: Vec::new(), unread: None };
+                self.graph.files.push(reached);
+            }
+            next = self.step(&next)?;
         }
+        Ok(())
+    }
+
+    /// Reads these files, and gives those that they lead to and that were not met before.
+    fn step(&mut self, files: &[PathBuf]) -> Result<Vec<PathBuf>, CheckError> {
+        let Self { subject, resolver, graph, positions } = self;
         let mut found: BTreeMap<PathBuf, Read> = BTreeMap::new();
-        let results = javascript::on_deep_stacks(&next, |path| (path.clone(), look_at(subject, &resolver, path)));
+        let results = javascript::on_deep_stacks(files, |path| (path.clone(), look_at(subject, resolver, path)));
         for (path, read) in results.map_err(CheckError::Thread)? {
             found.insert(path, read?);
         }
@@ -88,11 +136,15 @@ pub(super) fn reach(subject: &Subject<'_>) -> Result<Graph, CheckError> {
             reached.module = module;
             reached.unread = unread;
         }
-        next = after;
+        Ok(after)
     }
-    let starts: Vec<usize> = starts.iter().filter_map(|path| positions.get(path).copied()).collect();
-    graph.find_out_when(&starts);
-    Ok(graph)
+
+    /// What was met, and when each file is reached by a program that begins with `starts`.
+    fn finish(mut self, starts: &[PathBuf]) -> Graph {
+        let starts: Vec<usize> = starts.iter().filter_map(|path| self.positions.get(path).copied()).collect();
+        self.graph.find_out_when(&starts);
+        self.graph
+    }
 }
 
 fn file_of(resolved: &Resolved) -> Option<PathBuf> {

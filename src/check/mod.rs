@@ -20,6 +20,7 @@ mod platforms;
 mod requests;
 mod resolver;
 mod secrets;
+mod trace;
 mod writable;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,11 +33,12 @@ use serde::{Deserialize, Serialize};
 pub use allowance::Allowance;
 pub use base::{BaseDrift, unlocked_base};
 pub use code::{Code, UnknownCode};
-pub use file_system::{ImageFiles, LayerFiles};
+pub use file_system::{ImageFiles, LayerFiles, normal};
 pub use fleet::{FleetMember, check_fleet};
 pub use known_modules::KnownModules;
 pub use resolver::{Missing, Resolved, Resolver};
 pub use secrets::{Scan, Scanner, Secret};
+pub use trace::{BadPattern, KeepPatterns, package_top, trace};
 
 use crate::closure::DependencyClosure;
 use crate::host::HostError;
@@ -47,7 +49,7 @@ use crate::path::ImagePath;
 use crate::workspace::{Service, Workspace};
 
 /// The name of these checks, for whoever remembers what they found. It changes when what they find does.
-pub const RECIPE: &str = "checks 3, javascript 3";
+pub const RECIPE: &str = "checks 3, javascript 4";
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

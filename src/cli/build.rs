@@ -132,6 +132,10 @@ pub struct Build {
     #[arg(long)]
     pub slim: bool,
 
+    /// Leave out of packages what the services cannot reach
+    #[arg(long)]
+    pub trace: bool,
+
     /// Print the report as one JSON document
     #[arg(long)]
     pub json: bool,
@@ -165,6 +169,7 @@ impl Build {
             format: self.format,
             packages: self.packages,
             slim: self.slim.then_some(true),
+            trace: self.trace.then_some(true),
             explain: false,
             locked: self.locked,
             fix_natives: (self.fix_natives || self.no_fix_natives).then_some(self.fix_natives),

@@ -178,6 +178,10 @@ pub struct ServiceSettings {
     pub root_dependencies: Option<bool>,
     /// Whether packages come without types, source maps, documentation and tests.
     pub slim: Option<bool>,
+    /// Whether packages come with those files alone that the services can reach.
+    pub trace: Option<bool>,
+    /// Patterns of files of packages that stay then, whatever code says.
+    pub keep: Option<Vec<String>>,
     /// Directories that the service may write, relative to the working directory or absolute.
     pub writable: Option<Vec<String>>,
     /// What becomes of what the checks find.
@@ -329,6 +333,8 @@ impl ServiceSettings {
             keeps_foreign_variants: self.keeps_foreign_variants.or(all.keeps_foreign_variants),
             root_dependencies: self.root_dependencies.or(all.root_dependencies),
             slim: self.slim.or(all.slim),
+            trace: self.trace.or(all.trace),
+            keep: self.keep.or(all.keep),
             writable: self.writable.or(all.writable),
             check: self.check.or(all.check),
             allow: all.allow.into_iter().chain(self.allow).collect(),

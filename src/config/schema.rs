@@ -73,6 +73,8 @@ fn service(table: &Table<'_>) -> Result<ServiceSettings, ConfigError> {
         keeps_foreign_variants: one_of(table, "foreign-variants", ["keep", "leave-out"])?,
         root_dependencies: table.boolean("root-dependencies")?,
         slim: table.boolean("slim")?,
+        trace: table.boolean("trace")?,
+        keep: table.texts("keep")?,
         writable: table.texts("writable")?,
         check,
         allow,

@@ -42,6 +42,19 @@ impl ConstantPath {
     /// The path without `.` and without `..` but in front; `None` where it names nothing but a directory above the origin,
     /// or the file itself. It ends with a slash if what follows is a name in that directory.
     pub fn normal(&self) -> Option<String> {
+        let names = self.names();
+        let names_something = names.last().is_some_and(|last| *last != ".." && *last != ITSELF);
+        let end = if self.is_open && self.path.ends_with('/') { "/" } else { "" };
+        names_something.then(|| names.join("/") + end)
+    }
+
+    /// What all paths begin with that lie there, if that is the origin's directory or one above it: `` or `../`.
+    pub fn directory(&self) -> Option<String> {
+        let names = self.names();
+        names.iter().all(|name| *name == "..").then(|| "../".repeat(names.len()))
+    }
+
+    fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = Vec::new();
         for name in self.path.split('/') {
             match name {
@@ -50,9 +63,7 @@ impl ConstantPath {
                 name => names.push(name),
             }
         }
-        let names_something = names.last().is_some_and(|last| *last != ".." && *last != ITSELF);
-        let end = if self.is_open && self.path.ends_with('/') { "/" } else { "" };
-        names_something.then(|| names.join("/") + end)
+        names
     }
 }
 
@@ -81,7 +92,7 @@ pub(super) fn constant_path(expression: &Expression<'_>, known: &Known) -> Optio
             let left = path(&sum.left)?;
             Some(match text(&sum.right) {
                 Some(right) => left.with(&right),
-                None => left.open(),
+                None => left.with(&leading_text(&sum.right)).open(),
             })
         }
         Expression::TemplateLiteral(template) => {
@@ -125,7 +136,10 @@ pub(super) fn constant_path(expression: &Expression<'_>, known: &Known) -> Optio
                         built = match argument.as_expression().and_then(text) {
                             Some(text) if name == "resolve" && text.starts_with('/') => return None,
                             Some(text) => built.with("/").with(&text),
-                            None => built.with("/").open(),
+                            None => {
+                                let start = argument.as_expression().map(leading_text).unwrap_or_default();
+                                built.with("/").with(&start).open()
+                            }
                         };
                     }
                     Some(built)
@@ -153,8 +167,18 @@ fn url(new: &NewExpression<'_>) -> Option<ConstantPath> {
     let base = base.as_expression()?.get_inner_expression();
     let is_own = matches!(base, Expression::StaticMemberExpression(member)
         if member.property.name == "url" && is_import_meta(&member.object));
-    let relative = text(first.as_expression()?).filter(|text| !text.starts_with('/') && !text.contains(':'))?;
-    (new.callee.is_specific_id("URL") && is_own).then(|| ConstantPath::of(Origin::ThisDirectory, &relative))
+    if !new.callee.is_specific_id("URL") || !is_own {
+        return None;
+    }
+    let first = first.as_expression()?;
+    let is_path = |text: &String| !text.starts_with('/') && !text.contains(':');
+    match text(first) {
+        Some(relative) => Some(ConstantPath::of(Origin::ThisDirectory, &relative)).filter(|_| is_path(&relative)),
+        None => {
+            let start = Some(leading_text(first)).filter(is_path)?;
+            Some(ConstantPath::of(Origin::ThisDirectory, &start).open())
+        }
+    }
 }
 
 /// The last name of what is called: `join` of `path.join`, of `path_1.default.join` and of `(0, node_path.join)`.
@@ -186,6 +210,21 @@ pub(super) fn text(expression: &Expression<'_>) -> Option<String> {
             Some(text(&sum.left)? + &text(&sum.right)?)
         }
         _ => None,
+    }
+}
+
+/// The text that the value of an expression begins with, as far as it is known.
+pub(super) fn leading_text(expression: &Expression<'_>) -> String {
+    match expression.get_inner_expression() {
+        Expression::TemplateLiteral(template) => {
+            let first = template.quasis.first().map(|first| &first.value);
+            first.map_or_else(String::new, |first| first.cooked.as_ref().unwrap_or(&first.raw).to_string())
+        }
+        Expression::BinaryExpression(sum) if sum.operator == BinaryOperator::Addition => match text(&sum.left) {
+            Some(left) => left + &leading_text(&sum.right),
+            None => leading_text(&sum.left),
+        },
+        other => text(other).unwrap_or_default(),
     }
 }
 

@@ -33,6 +33,8 @@ pub struct Module {
     pub files: Vec<NamedFile>,
     /// The lines at which it asks for a module whose name is computed.
     pub computed: Vec<u32>,
+    /// Where files and modules lie that it may get at by names it makes while it runs.
+    pub reaches: BTreeSet<Reach>,
     /// The ports it listens on where `PORT` is not set.
     pub ports: BTreeSet<u16>,
     /// Where it listens, and whether it answers.
@@ -129,6 +131,17 @@ pub struct NamedFile {
     pub used: FileUse,
     /// When.
     pub when: When,
+}
+
+/// Where something lies that code may get at by a name it makes while it runs.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Reach {
+    /// Any file whose path begins so, relative to the directory of the file that says it; all in that directory if empty.
+    Files(String),
+    /// Any module whose specifier begins so: `moment/locale/`.
+    Modules(String),
+    /// Anything in the package of this module, whose place it asks for: `dirname(require.resolve('x/package.json'))`.
+    PackageOf(String),
 }
 
 /// How to parse a file, by its name; `None` for what is no code or never runs.

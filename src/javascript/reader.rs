@@ -1,17 +1,20 @@
 mod named_files;
+mod reaches;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use oxc_allocator::Allocator;
 use oxc_ast::AstKind;
 use oxc_ast::ast::{
-    BindingIdentifier, CallExpression, ConditionalExpression, Expression, FormalParameters, IdentifierReference,
-    IfStatement, ImportExpression, LogicalExpression, NewExpression, PropertyDefinition, Statement, SwitchCase,
-    TSImportEqualsDeclaration, TSModuleReference, TryStatement, UnaryExpression, VariableDeclarator,
+    AssignmentExpression, AssignmentTarget, BindingIdentifier, CallExpression, ConditionalExpression,
+    ExportNamedDeclaration, Expression, FormalParameters, IdentifierReference, IfStatement, ImportExpression,
+    LogicalExpression, NewExpression, PropertyDefinition, Statement, SwitchCase, TSImportEqualsDeclaration,
+    TSModuleReference, TryStatement, UnaryExpression, UnaryOperator, VariableDeclarator,
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_parser::{ParseOptions, Parser};
 use oxc_span::{GetSpan as _, SourceType};
+use reaches::ReachesReader;
 
 use super::bundles::Bundle;
 use super::constant_paths::{ConstantPath, Known, called_name, constant_path, first, text};
@@ -78,11 +81,14 @@ struct Reader {
     uses: BTreeMap<u32, FileUse>,
     /// Where paths end that were taken in whole.
     path_end: u32,
+    /// Whether what is declared here is exported.
+    is_exported: bool,
     /// Where the sum begins that was looked at last; its left operands begin there too.
     sum_start: Option<u32>,
     requests: Vec<Found<(String, RequestKind)>>,
     files: Vec<Found<(ConstantPath, FileUse)>>,
     computed: Vec<u32>,
+    reaches: ReachesReader,
     ports: BTreeSet<u16>,
     serving: ServingReader,
 }
@@ -99,10 +105,12 @@ impl Default for Reader {
             known: Known::new(),
             uses: BTreeMap::new(),
             path_end: 0,
+            is_exported: false,
             sum_start: None,
             requests: Vec::new(),
             files: Vec::new(),
             computed: Vec::new(),
+            reaches: ReachesReader::default(),
             ports: BTreeSet::new(),
             serving: ServingReader::default(),
         }
@@ -139,7 +147,8 @@ impl Reader {
         let serving = self.serving.finish(source, |offset| lines.at(offset));
         let for_commonjs = self.commonjs.first().map(|(offset, name)| (lines.at(offset), name));
         let written = Written { as_es_module: false, for_commonjs };
-        Module { requests, files, computed, ports: self.ports, serving, written, syntax_error: None }
+        let reaches = self.reaches.finish(&requests);
+        Module { requests, files, computed, reaches, ports: self.ports, serving, written, syntax_error: None }
     }
 
     fn request(&mut self, specifier: &str, kind: RequestKind, offset: u32) {
@@ -154,7 +163,10 @@ impl Reader {
             Some(specifier) => self.request(&specifier, kind, offset),
             None => match constant_path(argument, &self.known).filter(is_here).and_then(|path| path.normal()) {
                 Some(path) => self.request(&format!("./{path}"), kind, offset),
-                None => self.computed.push(offset),
+                None => {
+                    self.computed.push(offset);
+                    self.reach_by_request(argument);
+                }
             },
         }
     }
@@ -215,7 +227,18 @@ impl<'a> Visit<'a> for Reader {
         if may_be_path {
             self.name_file(expression);
         }
+        self.reach_by_expression(expression);
         walk::walk_expression(self, expression);
+    }
+
+    /// `typeof __dirname` hands nothing on, and needs nothing of this name.
+    fn visit_unary_expression(&mut self, unary: &UnaryExpression<'a>) {
+        if unary.operator == UnaryOperator::Typeof {
+            self.reaches.is_harmless(unary.span);
+        }
+        if !only_asks(unary) {
+            walk::walk_unary_expression(self, unary);
+        }
     }
 
     fn visit_call_expression(&mut self, call: &CallExpression<'a>) {
@@ -236,6 +259,7 @@ impl<'a> Visit<'a> for Reader {
             self.path_end = self.path_end.max(argument.span().end);
         }
         self.bundle.call(self.position.module, call, self.position.when);
+        self.reach_by_call(call);
         self.note_uses(call);
         self.note_made(&call.callee, &call.arguments);
         self.serving.call(call);
@@ -278,10 +302,10 @@ impl<'a> Visit<'a> for Reader {
         }
     }
 
-    fn visit_unary_expression(&mut self, unary: &UnaryExpression<'a>) {
-        if !only_asks(unary) {
-            walk::walk_unary_expression(self, unary);
-        }
+    fn visit_export_named_declaration(&mut self, export: &ExportNamedDeclaration<'a>) {
+        self.is_exported = true;
+        walk::walk_export_named_declaration(self, export);
+        self.is_exported = false;
     }
 
     fn visit_import_expression(&mut self, import: &ImportExpression<'a>) {
@@ -354,6 +378,16 @@ impl<'a> Visit<'a> for Reader {
         }
     }
 
+    /// `load = require`
+    fn visit_assignment_expression(&mut self, assignment: &AssignmentExpression<'a>) {
+        if let AssignmentTarget::AssignmentTargetIdentifier(id) = &assignment.left
+            && !self.position.require_is_parameter
+        {
+            self.requires.alias(id.name.as_str(), &assignment.right);
+        }
+        walk::walk_assignment_expression(self, assignment);
+    }
+
     /// `a && b`, `a || b`, `a ?? b`; and the port in `process.env.PORT || 3000`.
     fn visit_logical_expression(&mut self, expression: &LogicalExpression<'a>) {
         if mentions_port(&expression.left) {
@@ -366,12 +400,18 @@ impl<'a> Visit<'a> for Reader {
     fn visit_variable_declarator(&mut self, declarator: &VariableDeclarator<'a>) {
         self.bundle.declare(declarator);
         if let (Some(init), Some(name)) = (&declarator.init, declarator.id.get_identifier_name()) {
-            if let Expression::CallExpression(call) = init.get_inner_expression() {
-                self.requires.declare(name.as_str(), call);
+            match init.get_inner_expression() {
+                Expression::CallExpression(call) => self.requires.declare(name.as_str(), call),
+                _ if self.position.require_is_parameter => {}
+                value => self.requires.alias(name.as_str(), value),
             }
             if self.around.is_empty()
                 && let Some(path) = constant_path(init, &self.known)
             {
+                // Whoever is given the directory says so himself.
+                if path.directory().is_some() && !self.is_exported {
+                    self.path_end = self.path_end.max(init.span().end);
+                }
                 self.known.insert(name.to_string(), path);
             }
         }

@@ -24,6 +24,13 @@ impl Requires {
         }
     }
 
+    /// Adds a variable that is `require` by another name.
+    pub fn alias(&mut self, name: &str, value: &Expression<'_>) {
+        if value.get_inner_expression().is_specific_id("require") {
+            self.0.insert(name.to_owned());
+        }
+    }
+
     /// Whether a call asks for a module, and how; `is_parameter` says whether `require` is a parameter here.
     pub fn kind_of_call(&self, call: &CallExpression<'_>, is_parameter: bool) -> Option<RequestKind> {
         match call.callee.get_inner_expression() {

@@ -20,6 +20,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{Entry, FileTree, Fragment, Kind, LayerPlan, LayerRole, TreeError, identical_files};
 use crate::path::ImagePath;
 
+/// The fragment of the directories above all others.
+pub(super) const DIRECTORIES: &str = "directories";
+
 /// A set of services, by their names.
 pub type ServiceSet = BTreeSet<String>;
 
@@ -200,7 +203,7 @@ pub fn group(contents: ImageContents, directory: impl Fn(&ImagePath) -> Entry) -
 }
 
 /// Fragments without the empty ones, sorted by the path of their first entry.
-fn ordered(fragments: Vec<Fragment>) -> Result<Vec<Fragment>, TreeError> {
+pub(super) fn ordered(fragments: Vec<Fragment>) -> Result<Vec<Fragment>, TreeError> {
     let mut by_first_path: BTreeMap<ImagePath, Fragment> = BTreeMap::new();
     for fragment in fragments {
         let Some(first) = fragment.tree.iter().next().map(|(path, _)| path.clone()) else { continue };
@@ -212,7 +215,7 @@ fn ordered(fragments: Vec<Fragment>) -> Result<Vec<Fragment>, TreeError> {
 }
 
 /// Puts the directories above all entries, where no fragment has them itself, into a fragment of their own at the front.
-fn with_directories(
+pub(super) fn with_directories(
     fragments: Vec<Fragment>,
     directory: &impl Fn(&ImagePath) -> Entry,
 ) -> Result<Vec<Fragment>, TreeError> {
@@ -241,7 +244,7 @@ fn with_directories(
     if tree.is_empty() {
         return Ok(fragments);
     }
-    Ok(std::iter::once(Fragment::new("directories", tree)).chain(fragments).collect())
+    Ok(std::iter::once(Fragment::new(DIRECTORIES, tree)).chain(fragments).collect())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod compression;
 mod foreign;
 mod grouping;
 mod identical_files;
+mod keeping;
 mod key;
 mod line;
 mod pack;
@@ -31,7 +32,7 @@ pub use pack::{PackError, Packed, PackedPiece, Packing, PieceCache, pack};
 pub use package_archive::{PackageArchive, Scratch, SmallArchive};
 pub use package_tarball::{PackageFile, PackageTarball, TarballError, TarballLimits, YarnCompression};
 pub use patch::{FileState, PackagePatch, PatchError};
-pub use slim::{LeftOut, Slimming};
+pub use slim::{LeftOut, Slimming, is_for_tools, is_license};
 pub use tree::{Content, Entry, FileTree, HostFile, Kind, Owner, TreeError};
 
 use std::fmt;

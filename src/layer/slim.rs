@@ -200,11 +200,16 @@ fn directory_of_the_list(inside: &str) -> Option<&str> {
     names.filter(is_whole).map(|(_, end)| &inside[..end]).next()
 }
 
-/// Licences, notices and who holds the rights: what has to come along with the code.
-fn is_license(name: &str) -> bool {
+/// Whether a file of this name is a licence or a notice, or says who holds the rights: what has to come along with the code.
+pub fn is_license(name: &str) -> bool {
     let name = name.to_lowercase();
     ["license", "licence", "notice"].iter().any(|word| name.contains(word))
         || ["copying", "copyright", "authors", "patents"].iter().any(|word| name.starts_with(word))
+}
+
+/// Whether a file of this name declares types or is a source map: what tools read, and no program on its own account.
+pub fn is_for_tools(name: &str) -> bool {
+    is_map(name) || TYPES.iter().any(|end| name.ends_with(end))
 }
 
 fn is_map(name: &str) -> bool {

@@ -28,7 +28,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::build::{BuildPlan, Built, Delivery, ImagePlan, ServicePlan, Weight};
+use crate::build::{BuildPlan, Built, Delivery, ImagePlan, ServicePlan, TracedPackage, Weight};
 use crate::check::Severity;
 use crate::closure::{DependencyClosure, Exclusion, Reason};
 use crate::image::{Image, PlatformImages};
@@ -113,6 +113,8 @@ pub struct ImageReport {
     pub package_bytes: u64,
     /// What leaving out what its packages do not need at run time saves.
     pub leaner: Leaner,
+    /// The packages that `trace` left files out of, what saves most first.
+    pub untraced: Vec<UntracedPackage>,
     /// Why packages are there that nobody declares: `name@version`, reason.
     pub undeclared: BTreeMap<String, String>,
     /// What was left out: one line each.
@@ -137,8 +139,10 @@ pub struct ForeignVariantsReport {
 /// The ways to leave files out of packages that are there anyway, each with what it saves.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Leaner {
-    /// `slim`: types, source maps, documentation and tests.
+    /// `slim`: types, source maps, documentation and tests. Of a traced image, what is left of them counts for nothing.
     pub slim: Saving,
+    /// `trace`: what the services cannot reach; `None` where nobody looked.
+    pub trace: Option<Saving>,
 }
 
 /// What one of these ways saves.
@@ -150,6 +154,19 @@ pub struct Saving {
     pub files: usize,
     /// The bytes of these files.
     pub bytes: u64,
+}
+
+/// A package without some of its files, since no service that shares it can reach them.
+#[derive(Clone, Debug, Serialize)]
+pub struct UntracedPackage {
+    /// `name@version`.
+    pub package: String,
+    /// How many files are left out.
+    pub files: usize,
+    /// Their bytes.
+    pub bytes: u64,
+    /// How many files are there still.
+    pub kept_files: usize,
 }
 
 /// One layer.
@@ -278,7 +295,11 @@ impl ImageReport {
             files: planned().map(|(plan, _)| plan.files()).sum(),
             packages: packages.packages,
             package_bytes: packages.bytes,
-            leaner: Leaner { slim: Saving::of(of_platform.slim, of_platform.slimming) },
+            leaner: Leaner {
+                slim: Saving::of(of_platform.slim, of_platform.slimming),
+                trace: of_platform.traced.as_ref().map(|untraced| Saving::of(true, untraced.left_out)),
+            },
+            untraced: untraced(of_platform),
             undeclared: undeclared.collect(),
             excluded: exclusions(closure),
             foreign_variants: ForeignVariantsReport {
@@ -301,6 +322,18 @@ impl Saving {
     fn of(taken: bool, LeftOut { files, bytes }: LeftOut) -> Self {
         Self { taken, files, bytes }
     }
+}
+
+/// What `trace` left out of an image.
+fn untraced(image: &ImagePlan) -> Vec<UntracedPackage> {
+    let packages = image.traced.iter().flat_map(|untraced| &untraced.packages);
+    let package = |TracedPackage { label, left_out, kept_files }: &TracedPackage| UntracedPackage {
+        package: label.clone(),
+        files: left_out.files,
+        bytes: left_out.bytes,
+        kept_files: *kept_files,
+    };
+    packages.map(package).collect()
 }
 
 /// What a closure left out, one line each.

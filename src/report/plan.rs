@@ -3,6 +3,7 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::UntracedPackage;
 use super::table::{aligned, megabytes};
 use super::{SystemPackage, system_packages};
 use crate::build::{BuildPlan, ImagePlan};
@@ -43,6 +44,8 @@ pub struct PlannedImage {
     pub packages: Vec<(String, String)>,
     /// What was left out: one line each.
     pub excluded: Vec<String>,
+    /// The packages that `trace` leaves files out of, what saves most first.
+    pub untraced: Vec<UntracedPackage>,
 }
 
 /// One layer of a plan.
@@ -88,6 +91,7 @@ fn planned_image(image: &ImagePlan) -> PlannedImage {
         layers: image.layers.clone(),
         packages: packages.map(|package| (package.package_json.label(), package.reason.to_string())).collect(),
         excluded: super::exclusions(&image.closure),
+        untraced: super::untraced(image),
     }
 }
 
@@ -135,6 +139,44 @@ impl fmt::Display for PlanReport {
         for line in system_packages::lines(images, self.has_several_platforms()) {
             writeln!(f, "\n{line}")?;
         }
+        for service in &self.services {
+            for image in service.images.iter().filter(|image| !image.untraced.is_empty()) {
+                let platform =
+                    if self.has_several_platforms() { format!(" ({})", image.platform) } else { String::new() };
+                write!(f, "\n{}{platform}: {}", service.name, Left(&image.untraced))?;
+            }
+        }
         Ok(())
+    }
+}
+
+/// So many packages are shown one by one.
+const SHOWN: usize = 20;
+
+/// What `trace` leaves out of an image, package by package.
+struct Left<'a>(&'a [UntracedPackage]);
+
+impl fmt::Display for Left<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(packages) = self;
+        let sum: u64 = packages.iter().map(|package| package.bytes).sum();
+        let files: usize = packages.iter().map(|package| package.files).sum();
+        let whole = packages.iter().filter(|package| package.kept_files == 0).count();
+        writeln!(
+            f,
+            "no code leads to {files} files ({}) of {} packages, {whole} of them whole",
+            megabytes(sum),
+            packages.len()
+        )?;
+        let mut rows = vec![["PACKAGE", "LEFT OUT", "FILES", "KEPT"].map(str::to_owned).to_vec()];
+        rows.extend(packages.iter().take(SHOWN).map(|package| {
+            let kept = if package.kept_files == 0 { "nothing".to_owned() } else { package.kept_files.to_string() };
+            vec![package.package.clone(), megabytes(package.bytes), package.files.to_string(), kept]
+        }));
+        f.write_str(&aligned(&rows))?;
+        match packages.len().checked_sub(SHOWN) {
+            Some(more @ 1..) => writeln!(f, "and {more} more: `--json`"),
+            _ => Ok(()),
+        }
     }
 }

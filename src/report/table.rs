@@ -46,7 +46,11 @@ pub fn table(report: &BuildReport) -> String {
         let _ = writeln!(text, "Left out of them: {} of native code for other platforms.", megabytes(foreign));
     }
     for (taken, words) in [(true, "`slim` left out"), (false, "`slim = true` would leave out")] {
-        let saved = || images().map(|(_, image)| image.leaner.slim).filter(|slim| slim.taken == taken);
+        let counts = |image: &ImageReport| taken || image.leaner.trace.is_none();
+        let saved = || {
+            let images = images().filter(|(_, image)| counts(image));
+            images.map(|(_, image)| image.leaner.slim).filter(|slim| slim.taken == taken)
+        };
         let bytes: u64 = saved().map(|slim| slim.bytes).sum();
         if bytes > 0 {
             let _ = writeln!(
@@ -56,6 +60,17 @@ pub fn table(report: &BuildReport) -> String {
                 megabytes(bytes),
             );
         }
+    }
+    let traced = || images().filter_map(|(_, image)| image.leaner.trace);
+    let bytes: u64 = traced().map(|trace| trace.bytes).sum();
+    if bytes > 0 {
+        let _ = writeln!(
+            text,
+            "Of the packages of {}, `trace` left out {} in {}, which no service that shares them can reach: `pirogue plan`.",
+            count(traced().count(), "image"),
+            megabytes(bytes),
+            count(traced().map(|trace| trace.files).sum(), "file"),
+        );
     }
     if report.checks.notes > 0 {
         let _ = writeln!(text, "The checks have {}: `pirogue check --verbose`.", count(report.checks.notes, "note"));

@@ -132,7 +132,7 @@ impl Settling<'_, '_> {
         contents.collect(needs.installed(), owner)?;
         let own = self.natives.target.platforms.settings.of_service(&needs.service.name);
         let exclude = own.exclude.unwrap_or_default();
-        let slim = self.natives.target.platforms.is_slim(&needs.service.name);
+        let slim = self.natives.target.platforms.lean(&needs.service.name).slim;
         let nothing = BTreeSet::new();
         let taste = PackageTaste::new(owner, &exclude, &needs.supplied, &nothing, slim)?;
         let mut units = Vec::new();

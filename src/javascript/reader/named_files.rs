@@ -68,6 +68,7 @@ impl Reader {
         }
         if let Some(path) = constant_path(expression, &self.known) {
             self.path_end = span.end;
+            self.reach_directory(&path, span);
             let used = self.uses.get(&span.start).copied().unwrap_or(FileUse::Named);
             self.file(path, used, span.start);
         }

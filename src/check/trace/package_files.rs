@@ -1,0 +1,86 @@
+use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+
+use crate::check::ImageFiles;
+
+/// The files of an image's installed packages, in the order of the bytes of their paths.
+pub(super) struct PackageFiles<'a>(BTreeSet<&'a [u8]>);
+
+impl<'a> PackageFiles<'a> {
+    /// Of an image's layers.
+    pub fn of(files: &'a ImageFiles) -> Self {
+        let of_packages = files.layer_files().filter(|path| package_top(path).is_some());
+        Self(of_packages.map(|path| path.as_os_str().as_bytes()).collect())
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &'a Path> {
+        self.0.iter().map(|bytes| path(bytes))
+    }
+
+    /// Whether there is one at this path.
+    pub fn has(&self, path: &Path) -> bool {
+        self.0.contains(path.as_os_str().as_bytes())
+    }
+
+    /// Those whose paths begin so, as texts.
+    pub fn beginning(&self, start: &Path) -> Box<dyn Iterator<Item = &'a Path> + '_> {
+        self.from(start.as_os_str().as_bytes().to_owned())
+    }
+
+    /// Those in a directory, however deep.
+    pub fn below(&self, directory: &Path) -> Box<dyn Iterator<Item = &'a Path> + '_> {
+        self.from([directory.as_os_str().as_bytes(), b"/"].concat())
+    }
+
+    /// Those of the package in this directory, without those of packages in its own `node_modules`.
+    pub fn of_package(&self, top: &Path) -> Vec<PathBuf> {
+        self.below(top).filter(|path| package_top(path).as_deref() == Some(top)).map(Path::to_owned).collect()
+    }
+
+    fn from(&self, start: Vec<u8>) -> Box<dyn Iterator<Item = &'a Path> + '_> {
+        let first = self.0.range::<[u8], _>((std::ops::Bound::Included(start.as_slice()), std::ops::Bound::Unbounded));
+        let first: Vec<&'a [u8]> = first.copied().take_while(|path| path.starts_with(&start)).collect();
+        Box::new(first.into_iter().map(path))
+    }
+}
+
+fn path(bytes: &[u8]) -> &Path {
+    Path::new(std::ffi::OsStr::from_bytes(bytes))
+}
+
+/// The directory of the installed package that lies at this path, or that something at this path belongs to.
+pub fn package_top(path: &Path) -> Option<PathBuf> {
+    let parts: Vec<Component<'_>> = path.components().collect();
+    let node_modules = parts.iter().rposition(|part| part.as_os_str() == "node_modules")?;
+    let scoped = parts.get(node_modules + 1)?.as_os_str().as_bytes().starts_with(b"@");
+    let end = node_modules + if scoped { 3 } else { 2 };
+    Some(parts.get(..end)?.iter().collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_package_that_a_path_belongs_to() {
+        let table = [
+            ("a file", "/app/node_modules/x/lib/a.js", Some("/app/node_modules/x")),
+            ("the package itself", "/app/node_modules/x", Some("/app/node_modules/x")),
+            ("of a scope", "/app/node_modules/@s/x/a.js", Some("/app/node_modules/@s/x")),
+            ("a scope alone", "/app/node_modules/@s", None),
+            ("brought along", "/app/node_modules/x/node_modules/y/a.js", Some("/app/node_modules/x/node_modules/y")),
+            (
+                "of pnpm",
+                "/app/node_modules/.pnpm/x@1/node_modules/x/a",
+                Some("/app/node_modules/.pnpm/x@1/node_modules/x"),
+            ),
+            ("the service's own", "/app/apps/api/dist/main.js", None),
+            ("the directory of all", "/app/node_modules", None),
+        ];
+        for (comment, path, expected) in table {
+            assert_eq!(package_top(Path::new(path)).as_deref(), expected.map(Path::new), "{comment}");
+        }
+    }
+}
