@@ -983,8 +983,10 @@ fn a_build_that_succeeds_as_json() {
                   "taken": false,
                   "files": 0,
                   "bytes": 0
-                }
+                },
+                "trace": null
               },
+              "untraced": [],
               "undeclared": {},
               "excluded": [],
               "foreign_variants": {

@@ -65,9 +65,11 @@ pub fn trace(subject: &Subject<'_>, keep: &KeepPatterns) -> Result<BTreeSet<Path
 /// Whether a file is code of the service itself. All of it stays in the image, so somebody may run any of it.
 fn is_own_code(subject: &Subject<'_>, path: &Path) -> bool {
     let is_inside = subject.in_workspace(path).is_some_and(|path| {
-        let of_member = |dir: &&crate::workspace::WorkspacePath| path.as_path().starts_with(dir.as_path());
-        path.as_path().starts_with(subject.service.dir.as_path())
-            && !subject.closure.members.keys().filter(|dir| **dir != subject.service.dir).any(|dir| of_member(&dir))
+        let own = &subject.service.dir;
+        // Workspace packages may lie in the directory of a service.
+        let mut inner =
+            subject.closure.members.keys().filter(|dir| *dir != own && dir.as_path().starts_with(own.as_path()));
+        path.as_path().starts_with(own.as_path()) && !inner.any(|dir| path.as_path().starts_with(dir.as_path()))
     });
     is_inside && package_top(path).is_none() && is_code(path)
 }
