@@ -1,4 +1,5 @@
 mod named_files;
+mod position;
 mod reaches;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,13 +8,14 @@ use oxc_allocator::Allocator;
 use oxc_ast::AstKind;
 use oxc_ast::ast::{
     AssignmentExpression, AssignmentTarget, BindingIdentifier, CallExpression, ConditionalExpression,
-    ExportNamedDeclaration, Expression, FormalParameters, IdentifierReference, IfStatement, ImportExpression,
-    LogicalExpression, NewExpression, PropertyDefinition, Statement, SwitchCase, TSImportEqualsDeclaration,
-    TSModuleReference, TryStatement, UnaryExpression, UnaryOperator, VariableDeclarator,
+    ExportNamedDeclaration, Expression, IdentifierReference, IfStatement, ImportExpression, LogicalExpression,
+    NewExpression, PropertyDefinition, Statement, SwitchCase, TSImportEqualsDeclaration, TSModuleReference,
+    TryStatement, UnaryExpression, UnaryOperator, VariableDeclarator,
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_parser::{ParseOptions, Parser};
 use oxc_span::{GetSpan as _, SourceType};
+use position::Position;
 use reaches::ReachesReader;
 
 use super::bundles::Bundle;
@@ -28,7 +30,7 @@ use super::serving::ServingReader;
 use super::{FileUse, Module, NamedFile, Origin, Request, RequestKind, When};
 
 /// The name of this reader of code. It changes when what it finds does.
-pub const READER: &str = "javascript 3";
+pub const READER: &str = "javascript 4";
 
 /// Reads the text of a file. Code that does not parse gives what was understood of it.
 pub fn read(source: &str, source_type: SourceType) -> Module {
@@ -56,16 +58,6 @@ struct Found<T> {
     when: When,
     offset: u32,
     what: T,
-}
-
-/// Where the reader is.
-#[derive(Clone, Copy)]
-struct Position {
-    /// The module of the bundle; 0 outside of any.
-    module: usize,
-    when: When,
-    /// Whether a function around has a parameter `require`.
-    require_is_parameter: bool,
 }
 
 struct Reader {
@@ -96,7 +88,7 @@ struct Reader {
 impl Default for Reader {
     fn default() -> Self {
         Self {
-            position: Position { module: 0, when: When::AtStart, require_is_parameter: false },
+            position: Position::START,
             around: Vec::new(),
             bundle: Bundle::default(),
             called_at_once: BTreeSet::new(),
@@ -169,28 +161,6 @@ impl Reader {
                 }
             },
         }
-    }
-
-    fn guarded(&mut self, walk: impl FnOnce(&mut Self)) {
-        self.at_most(When::Guarded, walk);
-    }
-
-    fn at_most(&mut self, when: When, walk: impl FnOnce(&mut Self)) {
-        let before = self.position.when;
-        self.position.when = before.max(when);
-        walk(self);
-        self.position.when = before;
-    }
-
-    fn enter_function(&mut self, offset: u32, parameters: &FormalParameters<'_>) {
-        self.around.push(self.position);
-        if let Some(module) = self.bundle.module_at(offset) {
-            self.position = Position { module, when: When::AtStart, require_is_parameter: false };
-        } else if !self.called_at_once.contains(&offset) {
-            self.position.when = When::Later;
-        }
-        let names = parameters.items.iter().filter_map(|parameter| parameter.pattern.get_identifier_name());
-        self.position.require_is_parameter |= names.into_iter().any(|name| name == "require");
     }
 }
 
