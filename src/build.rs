@@ -31,7 +31,8 @@ use tokio::task::block_in_place;
 
 use base::BaseLock;
 pub use base::{
-    BaseChange, BaseLockError, BaseUpdate, DeployedImage, FoundImage, ImageChange, Match, base_status, update_bases,
+    BaseChange, BaseLockError, BaseUpdate, DeployedImage, FoundImage, ImageChange, Match, PackageChange, base_status,
+    update_bases,
 };
 pub use check::ServiceCheck;
 pub use deliver::Delivery;
@@ -107,6 +108,8 @@ pub struct BuildRequest {
     pub fix_natives: Option<bool>,
     /// What becomes of what the checks find.
     pub check: Option<CheckLevel>,
+    /// Whether the checks ask registries what the names of bases stand for now.
+    pub online: bool,
 }
 
 /// What a build works with.
@@ -241,6 +244,8 @@ struct Decided {
     settings: Settings,
     /// What becomes of what the checks find, where the command line says so.
     check: Option<CheckLevel>,
+    /// Whether they ask registries what the names of bases stand for now.
+    online: bool,
     plan: BuildPlan,
     bases: Arc<base::Bases>,
     lock: BaseLock,
@@ -300,12 +305,12 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<(Decided, S
     for (needs, target) in needs.iter_mut().zip(platforms.each()) {
         let natives = Natives { packages: needs.packages, locked: needs.locked, target, fixes, context };
         supplies.extend(natives.settle(&mut needs.closures, &mut needs.contents).await?);
-        needs.systems = system::provide(&needs.closures, target, &lock, context).await?;
+        needs.systems = system::provide(&needs.closures, target, context).await?;
     }
     context.progress.step("planning layers");
     let plan = BuildPlan::new(needs, &settings, &bases, request)?;
-    let check = request.check;
-    let mut decided = Decided { workspace, settings, check, plan, bases, lock, destinations, locked, supplies };
+    let BuildRequest { check, online, .. } = *request;
+    let mut decided = Decided { workspace, settings, check, online, plan, bases, lock, destinations, locked, supplies };
     trace::trace(&mut decided, &built, context).await?;
     format::note_lost_health(request, &decided.settings, &decided.plan.services, context.progress.as_ref());
     Ok((decided, index))

@@ -75,7 +75,19 @@ const MAY_NAME: &[(&str, &[&str])] = &[
     // The pure core, each naming only what stands below it.
     (
         "check",
-        &["closure", "digest", "host", "image", "javascript", "layer", "manifest", "path", "platform", "workspace"],
+        &[
+            "closure",
+            "digest",
+            "host",
+            "image",
+            "javascript",
+            "layer",
+            "lock",
+            "manifest",
+            "path",
+            "platform",
+            "workspace",
+        ],
     ),
     ("lock", &["config", "digest", "host", "path", "platform"]),
     ("config", &["apk", "digest", "host", "image", "layer", "manifest", "path"]),

@@ -971,6 +971,7 @@ fn a_build_that_succeeds_as_json() {
                   "files": 2
                 }
               ],
+              "system_packages": [],
               "base_bytes": 2536,
               "compressed_bytes": ,
               "unpacked_bytes": 1044,

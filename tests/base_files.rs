@@ -12,7 +12,7 @@ use harness::image_files::FileKind;
 use harness::layout::{self, Image};
 use harness::one_service::{MAIN, workspace as shop};
 use harness::registry::Registry;
-use harness::workspace::TestWorkspace;
+use harness::workspace::{BASE, Run, TestWorkspace};
 use harness::{program, sample, tiny_base};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
@@ -143,6 +143,77 @@ fn node_trusts_a_server_by_the_ca_of_the_image() {
         assert_eq!(String::from_utf8_lossy(bytes), ca.pem().replace("\r\n", "\n"), "{bundle}");
     }
     assert_eq!(image.files.link("etc/ssl/cert.pem"), Some("certs/ca-certificates.crt"));
+}
+
+/// An image upon the small base with this change of its config, and these settings.
+fn image_upon(change: impl Fn(&mut Value), settings: &str) -> Result<Image, Run> {
+    let workspace = TestWorkspace::shop().and(&[("corp.pem", Ca::new().pem()), ("pirogue.toml", settings)]);
+    let entries = [("opt/", 0o755, ""), ("opt/base.pem", 0o644, "of the base\n")];
+    tiny_base::write_changed(Path::new(BASE), &workspace.beside("base"), &entries, change);
+    let run = workspace.run(&[
+        "build",
+        "--no-check",
+        "--base",
+        "oci:../base",
+        "--platform",
+        "linux/amd64",
+        "--to",
+        "oci:../images",
+    ]);
+    match run.code {
+        Some(0) => Ok(layout::validate(&workspace.beside("images")).remove("web").expect("it was built")),
+        _ => Err(run),
+    }
+}
+
+#[test]
+fn a_health_check_of_the_base_can_be_left_out() {
+    let checked = |config: &mut Value| config["config"]["Healthcheck"] = json!({"Test": ["CMD", "true"]});
+    let table = [
+        ("", "[\"CMD\",\"true\"]"),
+        ("health = false\n", "null"),
+        ("port = 80\nhealth = \"/health\"\n[service.web]\nhealth = false\n", "null"),
+        ("health = false\n[service.web]\nhealth = { command = [\"ls\"] }\n", "[\"CMD\",\"ls\"]"),
+    ];
+    for (settings, expected) in table {
+        let image = image_upon(checked, settings).unwrap_or_else(|run| panic!("{run}"));
+        assert_eq!(image.config["config"]["Healthcheck"]["Test"].to_string(), expected, "{settings}");
+    }
+}
+
+#[test]
+fn certificates_that_the_base_leads_node_to_are_not_lost() {
+    let led = |file: &'static str| {
+        move |config: &mut Value| config["config"]["Env"] = json!([format!("NODE_EXTRA_CA_CERTS={file}")])
+    };
+    let variable = |image: &Image| {
+        let env = image.config["config"]["Env"].as_array().expect("there are variables").clone();
+        let named =
+            env.iter().filter_map(|line| line.as_str()?.strip_prefix("NODE_EXTRA_CA_CERTS=").map(str::to_owned));
+        named.collect::<Vec<_>>()
+    };
+    const OWN: &str = "/usr/local/share/ca-certificates/node-extra.pem";
+    let ca = "ca = [\"corp.pem\"]\n";
+    let env = format!("{ca}[env]\nNODE_EXTRA_CA_CERTS = \"/opt/base.pem\"\n");
+    let table = [
+        ("nothing is added", "/opt/base.pem", "", "/opt/base.pem"),
+        ("the user says which", "/opt/base.pem", &env, "/opt/base.pem"),
+        ("a file that is not there", "/opt/none.pem", ca, OWN),
+    ];
+    for (comment, file, settings, expected) in table {
+        let image = image_upon(led(file), settings).unwrap_or_else(|run| panic!("{comment}: {run}"));
+        assert_eq!(variable(&image), [expected], "{comment}");
+    }
+    let Err(refused) = image_upon(led("/opt/base.pem"), ca) else { panic!("it is refused") };
+    assert_snapshot!(refused, @r#"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:../base
+    planning layers
+    error: the base has certificates of its own for Node (NODE_EXTRA_CA_CERTS), whose place those of `ca` would take: `/opt/base.pem`
+    hint: say which file Node reads, under `env` in pirogue.toml: `NODE_EXTRA_CA_CERTS = "/opt/base.pem"`, or "/usr/local/share/ca-certificates/node-extra.pem" for those of `ca`
+    "#);
 }
 
 #[test]

@@ -443,7 +443,10 @@ fn a_layout_is_pinned_too() {
     assert_snapshot!(annotations, @r#"{"org.opencontainers.image.base.digest":"sha256:f933c1fb44bed7df2b315fdb4541b339bcd2d79666c0a5190586a2b60663026c"}"#);
     // The name moves on, and the layout holds both.
     copy(&next_base(&workspace));
-    assert_eq!(built(&build(&["--locked"])), built(&first));
+    let stale = build(&["--locked"]);
+    assert_eq!(built(&stale), built(&first));
+    assert!(stale.stderr.contains("and the base now stands for another image") && stale.code == Some(0), "{stale}");
+    assert!(!first.stderr.contains("warning"), "{first}");
     // Nothing but the new one is left.
     fs::remove_dir_all(&place).unwrap();
     copy(&next_base(&workspace));
@@ -544,7 +547,8 @@ fn updates_and_what_they_change() {
               "digest": "sha256:43c60c203356abac6fa84f3488cf45bc8bc15da751236df765a84fafcc7d8937",
               "image": null
             }
-          ]
+          ],
+          "packages": []
         }
       ],
       "removed": [],
@@ -590,6 +594,57 @@ fn an_update_from_an_image_that_is_gone() {
     ----- stderr
     resolving the base [HOST]/base/node:20-alpine
     ");
+}
+
+/// Severity, code and message of what the checks say of bases.
+fn said_of_bases(run: &Run) -> Vec<String> {
+    let report: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run}"));
+    let findings = report["services"][0]["findings"].as_array().expect("a list");
+    let of_bases = findings.iter().filter(|finding| ["base-stale", "base-not-locked"].contains(&text(finding, "code")));
+    of_bases.map(|it| format!("{} {}: {}", text(it, "severity"), text(it, "code"), text(it, "message"))).collect()
+}
+
+fn text<'v>(of: &'v Value, key: &str) -> &'v str {
+    of[key].as_str().expect("a text")
+}
+
+#[test]
+fn the_checks_ask_for_a_newer_base_if_they_may() {
+    let shop = Shop::new();
+    let check = |more: &[&str]| {
+        let run = shop.run(&[&["check", "--json", "--platform", "linux/amd64"], more].concat());
+        assert_eq!(run.code, Some(0), "{run}");
+        run
+    };
+    succeeds(&shop.build(&[]));
+    assert_eq!(said_of_bases(&check(&["--online"])), [""; 0]);
+    shop.move_tag();
+    let asked = shop.asked_while(|| assert_eq!(said_of_bases(&check(&[])), [""; 0]));
+    assert_eq!(asked, [""; 0], "nobody is asked");
+    assert_snapshot!(said_of_bases(&check(&["--online"])).join("\n"), @"warning base-stale: the image lies on f933c1fb44be for linux/amd64, and the base now stands for another image, 53ee44186724: `[HOST]/base/node:20-alpine`");
+    assert_eq!(said_of_bases(&check(&["--online", "--platform", "linux/arm64"])).len(), 2, "one for each platform");
+    succeeds(&shop.run(&["base", "update", "--platform", "linux/amd64"]));
+    assert_eq!(said_of_bases(&check(&["--online"])), [""; 0]);
+    // What cannot be asked is told, and does not count as stale.
+    shop.registry.state().repositories.clear();
+    let run = check(&["--online"]);
+    assert_eq!(said_of_bases(&run), [""; 0]);
+    assert!(run.stderr.contains("warning: cannot get the base"), "{run}");
+}
+
+#[test]
+fn the_checks_see_a_base_that_the_lock_lacks() {
+    let shop = Shop::new();
+    let check = || said_of_bases(&shop.run(&["check", "--json", "--platform", "linux/amd64"]));
+    assert_eq!(check(), [""; 0], "there is no lock");
+    succeeds(&shop.build(&[]));
+    assert_eq!(check(), [""; 0]);
+    shop.registry.hold(REPOSITORY, "22-alpine", Path::new(BASE));
+    let other = format!("base = \"{}/{REPOSITORY}:22-alpine\"", shop.registry.host());
+    fs::write(shop.workspace.root().join("pirogue.toml"), other).unwrap();
+    assert_snapshot!(check().join("\n"), @"note base-not-locked: the lock does not say what the base stands for, so that is asked each time: `[HOST]/base/node:22-alpine`");
+    succeeds(&shop.build(&[]));
+    assert_eq!(check(), [""; 0]);
 }
 
 #[test]

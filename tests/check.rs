@@ -65,7 +65,7 @@ fn found(workspace: &TestWorkspace) -> Vec<String> {
 
 #[test]
 fn code_that_can_be_sure_of_its_imports() {
-    let table: [(&str, &str, &[&str]); 28] = [
+    let table: [(&str, &str, &[&str]); 36] = [
         ("all there", "require('left'); require('lib'); require('fs'); require('node:test'); import('left')", &[]),
         ("nowhere", "require('lost')", &["error import-missing: `web@1.0.0` asks at the start for `lost`"]),
         ("tried", "try { require('lost') } catch {}", &["note lazy-import-missing: `web@1.0.0` tries to load `lost`"]),
@@ -83,6 +83,14 @@ fn code_that_can_be_sure_of_its_imports() {
         ("loop", "while (process.env.A) require('lost')", &["note lazy-import-missing"]),
         ("called at once", "(function () { require('lost') })()", &["error import-missing"]),
         ("arrow called at once", "(() => { require('lost') })()", &["error import-missing"]),
+        ("called by name", "main(); async function main() { require('lost') }", &["error import-missing"]),
+        ("called by name, in vain", "if (x) main(); function main() { require('lost') }", &["note lazy-import-missing"]),
+        ("an arrow, called by name", "const main = () => { require('lost') }; main().catch(x)", &["error import-missing"]),
+        ("Nest's platform", "core_1.NestFactory.create(App, { cors: true })", &["error import-missing"]),
+        ("Nest with an adapter", "core_1.NestFactory.create(App, new FastifyAdapter())", &[]),
+        ("Nest's microservices", "NestFactory.createMicroservice(App)", &["error import-missing"]),
+        ("Nest's validation", "new common_1.ValidationPipe()", &["error import-missing", "error import-missing"]),
+        ("validation of others", "new x.ValidationPipe(); new common_1.ValidationPipe({ validatorPackage })", &[]),
         ("called at once with this", "(function () { require('lost') }).call(this)", &["error import-missing"]),
         ("as TypeScript writes it", "__exportStar(require('lost'), exports)", &["error import-missing"]),
         ("import caught", "import('lost').catch(() => {})", &["note lazy-import-missing"]),
@@ -135,6 +143,68 @@ fn what_leads_to_a_file_counts_too() {
         let found = found(&shop(code).and(&[("apps/web/dist/a.js", "require('lost')")]));
         assert!(found.len() == 1 && found[0].starts_with(expected), "{comment}: {found:#?}");
     }
+}
+
+#[test]
+fn packages_that_lack_a_file_of_their_own() {
+    let left = "node_modules/left/index.js";
+    let table: [(&str, &str, &[&str]); 8] = [
+        ("at the start", "require('./gone')", &["error import-missing"]),
+        ("in a function", "() => require('./gone')", &["warning lazy-import-missing"]),
+        ("tried", "try { require('./gone') } catch {}", &["note lazy-import-missing"]),
+        ("an addon", "() => require('./gone.node')", &["note lazy-import-missing"]),
+        ("another package", "() => require('lost')", &["note lazy-import-missing"]),
+        ("what it reads when it is loaded", "fs.readFileSync(__dirname + '/a.css')", &["error data-file-missing"]),
+        ("what it reads later", "() => fs.readFileSync(__dirname + '/a.css')", &[]),
+        ("what it may find in the working directory", "fs.readFileSync('./a.css')", &[]),
+    ];
+    for (comment, code, expected) in table {
+        let found = found(&shop("require('left')").and(&[(left, code)]));
+        let fits = found.len() == expected.len() && found.iter().zip(expected).all(|(it, start)| it.starts_with(start));
+        assert!(fits, "{comment}: {found:#?}");
+    }
+    let later = shop("() => require('left')");
+    assert!(found(&later.and(&[(left, "require('./gone')")]))[0].starts_with("warning lazy-import-missing"));
+}
+
+#[test]
+fn modules_of_the_kind_that_node_takes_them_for() {
+    let wrong: &[&str] = &["error wrong-module-kind"];
+    let (es, commonjs) = (r#", "type": "module""#, r#", "type": "commonjs""#);
+    let table: [(&str, &str, &str, &[&str]); 13] = [
+        ("CommonJS", "", "require('fs'); module.exports = 1", &[]),
+        ("CommonJS, said", commonjs, "exports.a = 1", &[]),
+        ("an ES module", es, "export const a = 1", &[]),
+        ("an ES module for an old Node that is not told", "", "export const a = 1", wrong),
+        ("an ES module in CommonJS", commonjs, "import 'fs'", wrong),
+        ("CommonJS in an ES module", es, "exports.a = 1", wrong),
+        ("`require` in an ES module", es, "const fs = require('fs')", wrong),
+        (
+            "its own `require`",
+            es,
+            "import {createRequire as c} from 'module'; const require = c(import.meta.url); require('fs')",
+            &[],
+        ),
+        ("asks whether it is there", es, "typeof module === 'object' && (module.exports = 1)", &[]),
+        ("later", es, "export const f = () => __dirname", &[]),
+        ("an ES module is asked for", "", "require('./es.mjs')", wrong),
+        ("an ES module is asked for later", "", "() => require('./later.cjs')", &["warning wrong-module-kind"]),
+        ("an ES module is imported", "", "import('./es.mjs')", &[]),
+    ];
+    for (comment, kind, code, expected) in table {
+        let web = format!(r#"{{"name": "web", "main": "dist/main.js", "dependencies": {{"left": "1"}}{kind}}}"#);
+        let found = found(&shop(code).and(&[
+            ("apps/web/package.json", &web),
+            ("apps/web/dist/es.mjs", "export {}"),
+            ("apps/web/dist/later.cjs", "require('./es.mjs')"),
+        ]));
+        let fits = found.len() == expected.len() && found.iter().zip(expected).all(|(it, start)| it.starts_with(start));
+        assert!(fits, "{comment}: {found:#?}");
+    }
+    let newer = "env = { NODE_VERSION = '22.12.0' }";
+    let found =
+        found(&shop("require('./es.mjs')").and(&[("apps/web/dist/es.mjs", "export {}"), ("pirogue.toml", newer)]));
+    assert_eq!(found, [""; 0], "Node 22.12 loads it");
 }
 
 #[test]

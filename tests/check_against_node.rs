@@ -1,25 +1,20 @@
-//! The checks against Node itself: where specifiers lead, and which files a service opens when it starts.
+//! The checks against Node itself: where specifiers lead.
 
 mod harness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use harness::{program, sample, scratch};
+use harness::program;
 use pirogue::check::{ImageFiles, LayerFiles, Resolved, Resolver};
 use pirogue::image::BaseFiles;
 use pirogue::javascript::RequestKind;
 use pirogue::layer::{Content, Entry, FileTree, Fragment, LayerPlan, LayerRole, Owner};
 use pirogue::path::ImagePath;
-use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 use tempfile::TempDir;
 
 const FILES: [(&str, &str); 44] = [
@@ -239,104 +234,4 @@ fn specifiers_lead_where_node_says() {
         }
     }
     assert_eq!(differences, [""; 0], "{}", differences.join("\n"));
-}
-
-/// A service of the sample that runs on this machine, watched by strace.
-fn opened_at_start(workspace: &Path, service: &str, main: &Path) -> BTreeSet<PathBuf> {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let log = scratch::folder().join(format!("{service}.strace"));
-    let dir = TempDir::new().unwrap();
-    let mut child = Command::new("strace")
-        .args(["-f", "-qq", "-e", "trace=open,openat", "-o"])
-        .arg(&log)
-        .arg("node")
-        .arg(main)
-        .current_dir(dir.path())
-        .env("PORT", port.to_string())
-        .env("NODE_ENV", "production")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("strace starts");
-    let begin = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(
-            child.try_wait().unwrap().is_none(),
-            "{service} ends: {}",
-            fs::read_to_string(&log).unwrap_or_default()
-        );
-        assert!(begin.elapsed() < Duration::from_secs(180), "{service} does not listen");
-        thread::sleep(Duration::from_millis(50));
-    }
-    // strace ends when what it watches does; signals to itself it does not take.
-    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", child.id())).unwrap();
-    for id in children.split_whitespace().filter_map(|id| Pid::from_raw(id.parse().unwrap())) {
-        kill_process(id, Signal::TERM).unwrap();
-    }
-    child.wait().unwrap();
-    let text = fs::read_to_string(&log).unwrap();
-    let opened = text.lines().filter(|line| !line.contains(" = -1 ")).filter_map(|line| line.split('"').nth(1));
-    let files = opened.map(PathBuf::from).filter(|path| path.starts_with(workspace) && path.is_file());
-    files.map(|path| path.canonicalize().unwrap()).collect()
-}
-
-/// Copies a workspace by links, so that a file can be taken out of the copy.
-fn copied(workspace: &Path, to: &Path) {
-    program::run(Command::new("cp").args(["-al"]).arg(workspace).arg(to));
-}
-
-fn report(workspace: &Path, cache: &Path, service: &str) -> Value {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pirogue"));
-    command.args(["check", "--json", "--base", sample::SMALL_BASE, "--platform", "linux/amd64", service, "-C"]);
-    let output = command.arg(workspace).env("PIROGUE_CACHE_DIR", cache).output().expect("pirogue starts");
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
-}
-
-/// Services of the sample with the files that they start with.
-const STARTED: [(&str, &str); 3] = [
-    ("api-gateway", "dist/main.js"),
-    ("gestion_commerciale_service", "dist/apps/gestion_commerciale_service/src/main.js"),
-    ("customer-service", "dist/apps/customer-service/src/main.js"),
-];
-
-/// Any file that a service opens when it starts, but for package.json files, is missed by the check if it is not there.
-#[test]
-fn what_a_running_service_opens_is_missed() {
-    if !program::are_installed(&["node", "strace"]) {
-        return;
-    }
-    let Some(workspace) = sample::workspace() else { return };
-    let workspace = workspace.canonicalize().unwrap();
-    let cache = scratch::folder().join("recall-cache");
-    let (mut tried, mut unseen, mut kept) = (0, Vec::new(), 0);
-    for (number, (service, main)) in STARTED.into_iter().enumerate() {
-        let plan = report(&workspace, &cache, service);
-        assert_eq!(plan["errors"], 0, "{plan:#}");
-        let main = workspace.join("apps").join(service).join(main);
-        let opened = opened_at_start(&workspace, service, &main);
-        assert!(opened.len() > 500, "{service} opens {} files", opened.len());
-        let (manifests, files): (Vec<_>, Vec<_>) = opened.into_iter().partition(|path| path.ends_with("package.json"));
-        kept += manifests.len();
-        let copy = scratch::folder().join(format!("recall-{service}"));
-        copied(&workspace, &copy);
-        // Every so many-th file, in another place for each service.
-        let step = files.len() / 6;
-        for file in files.iter().skip(number * 7 % step).step_by(step) {
-            let inside = copy.join(file.strip_prefix(&workspace).unwrap());
-            let aside = copy.join("aside");
-            fs::rename(&inside, &aside).unwrap();
-            tried += 1;
-            // An entry point that is gone ends the plan.
-            if inside != copy.join(main.strip_prefix(&workspace).unwrap()) {
-                let found = report(&copy, &cache, service);
-                if found["errors"] == 0 && found["notes"] == plan["notes"] {
-                    unseen.push(file.clone());
-                }
-            }
-            fs::rename(&aside, &inside).unwrap();
-        }
-    }
-    eprintln!("{} of {tried} removed files are missed; {kept} package.json files were not tried", tried - unseen.len());
-    assert!(unseen.is_empty(), "{unseen:#?}");
 }

@@ -5,14 +5,18 @@ mod harness;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::thread;
+use std::time::Instant;
 
 use harness::alpine_base::AlpineBase;
 use harness::apk::{Apk, Entry, Key, write_repository};
+use harness::build::Build;
 use harness::container::Container;
 use harness::failure::failed_to;
 use harness::layout::{self, Image};
+use harness::sample::{self, SERVICES};
 use harness::workspace::TestWorkspace;
-use harness::{program, sample, sha256};
+use harness::{native_code, program, sha256, tree};
 use insta::assert_snapshot;
 use serde_json::json;
 
@@ -38,31 +42,12 @@ fn image(workspace: &TestWorkspace) -> Image {
     layout::validate(&workspace.root().join("images")).remove("web").expect("it was built")
 }
 
-/// A program for amd64, as far as its header tells: static, or with a loader.
-fn elf(is_static: bool) -> Vec<u8> {
-    let loader = b"/lib/ld-linux-x86-64.so.2\0";
-    let mut bytes = vec![0; 64 + 56];
-    bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
-    bytes[16] = 2;
-    bytes[18] = 62;
-    bytes[20] = 1;
-    bytes[32] = 64;
-    bytes[54] = 56;
-    bytes[56] = 1;
-    // One program header: what is loaded, or the loader's name, which lies behind it.
-    bytes[64] = if is_static { 1 } else { 3 };
-    bytes[72] = 64 + 56;
-    bytes[96] = loader.len() as u8;
-    bytes.extend(loader);
-    bytes
-}
-
 #[test]
 fn an_init_by_its_name_is_the_package_of_alpine() {
     let Some(key) = Key::new(KEY) else { return };
     let apks = [
-        Apk::new("dumb-init", "1.2.5-r3").with(Entry::program("usr/bin/dumb-init", elf(true))),
-        Apk::new("tini", "0.19.0-r3").with(Entry::program("sbin/tini", elf(true))),
+        Apk::new("dumb-init", "1.2.5-r3").with(Entry::program("usr/bin/dumb-init", native_code::program(true))),
+        Apk::new("tini", "0.19.0-r3").with(Entry::program("sbin/tini", native_code::program(true))),
     ];
     let table = [
         ("dumb-init", "", json!(["/usr/bin/dumb-init", "--"])),
@@ -97,11 +82,11 @@ fn an_init_of_one_file() {
         workspace
     };
     let digest = |bytes: &[u8]| sha256(bytes).replace("sha256:", "");
-    let image = image(&with(&elf(true), &digest(&elf(true))));
+    let image = image(&with(&native_code::program(true), &digest(&native_code::program(true))));
     assert_eq!(image.config["config"]["Entrypoint"], json!(["/sbin/my-init", "--"]));
     assert_eq!(image.files.get("sbin/my-init").map(|file| (file.mode, file.uid)), Some((0o755, 0)));
 
-    let other = failed_to(&with(&elf(true), &"0".repeat(64)), &BUILD).to_string();
+    let other = failed_to(&with(&native_code::program(true), &"0".repeat(64)), &BUILD).to_string();
     assert_snapshot!(other, @r#"
     exit code: 1
     ----- stderr
@@ -110,7 +95,8 @@ fn an_init_of_one_file() {
     error: the init has the digest `sha256:c9aa9f710ad7378b310300eb2216ac54460998dfc74d5b071e01228999c92ce0`, not `sha256:0000000000000000000000000000000000000000000000000000000000000000`: `bin/my-init`
     hint: if it is the right one: `sha256 = "c9aa9f710ad7378b310300eb2216ac54460998dfc74d5b071e01228999c92ce0"` in `init` of pirogue.toml
     "#);
-    let dynamic = failed_to(&with(&elf(false), &digest(&elf(false))), &BUILD).to_string();
+    let dynamic =
+        failed_to(&with(&native_code::program(false), &digest(&native_code::program(false))), &BUILD).to_string();
     assert_snapshot!(dynamic, @r"
     exit code: 1
     ----- stderr
@@ -167,4 +153,44 @@ fn a_service_under_an_init_ends_when_it_is_told_to() {
     assert_eq!(init.numbers().1, 1, "it is the first process of the container");
     init.terminate();
     container.wait_until("the service ends", || node.has_ended() && init.has_ended());
+}
+
+/// Each service of the sample hears through its init that it is to end, and does.
+#[test]
+fn every_service_of_the_sample_ends_when_it_is_told_to() {
+    if !program::are_installed(&["dumb-init", "jq", "ldd", "runc", "umoci", "which"]) {
+        return;
+    }
+    let (Some(sample), Some(base), Some(key)) = (sample::workspace(), sample::runnable_base(), Key::new(KEY)) else {
+        return;
+    };
+    let place = TestWorkspace::new(&[]);
+    let workspace = place.beside("sample");
+    tree::copy(&sample, &workspace, false);
+    let own = fs::read_to_string(workspace.join("pirogue.toml")).unwrap();
+    let settings = format!("init = \"dumb-init\"\nbase.repositories = [\"apks\"]\nbase.keys = [\"{KEY}\"]\n{own}");
+    fs::write(workspace.join("pirogue.toml"), settings).unwrap();
+    fs::write(workspace.join(KEY), key.public()).unwrap();
+    write_repository(&workspace.join("apks"), &of_this_machine("dumb-init"), &key);
+    let images = place.beside("images");
+    let build = Build::of(&workspace, &place.beside("cache")).base(&base).with("--platform", "linux/amd64");
+    build.into_layout(&images).run();
+    assert!(layout::validate(&images).keys().eq(SERVICES));
+    let images = images.to_str().unwrap();
+    thread::scope(|scope| {
+        for service in SERVICES {
+            scope.spawn(move || {
+                let mut container = Container::start("run-image", &[images, service]);
+                assert_eq!(container.get("/health").0, 200, "{service}");
+                let node = container.process();
+                let init = node.parent();
+                assert_eq!(init.words()[..2], ["/usr/bin/dumb-init", "--"], "{service}");
+                assert_eq!(init.numbers().1, 1, "{service}: it is the first process of the container");
+                let told = Instant::now();
+                init.terminate();
+                container.wait_until("the service ends", || node.has_ended() && init.has_ended());
+                eprintln!("{service} ended {} ms after SIGTERM", told.elapsed().as_millis());
+            });
+        }
+    });
 }

@@ -10,6 +10,7 @@ use harness::native_code::{can_be_made, for_machine, library, linked_library, ve
 use harness::workspace::TestWorkspace;
 use harness::{layout, tiny_base};
 use insta::assert_snapshot;
+use serde_json::Value;
 
 /// ELF's number of the 64-bit ARM.
 const AARCH64: u16 = 183;
@@ -283,4 +284,26 @@ fn the_only_variant() {
       addon-linux-x64@1.0.0 (in web): it is made for glibc, and the base has musl, without `of_libc`: `addon.node`
     hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with musl, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."addon-linux-x64"]` in pirogue.toml
     "#);
+}
+
+/// What code asks for by its path, and what was left out since the platform cannot load it.
+#[test]
+fn the_checks_know_what_was_left_out() {
+    let Some(case) = Case::new() else { return };
+    let (musl, arm) = (case.musl.clone(), for_machine(case.musl.clone(), AARCH64));
+    let asks = |arch: &str| format!("require('./prebuilds/linux-{arch}/addon.node')\n");
+    let place = |arch: &str| format!("node_modules/addon/prebuilds/linux-{arch}/addon.node");
+    let case = case.with(&place("x64"), &musl).with(&place("arm64"), &arm);
+    let case = case.and(&[("apps/web/dist/main.js", "require('addon')\n")]);
+    let errors = |workspace: &TestWorkspace| {
+        let run = workspace.run(&["check", "--json", "--base", "oci:../musl", "--platform", "linux/amd64"]);
+        let report: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run}"));
+        let findings = report["services"][0]["findings"].as_array().expect("a list").iter();
+        let imports = findings.filter(|it| it["code"] == "import-missing");
+        imports.map(|it| it["message"].as_str().expect("a text").to_owned()).collect::<Vec<_>>()
+    };
+    let case = case.and(&[("node_modules/addon/index.js", &asks("arm64"))]);
+    assert_snapshot!(errors(&case.workspace).join("\n"), @"`addon@1.0.0` asks at the start for `./prebuilds/linux-arm64/addon.node`, which was left out of the image: native code for another platform");
+    let case = case.and(&[("node_modules/addon/index.js", &asks("x64"))]);
+    assert_eq!(errors(&case.workspace), [""; 0]);
 }

@@ -175,8 +175,14 @@ fn what_a_base_says_of_its_platforms() {
     let workspace = installed();
     let base = workspace.beside("base");
     let platforms = [
-        (json!({"architecture": "arm64", "os": "linux", "variant": "v8"}), "lib/ld-musl-aarch64.so.1"),
-        (json!({"architecture": "amd64", "os": "linux", "variant": "v2"}), "lib/ld-musl-x86_64.so.1"),
+        (
+            json!({"architecture": "arm64", "os": "linux", "variant": "v8", "os.version": "6.6"}),
+            "lib/ld-musl-aarch64.so.1",
+        ),
+        (
+            json!({"architecture": "amd64", "os": "linux", "variant": "v2", "os.features": ["bpf", "uring"]}),
+            "lib/ld-musl-x86_64.so.1",
+        ),
     ];
     tiny_base::write_index(&base, &platforms);
     let images = workspace.beside("images");
@@ -187,6 +193,19 @@ fn what_a_base_says_of_its_platforms() {
     assert_eq!(index["mediaType"], INDEX);
     let listed: Vec<&Value> = index["manifests"].as_array().unwrap().iter().map(|child| &child["platform"]).collect();
     assert_eq!(listed, [&platforms[1].0, &platforms[0].0]);
+
+    // Of the lock, which has no more than people write, too.
+    let toml = format!("base = \"oci:{}\"\nplatforms = [\"linux/amd64\", \"linux/arm64\"]\n", base.display());
+    let workspace = workspace.and(&[("pirogue.toml", &toml)]);
+    for more in [&[][..], &["--locked"]] {
+        let images = workspace.beside(&format!("images-{}", more.len()));
+        let to = format!("oci:{}", images.display());
+        let run = workspace.run(&[&["build", "--no-check", "--json", "--to", &to], more].concat());
+        assert_eq!(run.code, Some(0), "{run}");
+        let built: Value = serde_json::from_str(&run.stdout).unwrap();
+        let web = built["services"].as_array().unwrap().iter().find(|service| service["name"] == "web").unwrap();
+        assert_eq!(web["digest"].as_str(), report.digests().get("web").map(String::as_str));
+    }
 }
 
 /// A layout of one image is a base for its platform only.

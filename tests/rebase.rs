@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use harness::build::Build;
 use harness::certificates::Ca;
+use harness::locked_shop::LockedShop;
 use harness::misbehaving::{PlayedRegistry, Profile};
 use harness::registry::Registry;
 use harness::sample::{self, SERVICES as SAMPLE};
@@ -389,6 +390,43 @@ fn a_base_that_breaks_what_layers_rely_on() {
     "#);
 }
 
+/// What the base has counts for settings that are about it.
+#[test]
+fn health_checks_and_certificates_of_bases() {
+    const BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+    let tmp: &[(&str, u32, &str)] = &[("tmp/", 0o1777, "")];
+    let checked = |config: &mut Value| config["config"]["Healthcheck"] = json!({"Test": ["CMD", "true"]});
+    let led = |config: &mut Value| {
+        let env = config["config"]["Env"].as_array_mut().expect("a list");
+        env.push(json!(format!("NODE_EXTRA_CA_CERTS={BUNDLE}")));
+    };
+    type Change<'a> = &'a dyn Fn(&mut Value);
+    let table: [(&str, &str, Change<'_>, Change<'_>, bool); 4] = [
+        ("no health check", "health = false\n", &nothing, &checked, true),
+        ("certificates that both bases lead Node to", "ca = [\"corp.pem\"]\n", &led, &led, true),
+        ("certificates that only the new one leads Node to", "ca = [\"corp.pem\"]\n", &nothing, &led, false),
+        ("certificates that only the old one leads Node to", "ca = [\"corp.pem\"]\n", &led, &nothing, false),
+    ];
+    for (comment, settings, before, after, moves) in table {
+        let shop = Shop::new(settings);
+        // Of the bases here none has a bundle.
+        let bundle = [("etc/", 0o755, ""), ("etc/ssl/", 0o755, ""), ("etc/ssl/certs/", 0o755, "")];
+        let bundle = [&bundle[..], &[(&BUNDLE[1..], 0o644, "a bundle\n")]].concat();
+        let first = shop.workspace.beside("first-base");
+        tiny_base::write_changed(Path::new(BASE), &first, &bundle, before);
+        shop.registry.hold(REPOSITORY, "20-alpine", &first);
+        shop.succeeds(&["build"]);
+        let second = shop.workspace.beside("second-base");
+        tiny_base::write_changed(Path::new(BASE), &second, &[&bundle[..], tmp].concat(), after);
+        shop.move_base(&second);
+        let run = shop.rebase(&[]);
+        assert_eq!(run.code, Some(i32::from(!moves)), "{comment}: {run}");
+        assert_eq!(shop.deployed() == shop.fresh(), moves, "{comment}");
+        let says_why = run.stderr.contains("the base leads Node to other certificates, by NODE_EXTRA_CA_CERTS");
+        assert_eq!(says_why, !moves, "{comment}: {run}");
+    }
+}
+
 #[test]
 fn a_base_with_another_c_library() {
     let shop = Shop::new("");
@@ -429,14 +467,14 @@ fn images_that_say_too_little_or_too_much() {
     let whole = || shop.succeeds(&["build", "--base", &format!("oci:{BASE}:20-alpine")]);
     whole();
     shop.with_contract("web", |contract| contract["recipe"] = json!("1: other rules"));
-    shop.with_contract("api", |contract| contract["system_packages"] = json!(["curl 8.1", "dumb-init 1.2"]));
+    shop.with_contract("api", |contract| contract["system"] = json!({"init": {"package": "upstart"}}));
     assert_snapshot!(refused(), @r"
     exit code: 1
     ----- stderr
     asking for the images that were pushed
     resolving the base [HOST]/base/node:20-alpine
     error: nothing was pushed, for not all images can be moved to another base
-      `[HOST]/shop/api:latest` (linux/amd64): it has packages of its base's distribution, which belong to that base: `curl 8.1`, `dumb-init 1.2`
+      `[HOST]/shop/api:latest` (linux/amd64): no init that this pirogue knows: `upstart`
       `[HOST]/shop/web:latest` (linux/amd64): its layers were made by other rules than this pirogue's, `1: other rules` and not `2: libdeflate 1.25 level 6, pieces of 1 MiB; zstd 1.5 level 3, pieces of 4 MiB, runs of 256 KiB`
     hint: build these from their sources, `pirogue build SERVICE`, or move only the others by naming them
     ");
@@ -601,6 +639,47 @@ fn images_that_are_named_alone() {
     assert_eq!(moved.code, Some(0), "{moved}");
     assert!(moved.stdout.contains("not there") && moved.stdout.contains("2 of 3 moved."), "{moved}");
     assert_eq!(shop.deployed(), shop.fresh());
+}
+
+/// Packages of a lockfile lie in their layers like installed ones; nobody is asked for them again.
+#[test]
+fn images_from_a_lockfile_move() {
+    let registry = PlayedRegistry::start(Profile::named("plain"));
+    registry.hold(REPOSITORY, "20-alpine", Path::new(BASE));
+    let host = registry.host();
+    let settings = format!(
+        "base = \"{host}/{REPOSITORY}:20-alpine\"\nto = [\"{host}/shop\"]\npackages = \"lockfile\"\n\
+         platforms = [\"linux/amd64\", \"linux/arm64\"]\n{SETTINGS}"
+    );
+    let settings = settings.replace("[service.api]", "[service.web]");
+    let pem = Ca::new().pem().replace('\r', "");
+    let shop =
+        LockedShop::new().and(&[("pirogue.toml", &settings), ("corp.pem", &pem), ("assets/fonts/a.ttf", "no font\n")]);
+    let succeeds = |arguments: &[&str]| {
+        let run = shop.workspace.run(arguments);
+        assert_eq!(run.code, Some(0), "{run}");
+        run
+    };
+    let deployed = || registry.state().repositories["shop/web"].tags["latest"].clone();
+    succeeds(&["build", "--no-check"]);
+    let before = deployed();
+    let renewed = shop.workspace.beside("renewed");
+    tiny_base::write_renewed(Path::new(BASE), &renewed, "20.19.0", &[("etc/alpine-release", "3.21.4\n")]);
+    registry.hold(REPOSITORY, "20-alpine", &renewed);
+    succeeds(&["base", "update"]);
+    let operations = shop.workspace.beside("operations");
+    fs::create_dir(&operations).unwrap();
+    for file in ["pirogue.toml", "pirogue.lock"] {
+        fs::copy(shop.workspace.root().join(file), operations.join(file)).unwrap();
+    }
+    let asked = shop.registry.lines().len();
+    succeeds(&["rebase", "-C", "../operations", "web"]);
+    assert_eq!(shop.registry.lines().len(), asked, "no package is asked for");
+    let fresh = succeeds(&["build", "--no-check", "--json", "--locked", "--to", "oci:../fresh"]);
+    let fresh: Value = serde_json::from_str(&fresh.stdout).unwrap();
+    assert_eq!(fresh["services"][0]["digest"], json!(deployed()));
+    assert_ne!(deployed(), before);
+    assert_eq!(layout::validate(&shop.workspace.beside("fresh")).len(), 2);
 }
 
 /// The whole sample in a registry that tests did not write, with no source present.

@@ -2,7 +2,8 @@
 
 mod harness;
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 
 use harness::alpine_base::AlpineBase;
 use harness::apk::{self, Apk, Entry, Key, write_repository};
@@ -11,6 +12,7 @@ use harness::layout::{self, Image};
 use harness::misbehaving::{Answer, Misbehaving};
 use harness::workspace::{Run, TestWorkspace};
 use insta::assert_snapshot;
+use serde_json::Value;
 
 /// The name of the key in all repositories here.
 const KEY: &str = "tests@example.com-1.rsa.pub";
@@ -83,6 +85,70 @@ fn curl() -> [Apk; 2] {
         .with(Entry::symlink("usr/lib/libcurl.so.4", "libcurl.so.4.8.0"))
         .with(Entry::program("usr/lib/libcurl.so.4.8.0", "a library\n"));
     [curl, library]
+}
+
+/// What the checks say of permissions.
+fn checked(shop: &Shop) -> Vec<String> {
+    let run = shop.workspace.run(&["check", "--json", "--base", "oci:base", "--platform", "linux/amd64"]);
+    let report: Value = serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run}"));
+    let findings = report["services"][0]["findings"].as_array().expect("a list").iter();
+    let told = findings.map(|it| ["severity", "code", "message"].map(|key| it[key].as_str().expect("a text")));
+    let told = told.filter(|[_, code, _]| ["setuid-file", "world-writable", "allowance-unused"].contains(code));
+    told.map(|[severity, code, message]| format!("{severity} {code}: {message}")).collect()
+}
+
+#[test]
+fn what_packages_give_to_everybody_is_found() {
+    let jobs = |mode: u32, program: u32| {
+        Apk::new("spooler", "1.0-r0")
+            .with(Entry::program("usr/bin/spool", "a program\n").mode(program))
+            .with(Entry::file("etc/spool.conf", "").mode(program & 0o666))
+            .with(Entry::directory("var/spool/jobs").mode(mode))
+    };
+    let Some(shop) = Shop::new(&[jobs(0o777, 0o6757)]) else { return };
+    let shop = shop.wants(r#""spooler""#, "");
+    assert_snapshot!(checked(&shop).join("\n"), @r"
+    error setuid-file: a program runs with the rights of its owner or group, whoever starts it, by its mode 6757: `/usr/bin/spool`
+    error world-writable: every user may change this file, by its mode 0646: `/etc/spool.conf`
+    error world-writable: every user may replace what lies in this directory, by its mode 0777: `/var/spool/jobs`
+    ");
+    let allow = |path: &str, code: &str| format!("[[check.allow]]\npath = '{path}'\ncode = '{code}'\nreason = 'so'\n");
+    let allowed = [
+        allow("/usr/bin/spool", "setuid-file"),
+        allow("/etc/spool.conf", "world-writable"),
+        allow("/var/spool/jobs", "world-writable"),
+    ];
+    assert_eq!(checked(&shop.wants(r#""spooler""#, &allowed.concat())), [""; 0]);
+    let Some(twin) = Shop::new(&[jobs(0o1777, 0o755)]) else { return };
+    assert_eq!(checked(&twin.wants(r#""spooler""#, "")), [""; 0]);
+}
+
+/// A user may write what a group may that it is in besides its own.
+#[test]
+fn what_a_group_may_write() {
+    let directory = Entry::directory("var/spool/jobs").mode(0o775).owner(0, "root", 700, "curl");
+    let Some(shop) = Shop::new(&[Apk::new("spooler", "1.0-r0").with(directory)]) else { return };
+    let main = ("apps/web/dist/main.js", "const fs = require('fs');\nfs.mkdirSync('/var/spool/jobs/web');\n");
+    let shop = Shop { workspace: shop.workspace.and(&[main]), ..shop };
+    let said = |shop: &Shop| shop.workspace.run(&["check", "--base", "oci:base", "--platform", "linux/amd64"]).stdout;
+    let user = |groups: &str| format!("user = {{ name = 'app', uid = 2000, groups = [{groups}] }}");
+    let alone = shop.wants(r#""spooler""#, &user(""));
+    assert!(said(&alone).contains("error[directory-not-writable]"), "{}", said(&alone));
+    let member = alone.wants(r#""spooler""#, &user("'curl'"));
+    let said = said(&member);
+    assert!(said.starts_with("web (1 file of code)") && !said.contains("directory-not-writable"), "{said}");
+}
+
+/// Whatever the disk says of files of the workspace and of npm's packages, images have them as they should be.
+#[test]
+fn what_the_disk_gives_to_everybody_is_not_in_images() {
+    let Some(shop) = Shop::new(&[]) else { return };
+    let shop = shop.wants("", "");
+    let everybody = Permissions::from_mode(0o6777);
+    fs::set_permissions(shop.workspace.root().join("apps/web/dist/main.js"), everybody).unwrap();
+    assert_eq!(checked(&shop), [""; 0]);
+    let image = shop.image();
+    assert_eq!(image.files.get("app/apps/web/dist/main.js").map(|file| file.mode), Some(0o755));
 }
 
 #[test]
@@ -161,7 +227,6 @@ fn packages_lie_in_the_image_and_apk_knows_them() {
     let names: Vec<&str> = installed.lines().filter_map(|line| line.strip_prefix("P:")).collect();
     assert_eq!(names, ["alpine-release", "busybox", "curl", "libcurl", "musl"], "sorted, as the base has them");
     let run = shop.run();
-    assert!(run.stderr.contains("runs with its owner's rights: `/usr/libexec/curl-helper`"), "{run}");
     assert!(!run.stderr.contains("trigger"), "that of busybox would do nothing: {run}");
 }
 
@@ -361,6 +426,38 @@ fn an_index_that_a_stranger_signed_in_the_name_of_another() {
     error: the index of packages is not what its signature says: `./apks/x86_64/APKINDEX.tar.gz`
     hint: somebody changed it on its way, or the mirror is half renewed: try again, or another mirror
     ");
+}
+
+/// A key has its name, and is another's.
+#[test]
+fn a_key_that_somebody_changed() {
+    let Some(stranger) = Key::new(KEY) else { return };
+    let said = tampered(|shop, _| AlpineBase::default().write(&shop.workspace.root().join("base"), &stranger));
+    assert_snapshot!(said, @r"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:base
+    resolving Alpine packages
+    error: the index of packages is not what its signature says: `./apks/x86_64/APKINDEX.tar.gz`
+    hint: somebody changed it on its way, or the mirror is half renewed: try again, or another mirror
+    ");
+    let configured = |text: &str| {
+        let Some(shop) = Shop::new(&curl()) else { return String::new() };
+        fs::write(shop.workspace.root().join("other.rsa.pub"), text).unwrap();
+        shop.wants(r#""curl""#, "base.keys = [\"other.rsa.pub\"]\n").refused().to_string()
+    };
+    let cut_off = stranger.public().replace("-----END PUBLIC KEY-----", "");
+    assert_snapshot!(configured(&cut_off), @r"
+    exit code: 1
+    ----- stderr
+    computing dependency closures
+    resolving the base oci:base
+    resolving Alpine packages
+    error: not the PEM file of an RSA public key: `other.rsa.pub`
+    hint: keys are those that `abuild-keygen` makes, such as `NAME.rsa.pub`
+    ");
+    assert_eq!(configured("no key\n"), configured(&cut_off));
 }
 
 #[test]

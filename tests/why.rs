@@ -290,3 +290,52 @@ fn the_cost_is_what_a_build_without_it_saves() {
     assert_eq!([before[0] - after[0], before[1] - after[1]], cost);
     assert_eq!(removal["packages"].as_object().unwrap().len(), 4, "x, deep, deeper and the y that x needs: {removal}");
 }
+
+/// One answer for each platform, where they differ.
+#[test]
+fn on_two_platforms() {
+    let variant =
+        |cpu: &str| format!(r#"{{"name": "x-{cpu}", "version": "1.0.0", "os": ["linux"], "cpu": ["{cpu}"]}}"#);
+    let x = r#"{"name": "x", "version": "1.1.0", "optionalDependencies": {"x-x64": "1", "x-arm64": "1"}}"#;
+    let shop = shop().and(&[
+        ("node_modules/x/package.json", x),
+        ("node_modules/x-x64/package.json", &variant("x64")),
+        ("node_modules/x-arm64/package.json", &variant("arm64")),
+    ]);
+    let why = |package: &str| why(&shop, &["--platform", "linux/arm64", "api", package]);
+    assert_snapshot!(why("x"), @"
+    exit code: 0
+    ----- stdout
+    The image of api for linux/amd64:
+
+    x@1.1.0 in node_modules/x
+      api@1.0.0 > x@1.1.0 (dependency x@^1.0.0)
+      0.1 kB in 2 files; 0.2 kB in 3 files with 1 package that only it brings: x-x64@1.0.0
+      layer: packages, for api
+      needed by: api
+
+    The image of api for linux/arm64/v8:
+
+    x@1.1.0 in node_modules/x
+      api@1.0.0 > x@1.1.0 (dependency x@^1.0.0)
+      0.1 kB in 2 files; 0.2 kB in 3 files with 1 package that only it brings: x-arm64@1.0.0
+      layer: packages, for api
+      needed by: api
+    ");
+    assert_snapshot!(why("x-x64"), @"
+    exit code: 0
+    ----- stdout
+    The image of api for linux/amd64:
+
+    x-x64@1.0.0 in node_modules/x-x64
+      api@1.0.0 > x@1.1.0 (dependency x@^1.0.0) > x-x64@1.0.0 (optional dependency x-x64@1)
+      0.1 kB in 1 file; it brings nothing that is not needed otherwise
+      layer: packages, for api
+      needed by: api
+
+    The image of api for linux/arm64/v8 has no x-x64.
+
+    Left out:
+      for x@1.1.0: made for another platform
+    ");
+}

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::io::{self, Read};
 
-use super::index::blocks;
+use super::index::{blocks, lines};
 use super::{ApkError, ChosenPackage, Dependency, Package, PackageFile};
 
 /// The order in which apk writes what an index says of a package.
@@ -76,7 +76,7 @@ impl Installed {
     pub fn text(&self) -> String {
         let mut text = String::new();
         for InstalledPackage { package, directories, .. } in &self.packages {
-            package.lines.lines().for_each(|line| line_to(&mut text, line));
+            lines(&package.lines).for_each(|line| line_to(&mut text, line));
             for directory in directories {
                 line_to(&mut text, &format!("F:{}", directory.path));
                 directory.access.iter().for_each(|access| line_to(&mut text, &format!("M:{access}")));
@@ -99,8 +99,8 @@ fn line_to(text: &mut String, line: &str) {
 
 impl InstalledPackage {
     fn parse(block: &str) -> Result<Self, ApkError> {
-        let files = block.lines().position(|line| line.starts_with("F:")).unwrap_or(usize::MAX);
-        let header: Vec<&str> = block.lines().take(files).collect();
+        let files = lines(block).position(|line| line.starts_with("F:")).unwrap_or(usize::MAX);
+        let header: Vec<&str> = lines(block).take(files).collect();
         let mut installed = Self {
             package: Package::parse(&header.join("\n"))?,
             replaces: Vec::new(),
@@ -115,7 +115,7 @@ impl InstalledPackage {
                 _ => {}
             }
         }
-        for line in block.lines().skip(files) {
+        for line in lines(block).skip(files) {
             let malformed = || ApkError::Line(line.to_owned());
             let (key, value) = line.split_once(':').ok_or_else(malformed)?;
             let value = value.to_owned();
@@ -137,22 +137,22 @@ impl InstalledPackage {
 
     /// A package that is added, without files yet: its lines are those that apk would write.
     pub fn new(chosen: &ChosenPackage, file: &PackageFile) -> Result<Self, ApkError> {
-        let given: Vec<&str> = chosen.package.lines.lines().collect();
-        let mut lines = String::new();
+        let given: Vec<&str> = lines(&chosen.package.lines).collect();
+        let mut text = String::new();
         for key in HEADER {
             let of_key = given.iter().filter(|line| line.starts_with(key) && line[1..].starts_with(':'));
-            of_key.for_each(|line| line_to(&mut lines, line));
+            of_key.for_each(|line| line_to(&mut text, line));
         }
         if !file.replaces.is_empty() {
-            line_to(&mut lines, &format!("r:{}", file.replaces));
+            line_to(&mut text, &format!("r:{}", file.replaces));
         }
         if file.replaces_priority != 0 {
-            line_to(&mut lines, &format!("q:{}", file.replaces_priority));
+            line_to(&mut text, &format!("q:{}", file.replaces_priority));
         }
         if let Some(tag) = &chosen.tag {
-            line_to(&mut lines, &format!("s:{tag}"));
+            line_to(&mut text, &format!("s:{tag}"));
         }
-        let package = Package { lines, ..chosen.package.clone() };
+        let package = Package { lines: text, ..chosen.package.clone() };
         Ok(Self {
             package,
             replaces: file.replaced()?,
@@ -234,4 +234,24 @@ fn entries_of(tar: &[u8]) -> io::Result<Vec<u8>> {
     }
     let end = usize::try_from(end).unwrap_or(usize::MAX);
     tar.get(..end).map(<[u8]>::to_vec).ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_what_was_read() {
+        let table = [
+            ("a package and its files", "P:a\nV:1\nF:usr\nM:0:0:700\nR:b\na:0:0:755\nZ:Q1x=\n\n"),
+            ("a package without files", "P:a\nV:1\n\n"),
+            ("carriage returns", "P:a\nV:1\nT:one\r\r\nF:usr\r\n\n"),
+            ("a carriage return alone", "P:a\nV:1\nT:one\rtwo\n\n"),
+        ];
+        for (comment, text) in table {
+            assert_eq!(Installed::parse(text).unwrap().text(), text, "{comment}");
+        }
+        let odd = "P:a\r\nV:1\n\n";
+        assert!(matches!(Installed::parse(odd), Err(ApkError::Nameless(_))), "a name does not end with one");
+    }
 }

@@ -1,4 +1,4 @@
-use std::str::FromStr;
+use std::str::{FromStr, SplitTerminator};
 
 use super::{ApkError, Checksum, Dependency, Version};
 
@@ -73,7 +73,7 @@ impl Package {
             lines: block.to_owned(),
             unknown_field: None,
         };
-        for line in block.lines() {
+        for line in lines(block) {
             let malformed = || ApkError::Line(line.to_owned());
             let mut characters = line.chars();
             let (Some(key), Some(':')) = (characters.next(), characters.next()) else { return Err(malformed()) };
@@ -135,12 +135,17 @@ fn is_file_name(name: &str) -> bool {
 }
 
 fn first_line(block: &str) -> String {
-    block.lines().next().unwrap_or_default().to_owned()
+    lines(block).next().unwrap_or_default().to_owned()
 }
 
 /// The packages of a repository, by the text of its `APKINDEX`: blocks of lines with an empty line between.
 pub fn parse_index(text: &str) -> Result<Vec<Package>, ApkError> {
     blocks(text).map(Package::parse).collect()
+}
+
+/// The lines of a block. As for apk, nothing but a line feed ends one: a carriage return is part of what stands there.
+pub(super) fn lines(block: &str) -> SplitTerminator<'_, char> {
+    block.split_terminator('\n')
 }
 
 /// The blocks of an index or a database.

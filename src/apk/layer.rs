@@ -28,8 +28,6 @@ pub struct AddedPackage<'a> {
 pub struct SystemLayer {
     /// The entries of the layer.
     pub tree: FileTree,
-    /// The files that run with the rights of their owner or group, whoever starts them.
-    pub setuid: Vec<ImagePath>,
     /// The packages of the base whose triggers apk would have run, each with a directory that changed.
     pub triggers: Vec<(String, ImagePath)>,
 }
@@ -273,12 +271,8 @@ impl<'a> Laying<'a> {
             self.entries.insert(path, Entry { kind: Kind::File(Content::Bytes(bytes)), mode, owner });
         }
         self.refuse_entries_below_others()?;
-        let is_setuid = |(_, entry): &(&ImagePath, &Entry)| {
-            entry.mode & 0o6000 != 0 && matches!(entry.kind, Kind::File(_) | Kind::HardLink(_))
-        };
-        let setuid = self.entries.iter().filter(is_setuid).map(|(path, _)| path.clone()).collect();
         let triggers = self.fired(records);
-        Ok(SystemLayer { tree: FileTree::of(self.entries.into_iter().collect())?, setuid, triggers })
+        Ok(SystemLayer { tree: FileTree::of(self.entries.into_iter().collect())?, triggers })
     }
 
     /// Makes hard links of the names of one file, to that name which comes first in a layer.

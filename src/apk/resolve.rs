@@ -35,8 +35,13 @@ pub struct PinnedPackage {
 }
 
 impl PinnedPackage {
+    /// `NAME-VERSION`, as apk lists it.
+    pub fn name_and_version(&self) -> String {
+        format!("{}-{}", self.name, self.version)
+    }
+
     fn label(&self) -> String {
-        format!("{}-{} ({})", self.name, self.version, self.checksum)
+        format!("{} ({})", self.name_and_version(), self.checksum)
     }
 }
 

@@ -23,11 +23,13 @@ pub(super) use lock::BaseLock;
 pub use lock::BaseLockError;
 pub(super) use name::annotated_name;
 use name::public_name;
+use offer::Offer;
+pub(super) use status::if_it_can_be_had;
 pub use status::{DeployedImage, FoundImage, Match, base_status};
-pub use update::{BaseChange, BaseUpdate, ImageChange, update_bases};
+pub use update::{BaseChange, BaseUpdate, ImageChange, PackageChange, update_bases};
 
 use super::{BuildError, BuildRequest, Context};
-use crate::apk;
+use crate::apk::{self, PinnedPackage};
 use crate::config::Settings;
 use crate::image::{BaseFiles, BaseImage, CERTIFICATE_BUNDLES};
 use crate::layer::{KeptFiles, LayerListing, list};
@@ -72,6 +74,11 @@ impl ResolvedBase {
     /// The repository the base was pulled from, from which a registry can mount its layers.
     pub fn repository(&self) -> Option<&Repository> {
         self.source.repository()
+    }
+
+    /// The packages that the lock has for it: of each it names only that very one may be added.
+    pub fn pinned_packages(&self) -> Result<Vec<PinnedPackage>, BaseLockError> {
+        lock::pinned_packages(&self.locked, &self.image.platform)
     }
 
     /// The file that holds a layer of the base: fetched and verified, unless the store has it.
@@ -167,7 +174,7 @@ fn configured_base(service: &str, settings: &Settings) -> String {
 
 /// What the reference of a base stands for now.
 pub(super) async fn offered(name: &str, dir: &HostPath, context: &Context) -> Result<LockedBase, BuildError> {
-    offer::of(name, &open(name, dir, context).await?, context).await
+    Ok(offer::of(name, &open(name, dir, context).await?, context).await?.locked)
 }
 
 async fn open(name: &str, dir: &HostPath, context: &Context) -> Result<Source, BuildError> {
@@ -201,7 +208,7 @@ async fn resolve(
         Some(pinned) => offer::with_digest(name, pinned.digest, &source, context).await.map_err(gone)?,
         None => offer::of(name, &source, context).await?,
     };
-    let locked = pinned.as_ref().unwrap_or(&offered);
+    let locked = pinned.as_ref().unwrap_or(&offered.locked);
     let resolving = platforms.iter().map(async |platform| {
         let image = of_platform(name, platform, locked, &offered, &source, context).await;
         image.map_err(gone)
@@ -226,13 +233,13 @@ async fn of_platform(
     name: &str,
     platform: &Platform,
     locked: &LockedBase,
-    offered: &LockedBase,
+    offered: &Offer,
     source: &Source,
     context: &Context,
 ) -> Result<ResolvedBase, BuildError> {
     let base = || name.to_owned();
     let Some((described, digest)) = offered.image(platform) else {
-        let (wanted, offered) = (Box::new(platform.clone()), offered.manifests.keys().cloned().collect());
+        let (wanted, offered) = (Box::new(platform.clone()), offered.locked.manifests.keys().cloned().collect());
         return Err(BaseError::NoSuchPlatform { base: base(), wanted, offered }.into());
     };
     if locked.manifest(platform) != Some(digest) {
@@ -244,7 +251,7 @@ async fn of_platform(
     Ok(ResolvedBase { image, files: Arc::new(files), locked: locked.clone(), source: source.clone() })
 }
 
-/// Reads an image's documents and what its layers hold. `described` is what an index or the lock says of its platform.
+/// Reads an image's documents and what its layers hold. `described` is what an index says of its platform.
 async fn read_image(
     name: &str,
     platform: &Platform,

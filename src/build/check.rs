@@ -1,8 +1,11 @@
 //! The step that looks whether the images will start, before anything is packed.
 
+mod bases;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
+use rayon::prelude::*;
 use tokio::task::block_in_place;
 
 use super::inspection::{self, Inspection};
@@ -96,6 +99,9 @@ pub(super) async fn check(
         checked.extend(checks.remove(&service.service.dir).map(|images| (position, Checked::of_platforms(images))));
     }
     between_services(plan, &decided.workspace, &mut checked, context)?;
+    for (position, findings) in bases::check(decided, checked.keys().copied(), context).await? {
+        add(&mut checked, position, findings);
+    }
     let result = checked.into_iter().filter_map(|(position, checked)| {
         let service = plan.services.get(position)?;
         let checked = if level(decided, service) == CheckLevel::Warn { checked.softened() } else { checked };
@@ -127,12 +133,19 @@ fn between_services(
         .map(|(at, ServicePlan { service, .. }, image)| (at, FleetMember { service, run: &image.contract.run }))
         .unzip();
     for (member, finding) in check::check_fleet(&members, &compose) {
-        if let Some(checked) = positions.get(member).and_then(|position| checks.get_mut(position)) {
-            checked.findings.push(finding);
-            checked.findings.sort();
+        if let Some(position) = positions.get(member) {
+            add(checks, *position, [finding]);
         }
     }
     Ok(())
+}
+
+/// Adds findings that are not remembered.
+fn add(checks: &mut BTreeMap<usize, Checked>, position: usize, findings: impl IntoIterator<Item = Finding>) {
+    if let Some(checked) = checks.get_mut(&position) {
+        checked.findings.extend(findings);
+        checked.findings.sort();
+    }
 }
 
 /// What was found of each image, by the service's directory and the platform.
@@ -158,14 +171,18 @@ fn check_anew<'a>(
     checks: &mut Checks<'a>,
     context: &Context,
 ) -> Result<(), BuildError> {
-    let mut inspection = Inspection::open(decided, context)?;
-    for image in open {
+    let inspection = Inspection::open(decided, open.iter().map(|image| image.planned), context)?;
+    let check = |image: &OpenCheck<'a>| {
         let OpenCheck { service, planned, .. } = image;
         let allowed = allowed(decided, service)?;
-        let checked = inspection.look_into(service, planned, |subject| {
+        inspection.look_into(service, planned, |subject| {
             check::check(&Subject { allowed: &allowed, health_path: health_path(&service.settings), ..*subject })
-        })?;
-        let Some(checked) = checked else { continue };
+        })
+    };
+    // In the order of the services, so that it is always the first one's error that is told.
+    let results: Vec<Result<Option<Checked>, BuildError>> = open.par_iter().map(check).collect();
+    for (image, result) in open.iter().zip(results) {
+        let Some(checked) = result? else { continue };
         // What is to be mended is looked at again: it may depend on more than what the image holds.
         if checked.findings.iter().all(|finding| finding.severity == Severity::Note) {
             context.store.put_fact(&image.fact, &serde_json::to_vec(&checked).unwrap_or_default())?;
@@ -184,7 +201,7 @@ fn level(decided: &Decided, service: &ServicePlan) -> CheckLevel {
 fn health_path(settings: &ServiceSettings) -> Option<&str> {
     match settings.health.as_ref()? {
         Health::Http(path, _) => Some(path),
-        Health::Command(_) => None,
+        Health::Command(_) | Health::Off => None,
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use super::BuildError;
 use crate::config::ServiceSettings;
 use crate::host;
-use crate::image::{BaseExtension, BaseFiles, Certificate, NODE_FILE, NODE_VARIABLE, RunUser, UserEntries};
+use crate::image::{BaseExtension, BaseFiles, Certificate, Contract, NODE_FILE, NODE_VARIABLE, RunUser, UserEntries};
 use crate::layer::Fragment;
+use crate::manifest::ContainerConfig;
 use crate::workspace::{Workspace, WorkspacePath};
 
 /// What extends one base.
@@ -46,11 +47,32 @@ pub(super) fn wanted(
     })
 }
 
-/// The variables that programs find it by.
-pub(super) fn variables(wanted: &BaseExtension) -> BTreeMap<String, String> {
-    let certificates = (!wanted.certificates.is_empty()).then(|| (NODE_VARIABLE.to_owned(), NODE_FILE.to_owned()));
+/// The variables that programs find it by in an image over `base`, where `env` does not say otherwise.
+pub(super) fn variables(
+    wanted: &BaseExtension,
+    of_base: &ContainerConfig,
+    base: &BaseFiles,
+    env: &BTreeMap<String, String>,
+) -> Result<BTreeMap<String, String>, BuildError> {
+    let is_asked = !wanted.certificates.is_empty() && !env.contains_key(NODE_VARIABLE);
+    let certificates = is_asked && Certificate::are_new_to_node(of_base.variable(NODE_VARIABLE), base)?;
+    let certificates = certificates.then(|| (NODE_VARIABLE.to_owned(), NODE_FILE.to_owned()));
     let zone = wanted.time_zone.map(|zone| ("TZ".to_owned(), zone.name().to_owned()));
-    certificates.into_iter().chain(zone).collect()
+    Ok(certificates.into_iter().chain(zone).collect())
+}
+
+/// Whether Node finds the certificates in an image over `base` by the variables that it had over another.
+pub(super) fn are_found_by_node(contract: &Contract, of_base: &ContainerConfig, base: &BaseFiles) -> bool {
+    if contract.extension.certificates.is_empty() {
+        return true;
+    }
+    let named = contract.run.env.get(NODE_VARIABLE).map(String::as_str);
+    match Certificate::are_new_to_node(of_base.variable(NODE_VARIABLE), base) {
+        // The user's own setting holds whatever the base has.
+        _ if named.is_some_and(|named| named != NODE_FILE) => true,
+        Ok(are_new) => are_new == named.is_some(),
+        Err(_) => false,
+    }
 }
 
 /// The certificates in the files that `ca` names.

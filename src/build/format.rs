@@ -1,7 +1,8 @@
 //! The format of the images' documents, and what does not go together with it.
 
-use super::{BuildRequest, Destination, ServicePlan};
+use super::{BuildRequest, Destination, ImagePlan, ServicePlan};
 use crate::config::Settings;
+use crate::image::ImageHealth;
 use crate::layout::ArchiveForm;
 use crate::manifest::Format;
 use crate::manifest::media_type::Compression;
@@ -67,9 +68,8 @@ pub(super) fn note_lost_health(
     services: &[ServicePlan],
     progress: &dyn Progress,
 ) {
-    if asked_for(request, settings).is_none()
-        && services.iter().flat_map(|service| &service.images).any(|image| image.contract.run.health.is_some())
-    {
+    let has_check = |image: &ImagePlan| matches!(image.contract.run.health, Some(ImageHealth::Check(_)));
+    if asked_for(request, settings).is_none() && services.iter().flat_map(|service| &service.images).any(has_check) {
         progress.note(
             "the OCI format does not define health checks: Docker runs them, podman drops them; `--format docker` keeps \
              them, `--format oci` silences this",

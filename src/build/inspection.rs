@@ -1,6 +1,6 @@
 //! Looking into planned images: their file systems, and what their code says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::pack::FoundLayers;
@@ -9,7 +9,7 @@ use crate::check::{self, CheckError, ImageFiles, KnownModules, LayerFiles, Subje
 use crate::digest::Digest;
 use crate::path::ImagePath;
 
-/// What is known of planned images while they are looked into one after the other.
+/// What is known of planned images while they are looked into.
 pub(super) struct Inspection<'a> {
     decided: &'a Decided,
     context: &'a Context,
@@ -19,29 +19,31 @@ pub(super) struct Inspection<'a> {
 }
 
 impl<'a> Inspection<'a> {
-    /// Begins with what earlier runs know of the workspace's code.
-    pub fn open(decided: &'a Decided, context: &'a Context) -> Result<Self, BuildError> {
+    /// Begins with what earlier runs know of the workspace's code, to look into these images.
+    pub fn open<'i>(
+        decided: &'a Decided,
+        images: impl Iterator<Item = &'i ImagePlan>,
+        context: &'a Context,
+    ) -> Result<Self, BuildError> {
         let modules = KnownModules::decode(context.store.fact(&modules_name(decided))?);
         let root = contents::root(&decided.settings)?;
-        Ok(Self { decided, context, root, modules, layers: BTreeMap::new() })
+        let indexes: BTreeSet<usize> = images.flat_map(|image| &image.layers).copied().collect();
+        let files = |index: usize| Some((index, Arc::new(LayerFiles::of(decided.plan.layers.get(index)?))));
+        let layers = indexes.into_iter().filter_map(files).collect();
+        Ok(Self { decided, context, root, modules, layers })
     }
 
     /// Looks into an image, whose layers' contents can be read; `None` for one without a base.
     pub fn look_into<T>(
-        &mut self,
+        &self,
         service_plan: &ServicePlan,
         planned: &ImagePlan,
         look: impl FnOnce(&Subject<'_>) -> Result<T, CheckError>,
     ) -> Result<Option<T>, BuildError> {
         self.context.cancellation.check()?;
-        let Decided { workspace, plan, bases, .. } = self.decided;
+        let Decided { workspace, bases, .. } = self.decided;
         let Some(base) = bases.get(&service_plan.base, &planned.platform) else { return Ok(None) };
-        let layers = &mut self.layers;
-        let own = planned.layers.iter().filter_map(|index| {
-            let layer = plan.layers.get(*index)?;
-            Some(layers.entry(*index).or_insert_with(|| Arc::new(LayerFiles::of(layer))).clone())
-        });
-        let files = ImageFiles::new(base.files.clone(), &own.collect::<Vec<_>>());
+        let own: Vec<_> = planned.layers.iter().filter_map(|index| self.layers.get(index).cloned()).collect();
         let subject = Subject {
             service: &service_plan.service,
             workspace,
@@ -51,7 +53,7 @@ impl<'a> Inspection<'a> {
             user: planned.user,
             run: &planned.contract.run,
             base: &base.image.config.parsed().config,
-            files: &files,
+            files: &ImageFiles::new(base.files.clone(), &own),
             health_path: None,
             allowed: &[],
             modules: &self.modules,

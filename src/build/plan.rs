@@ -19,7 +19,7 @@ use super::{BuildError, BuildRequest, Context, Destination, format};
 use crate::apk::PinnedPackage;
 use crate::closure::{DependencyClosure, Packages};
 use crate::config::{Health, ServiceSettings, Settings};
-use crate::image::{BaseExtension, BaseFiles, Contract, HealthCheck, ReliedOn, RunSettings, RunUser};
+use crate::image::{BaseExtension, BaseFiles, Contract, HealthCheck, ImageHealth, ReliedOn, RunSettings, RunUser};
 use crate::layer::{FileTree, LayerPlan, LeftOut, PackageSets};
 use crate::manifest::media_type::Compression;
 use crate::manifest::{ContainerConfig, Format};
@@ -197,15 +197,12 @@ impl<'a> Draft<'a> {
         let Some(resolved) = bases.get(&base, platform) else { return Ok(None) };
         let settings = settings.of_service(&service.name);
         let system = systems.of_service(&service.name);
-        let files = match system.tree.is_empty() {
-            true => Cow::Borrowed(&*resolved.files),
-            false => Cow::Owned(resolved.files.under(&system.tree)),
-        };
+        let files = resolved.files.under(&system.tree);
         let wanted = extension::wanted(&service.name, &settings, contents.workspace())?;
         let extension = Extension::of(&wanted, &files)?;
         let base_config = &resolved.image.config.parsed().config;
         let entrypoint = system.entrypoint(settings.entrypoint.as_deref(), &base_config.entrypoint);
-        let variables = extension::variables(&wanted);
+        let variables = extension::variables(&wanted, base_config, &files, &settings.env)?;
         let run = run_settings(&needs, &settings, contents.root(), variables, entrypoint, base_config)?;
         Ok(Some(Self { needs, settings, base, resolved, wanted, extension, system, files, run }))
     }
@@ -247,7 +244,7 @@ impl BuildPlan {
             true => Some(Arc::new(Dependents::of(&closures, packages)?)),
             false => None,
         };
-        let others = OTHER_LAYERS + usize::from(systems.are_any());
+        let others = OTHER_LAYERS + usize::from(settings.add_to_bases());
         let package_layers = settings.layers.unwrap_or(DEFAULT_LAYERS).saturating_sub(others).max(1);
         let sets = PackageSets::of(closures.units(&weights, |name| target.platforms.lean(name)), package_layers);
         let whole_tree = Weight::of(closures.production.packages().map(|(dir, _)| dir), &weights);
@@ -278,8 +275,8 @@ impl BuildPlan {
             let (root, outside) = (contents.root(), contents.places_outside_root(&ingredients)?);
             let relied_on = ReliedOn::of(&resolved.image, &files, root, &outside, is_made_for_entrypoint(&own), owner);
             let roles = layers.iter().map(|layer| layer.role).collect();
-            let mut contract = Contract::new(self.compression, hard_links, root.clone(), wanted, run, relied_on, roles);
-            contract.system_packages = system.described();
+            let contract = Contract::new(self.compression, hard_links, root.clone(), wanted, run, relied_on, roles);
+            let contract = contract.adding(system.added.clone());
             let layers = layers.into_iter().map(|layer| self.index_of(layer)).collect();
             let whole = needs.weight(&weights);
             let ServiceClosure { service, closure, foreign, .. } = needs;
@@ -335,11 +332,12 @@ fn run_settings(
     let starts = entrypoint.as_ref().unwrap_or(&base.entrypoint);
     let health = match &settings.health {
         None => None,
-        Some(Health::Command(check)) => Some(check.clone()),
+        Some(Health::Off) => Some(ImageHealth::Off),
+        Some(Health::Command(check)) => Some(ImageHealth::Check(check.clone())),
         Some(Health::Http(path, times)) => {
             let port = port.ok_or_else(|| BuildError::HealthWithoutPort(service.name.clone()))?;
             let http = HealthCheck::http(node_in(starts).unwrap_or("node"), path, port);
-            Some(HealthCheck { command: http.command, ..times.clone() })
+            Some(ImageHealth::Check(HealthCheck { command: http.command, ..times.clone() }))
         }
     };
     let command = settings.command.clone().unwrap_or_else(|| command(service, starts));
@@ -357,10 +355,11 @@ fn run_settings(
     })
 }
 
-/// Whether the command or the health check is one thing upon one entrypoint of the base, and another upon another.
+/// Whether the entrypoint behind an init, the command or the health check is one thing upon one entrypoint of the base, and
+/// another upon another.
 fn is_made_for_entrypoint(settings: &ServiceSettings) -> bool {
     let asks_node = matches!(settings.health, Some(Health::Http(..)));
-    settings.entrypoint.is_none() && (settings.command.is_none() || asks_node)
+    settings.entrypoint.is_none() && (settings.init.is_some() || settings.command.is_none() || asks_node)
 }
 
 /// Node itself, where an entrypoint ends with it.

@@ -1,6 +1,8 @@
 //! `pirogue rebase`: moves images that were pushed to another base by registry calls alone. Their sources are not needed, and
-//! their layers are not read: what depends on the base is made again by what each image's contract says.
+//! their layers are not read, but for an init of one file: what depends on the base is made again by what each image's
+//! contract says.
 
+mod added;
 mod deployed;
 mod moving;
 mod new_base;
@@ -12,8 +14,9 @@ use std::collections::BTreeSet;
 
 use futures_util::future::try_join_all;
 
+use added::AddedAgain;
 use deployed::DeployedService;
-use moving::{Move, MovedImage};
+use moving::{Move, MovedImage, Unmoved, adds_packages};
 use new_base::NewBases;
 
 use super::fleet::Fleet;
@@ -81,7 +84,7 @@ async fn run(request: &BuildRequest, dry_run: bool, context: &Context) -> Result
     refusal::refuse_digests(&fleet)?;
     let deployed = deployed::read(&fleet, context).await?;
     let bases = NewBases::resolve(&deployed, &fleet, request, context).await?;
-    let plans = check(&deployed, &bases, request)?;
+    let plans = check(&deployed, &bases, AddedAgain::new(&fleet, context), request).await?;
     let mut remade = Vec::new();
     for (service, plan) in deployed.iter().zip(plans) {
         remade.push(remake(service, plan, context).await?);
@@ -111,9 +114,10 @@ enum Plan<'a> {
 }
 
 /// Decides what is to be done with each image. All reasons why one cannot be moved are told at once.
-fn check<'a>(
+async fn check<'a>(
     deployed: &'a [DeployedService],
     bases: &'a NewBases,
+    mut added: AddedAgain<'_>,
     request: &BuildRequest,
 ) -> Result<Vec<Plan<'a>>, BuildError> {
     let (mut plans, mut refused) = (Vec::new(), Vec::new());
@@ -133,16 +137,22 @@ fn check<'a>(
                 continue;
             }
         };
-        if request.platforms.is_empty() && service.images.iter().all(|image| base.lies_below(image)) {
+        if request.platforms.is_empty()
+            && service.images.iter().all(|image| base.lies_below(image) && !adds_packages(image))
+        {
             plans.push(Plan::Nothing(Outcome::UpToDate { digest, base: base.name.clone() }));
             continue;
         }
         let mut moves = Vec::new();
         for wanted in service.platforms(&request.platforms) {
-            match service.image(&wanted).map(|image| Move::of(image, base)) {
-                None => refuse(Some(&wanted), vec![Refusal::NotBuiltFor]),
-                Some(Err(reasons)) => refuse(Some(&wanted), reasons),
-                Some(Ok(moved)) => moves.push(moved),
+            let Some(image) = service.image(&wanted) else {
+                refuse(Some(&wanted), vec![Refusal::NotBuiltFor]);
+                continue;
+            };
+            match Move::of(image, service, base, &mut added).await {
+                Ok(moved) => moves.push(moved),
+                Err(Unmoved::Refused(reasons)) => refuse(Some(&wanted), reasons),
+                Err(Unmoved::Failed(error)) => return Err(error),
             }
         }
         plans.push(Plan::Move { before: digest, base: base.name.clone(), moves });

@@ -23,12 +23,18 @@ pub enum Code {
     DataFileMissing,
     /// A file of code is not valid.
     SyntaxError,
+    /// Node takes a file for another kind of module than it is.
+    WrongModuleKind,
     /// A file that is made to hold secrets.
     SecretFile,
     /// A file holds a secret.
     SecretInFile,
     /// A file names a directory of the build host.
     BuildHostPath,
+    /// A program runs with the rights of its owner or group.
+    SetuidFile,
+    /// Every user may change it.
+    WorldWritable,
     /// What is allowed is not there.
     AllowanceUnused,
     /// Code makes files where the user may not.
@@ -41,11 +47,15 @@ pub enum Code {
     HostPortTaken,
     /// A service is told another's address with a wrong port.
     AddressWithWrongPort,
+    /// A base's name stands for something newer than the lock has.
+    BaseStale,
+    /// The lock lacks a base.
+    BaseNotLocked,
 }
 
 impl Code {
     /// All there are.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 22] = [
         Self::EntryPointMissing,
         Self::EntryPointUnreadable,
         Self::CommandNotFound,
@@ -54,15 +64,20 @@ impl Code {
         Self::LazyImportMissing,
         Self::DataFileMissing,
         Self::SyntaxError,
+        Self::WrongModuleKind,
         Self::SecretFile,
         Self::SecretInFile,
         Self::BuildHostPath,
+        Self::SetuidFile,
+        Self::WorldWritable,
         Self::AllowanceUnused,
         Self::DirectoryNotWritable,
         Self::PortHardCoded,
         Self::HealthPathUnknown,
         Self::HostPortTaken,
         Self::AddressWithWrongPort,
+        Self::BaseStale,
+        Self::BaseNotLocked,
     ];
 
     /// Its name, as users meet it.
@@ -76,15 +91,20 @@ impl Code {
             Self::LazyImportMissing => "lazy-import-missing",
             Self::DataFileMissing => "data-file-missing",
             Self::SyntaxError => "syntax-error",
+            Self::WrongModuleKind => "wrong-module-kind",
             Self::SecretFile => "secret-file",
             Self::SecretInFile => "secret-in-file",
             Self::BuildHostPath => "build-host-path",
+            Self::SetuidFile => "setuid-file",
+            Self::WorldWritable => "world-writable",
             Self::AllowanceUnused => "allowance-unused",
             Self::DirectoryNotWritable => "directory-not-writable",
             Self::PortHardCoded => "port-hard-coded",
             Self::HealthPathUnknown => "health-path-unknown",
             Self::HostPortTaken => "host-port-taken",
             Self::AddressWithWrongPort => "address-with-wrong-port",
+            Self::BaseStale => "base-stale",
+            Self::BaseNotLocked => "base-not-locked",
         }
     }
 
@@ -99,15 +119,20 @@ impl Code {
             Self::LazyImportMissing => "Code that may run later asks for a module that is not in the image",
             Self::DataFileMissing => "Code names a file that is not in the image",
             Self::SyntaxError => "A file of code is not valid JavaScript",
+            Self::WrongModuleKind => "Node takes a file for an ES module or for CommonJS, and it is the other",
             Self::SecretFile => "A file that is made to hold secrets is in the image",
             Self::SecretInFile => "A file of the image holds a secret",
             Self::BuildHostPath => "A file names a directory of the machine that built it",
+            Self::SetuidFile => "A program of the image runs with the rights of its owner or group",
+            Self::WorldWritable => "Every user of the image may change a file or a directory",
             Self::AllowanceUnused => "pirogue.toml allows what is not there",
             Self::DirectoryNotWritable => "Code makes files where the image's user may not",
             Self::PortHardCoded => "Code listens on another port than the image says",
             Self::HealthPathUnknown => "No route of the code answers the health check",
             Self::HostPortTaken => "Two services want one port of the host",
             Self::AddressWithWrongPort => "A service is told another's address with a wrong port",
+            Self::BaseStale => "The name of the base stands for another image than pirogue.lock says",
+            Self::BaseNotLocked => "pirogue.lock does not say what the base stands for",
         }
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::imports::{Graph, Reached};
 use super::{CheckError, Code, Finding, Severity, Subject};
 use crate::host;
-use crate::javascript::{FileUse, Module, NamedFile, When};
+use crate::javascript::{FileUse, Module, NamedFile, Origin, When};
 
 /// What programs make for themselves while they run; and what is never put into an image.
 const MADE_LATER: [&str; 9] = ["logs", "log", "tmp", "temp", "uploads", "upload", "cache", ".cache", "coverage"];
@@ -16,10 +16,11 @@ const KEPT_OUT: &str = ".env";
 pub(super) fn check(subject: &Subject<'_>, graph: &Graph) -> Result<Vec<Finding>, CheckError> {
     let mut findings = Vec::new();
     for (file, module) in graph.modules() {
-        if subject.package_at(&file.path).is_some_and(|package| package.is_ours) {
-            for named in module.files.iter().filter(|named| is_counted_on(named, module)) {
-                findings.extend(missing(subject, file, named)?);
-            }
+        // Packages name much that only those who publish them have; what they read as soon as they are loaded is there.
+        let is_own = |named: &NamedFile| named.origin == Origin::ThisDirectory && is_certain(file, named);
+        let counts = |named: &&NamedFile| (file.is_ours || is_own(named)) && is_counted_on(named, module);
+        for named in module.files.iter().filter(counts) {
+            findings.extend(missing(subject, file, named)?);
         }
     }
     Ok(findings)
@@ -38,20 +39,24 @@ fn is_counted_on(named: &NamedFile, module: &Module) -> bool {
     !is_made_later && !name.starts_with(KEPT_OUT) && !module.files.iter().any(is_made)
 }
 
+/// Whether the service does not start without it.
+fn is_certain(file: &Reached, named: &NamedFile) -> bool {
+    let is_read = named.used == FileUse::ReadSync && !named.is_open;
+    is_read && file.when == When::AtStart && named.when == When::AtStart
+}
+
 fn missing(subject: &Subject<'_>, file: &Reached, named: &NamedFile) -> Result<Option<Finding>, CheckError> {
     let Some(wanted) = subject.named_path(file, named) else { return Ok(None) };
     if is_there(subject, &wanted, named) {
         return Ok(None);
     }
-    let is_certain =
-        named.used == FileUse::ReadSync && !named.is_open && file.when == When::AtStart && named.when == When::AtStart;
     let what = match (is_pattern(&named.path), named.is_open) {
         (true, _) => "a pattern that nothing in the image matches",
         (_, true) => "a directory that is not in the image",
         (_, false) => "a file that is not in the image",
     };
     Ok(Some(Finding {
-        severity: if is_certain { Severity::Error } else { Severity::Warning },
+        severity: if is_certain(file, named) { Severity::Error } else { Severity::Warning },
         code: Code::DataFileMissing,
         place: Some(subject.place(&file.path, Some(named.line))),
         message: format!("the code names {what}: `{}`", wanted.display()),

@@ -2,7 +2,7 @@
 //! written anywhere; contents are read from where the plan takes them.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::CheckError;
 use crate::digest::Digest;
 use crate::host;
-use crate::image::BaseFiles;
+use crate::image::{BaseEntry, BaseFiles};
 use crate::layer::{Content, Entry, FileTree, ForeignKind, Kind, LayerPlan, Owner};
 use crate::path::ImagePath;
 
@@ -50,6 +50,8 @@ impl LayerFiles {
 #[derive(Clone, Debug)]
 pub struct ImageFiles {
     base: Arc<BaseFiles>,
+    /// What the base has at its root: most of what is asked for lies elsewhere.
+    base_roots: Arc<HashSet<Box<[u8]>>>,
     /// The uppermost first.
     layers: Vec<Arc<LayerFiles>>,
     /// Every symbolic link with its target.
@@ -99,7 +101,12 @@ impl ImageFiles {
     /// The file system of `layers`, bottom first, over a base.
     pub fn new(base: Arc<BaseFiles>, layers: &[Arc<LayerFiles>]) -> Self {
         let mut links: HashMap<Box<[u8]>, PathBuf> = HashMap::new();
+        let mut base_roots = HashSet::new();
         for (path, entry) in base.iter() {
+            let root = root_of(path.as_path());
+            if !base_roots.contains(root) {
+                base_roots.insert(root.into());
+            }
             if let ForeignKind::Symlink(target) = &entry.kind {
                 links.insert(bytes(path.as_path()).into(), PathBuf::from(target));
             }
@@ -110,7 +117,12 @@ impl ImageFiles {
                 _ => _ = links.remove(bytes(path.as_path())),
             }
         }
-        Self { base, layers: layers.iter().rev().cloned().collect(), links: Arc::new(links) }
+        Self {
+            base,
+            base_roots: Arc::new(base_roots),
+            layers: layers.iter().rev().cloned().collect(),
+            links: Arc::new(links),
+        }
     }
 
     /// What lies at a path whose directories are no links; a link at its end is not followed.
@@ -119,6 +131,9 @@ impl ImageFiles {
             if let Some(entry) = layer.get(path) {
                 return Some(Found::Layer(layer, entry));
             }
+        }
+        if !self.base_roots.contains(root_of(path)) {
+            return None;
         }
         let entry = self.base.get(&ImagePath::new(path).ok()?)?;
         Some(Found::Base(&entry.kind, entry.mode, entry.owner))
@@ -197,15 +212,24 @@ impl ImageFiles {
 
     /// The paths of all files that layers hold, links apart.
     pub fn layer_files(&self) -> impl Iterator<Item = &Path> {
-        let files = self.layers.iter().flat_map(|layer| layer.iter());
-        files
+        self.layer_entries()
             .filter(|(_, entry)| matches!(entry.kind, Kind::File(_) | Kind::HardLink(_)))
             .map(|(path, _)| path.as_path())
     }
 
+    /// Everything that layers hold.
+    pub fn layer_entries(&self) -> impl Iterator<Item = (&ImagePath, &Entry)> {
+        self.layers.iter().flat_map(|layer| layer.iter())
+    }
+
+    /// What the base has at a path, whatever a layer lays over it.
+    pub fn of_base(&self, path: &ImagePath) -> Option<&BaseEntry> {
+        self.base.get(path)
+    }
+
     /// The paths of all files and directories that layers have below a directory.
     pub fn below<'a>(&'a self, directory: &'a Path) -> impl Iterator<Item = &'a Path> {
-        let paths = self.layers.iter().flat_map(|layer| layer.iter()).map(|(path, _)| path.as_path());
+        let paths = self.layer_entries().map(|(path, _)| path.as_path());
         paths.filter(move |path| path.starts_with(directory) && *path != directory)
     }
 
@@ -219,6 +243,11 @@ impl ImageFiles {
                 && path.parent().is_some_and(|dir| dir.as_path().ends_with("bin"))
         })
     }
+}
+
+/// The first name of an absolute path.
+fn root_of(path: &Path) -> &[u8] {
+    bytes(path).split(|byte| *byte == b'/').nth(1).unwrap_or_default()
 }
 
 fn bytes(path: &Path) -> &[u8] {

@@ -19,6 +19,8 @@ pub(super) struct Reached {
     pub path: PathBuf,
     /// What it says; `None` for what is no code.
     pub module: Option<Arc<Module>>,
+    /// Whether it is of the service or of another package that is developed in the workspace.
+    pub is_ours: bool,
     /// Whether it is reached as soon as the service starts.
     pub when: When,
     /// Where each of its requests leads, in their order.
@@ -64,7 +66,7 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Before its first step.
     pub fn new(subject: &'a Subject<'a>) -> Self {
-        let resolver = Resolver::new(subject.files, offers_module_sync(subject));
+        let resolver = Resolver::new(subject.files, subject.node_is_at_least(10));
         Self { subject, resolver, graph: Graph { files: Vec::new() }, positions: HashMap::new() }
     }
 
@@ -96,8 +98,9 @@ impl<'a> Walk<'a> {
         while !next.is_empty() {
             for path in &next {
                 self.positions.insert(path.clone(), self.graph.files.len());
-                let reached =
-                    Reached { path: path.clone(), module: None, when: When::Later, targets: Vec::new(), unread: None };
+                let is_ours = self.subject.package_at(path).is_some_and(|package| package.is_ours);
+                let (path, when) = (path.clone(), When::Later);
+                let reached = Reached { path, is_ours, module: None, when, targets: Vec::new(), unread: None };
                 self.graph.files.push(reached);
             }
             next = self.step(&next)?;
@@ -165,19 +168,6 @@ fn starts(subject: &Subject<'_>, resolver: &Resolver) -> Vec<PathBuf> {
     starts.iter().filter_map(file_of).collect()
 }
 
-/// Whether the base's Node offers the condition `module-sync`; where its version is not told, it is taken for a new one.
-/// Source: Node's documentation, "Modules: Packages": since 22.10 and 20.19.
-fn offers_module_sync(subject: &Subject<'_>) -> bool {
-    let version = subject.variable("NODE_VERSION").unwrap_or_default();
-    let mut numbers = version.split('.').map(|part| part.parse::<u32>().ok());
-    match (numbers.next().flatten(), numbers.next().flatten()) {
-        (Some(20), Some(minor)) => minor >= 19,
-        (Some(22), Some(minor)) => minor >= 10,
-        (Some(major), _) => major > 22,
-        (None, _) => true,
-    }
-}
-
 fn look_at(subject: &Subject<'_>, resolver: &Resolver, path: &Path) -> Result<Read, CheckError> {
     let module = match subject.modules.read(subject.files, path)? {
         None => return Ok((None, None, Vec::new())),
@@ -221,6 +211,15 @@ impl Graph {
     pub fn unread(&self) -> BTreeMap<String, String> {
         let unread = self.files.iter().filter_map(|file| Some((file.path.display().to_string(), file.unread.clone()?)));
         unread.collect()
+    }
+
+    /// What a file asks for that is there, each with the file.
+    pub fn targets<'g>(&'g self, file: &'g Reached) -> impl Iterator<Item = (&'g Request, &'g Reached)> {
+        let requests = file.module.iter().flat_map(|module| &module.requests);
+        requests.zip(&file.targets).filter_map(|(request, target)| match target {
+            Target::File(at) => Some((request, self.files.get(*at)?)),
+            _ => None,
+        })
     }
 
     /// Every request that leads nowhere, with the file that has it and why.

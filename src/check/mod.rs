@@ -4,6 +4,7 @@
 //! [`check`], its section in `docs/checks.md`.
 
 mod allowance;
+mod base;
 mod code;
 mod data_files;
 mod entry_point;
@@ -12,7 +13,9 @@ mod fleet;
 mod imports;
 mod known_modules;
 mod launch;
+mod module_kind;
 mod package;
+mod permissions;
 mod platforms;
 mod requests;
 mod resolver;
@@ -28,6 +31,7 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 pub use allowance::Allowance;
+pub use base::{BaseDrift, unlocked_base};
 pub use code::{Code, UnknownCode};
 pub use file_system::{ImageFiles, LayerFiles, normal};
 pub use fleet::{FleetMember, check_fleet};
@@ -45,7 +49,7 @@ use crate::path::ImagePath;
 use crate::workspace::{Service, Workspace};
 
 /// The name of these checks, for whoever remembers what they found. It changes when what they find does.
-pub const RECIPE: &str = "checks 2, javascript 3";
+pub const RECIPE: &str = "checks 3, javascript 4";
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -182,6 +186,7 @@ pub fn check(subject: &Subject<'_>) -> Result<Checked, CheckError> {
     checked.findings.extend(entry_point::check(subject));
     let reached = imports::reach(subject)?;
     checked.findings.extend(reached.findings(subject)?);
+    checked.findings.extend(module_kind::check(subject, &reached)?);
     checked.findings.extend(data_files::check(subject, &reached)?);
     checked.findings.extend(writable::check(subject, &reached));
     checked.findings.extend(requests::check(subject, &reached)?);
@@ -189,6 +194,7 @@ pub fn check(subject: &Subject<'_>) -> Result<Checked, CheckError> {
     checked.computed = reached.computed(subject);
     checked.unread = reached.unread();
     checked.findings.extend(secrets::check(subject)?);
+    checked.findings.extend(permissions::check(subject));
     allowance::apply(subject, &mut checked.findings);
     checked.findings.sort();
     checked.findings.dedup();
@@ -205,6 +211,19 @@ impl Subject<'_> {
     /// Whether what would lie at a path was left out, since it is native code for another platform.
     fn is_foreign(&self, path: &Path) -> bool {
         path.ancestors().any(|path| ImagePath::new(path).is_ok_and(|path| self.foreign.contains(&path)))
+    }
+
+    /// Whether the base's Node has what came with 20.19 and with this minor version of 22; where its version is not told, it
+    /// is taken for a new one.
+    fn node_is_at_least(&self, minor_of_22: u32) -> bool {
+        let version = self.variable("NODE_VERSION").unwrap_or_default();
+        let mut numbers = version.split('.').map(|part| part.parse::<u32>().ok());
+        match (numbers.next().flatten(), numbers.next().flatten()) {
+            (Some(20), Some(minor)) => minor >= 19,
+            (Some(22), Some(minor)) => minor >= minor_of_22,
+            (Some(major), _) => major > 22,
+            (None, _) => true,
+        }
     }
 
     /// A variable of the container's environment.

@@ -6,8 +6,7 @@ use crate::javascript::Module;
 
 /// What is known to be wrong with where the service listens. Where anything is computed, nothing is said.
 pub(super) fn check(subject: &Subject<'_>, graph: &Graph) -> Result<Vec<Finding>, CheckError> {
-    let is_ours = |file: &Reached| subject.package_at(&file.path).is_some_and(|package| package.is_ours);
-    let own: Vec<(&Reached, &Module)> = graph.modules().filter(|(file, _)| is_ours(file)).collect();
+    let own: Vec<(&Reached, &Module)> = graph.modules().filter(|(file, _)| file.is_ours).collect();
     let mut findings: Vec<Finding> = hard_coded_port(subject, &own).into_iter().collect();
     findings.extend(unknown_health_path(subject, &own)?);
     Ok(findings)

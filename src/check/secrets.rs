@@ -40,7 +40,7 @@ pub(super) fn check(subject: &Subject<'_>) -> Result<Vec<Finding>, CheckError> {
 }
 
 fn is_installed(path: &Path) -> bool {
-    path.components().any(|part| part.as_os_str() == "node_modules")
+    path.to_string_lossy().contains("/node_modules/")
 }
 
 /// What the files say of which there is something to say.

@@ -17,7 +17,7 @@ const MOUNTED: [&str; 3] = ["/dev", "/proc", "/tmp"];
 
 /// One finding for each path that is made where the user may not.
 pub(super) fn check(subject: &Subject<'_>, graph: &Graph) -> Vec<Finding> {
-    let own = graph.modules().filter(|(file, _)| subject.package_at(&file.path).is_some_and(|package| package.is_ours));
+    let own = graph.modules().filter(|(file, _)| file.is_ours);
     let made = own.flat_map(|(file, module)| module.files.iter().map(move |named| (file, named)));
     made.filter_map(|(file, named)| finding(subject, file, named)).collect()
 }

@@ -36,6 +36,10 @@ pub struct Check {
     #[arg(long, conflicts_with = "json")]
     pub sarif: bool,
 
+    /// Ask registries what the names of bases stand for now, and say where that is not what pirogue.lock has
+    #[arg(long)]
+    pub online: bool,
+
     /// Print notes too, and what could not be followed
     #[arg(short, long)]
     pub verbose: bool,
@@ -170,6 +174,7 @@ impl Build {
             locked: self.locked,
             fix_natives: (self.fix_natives || self.no_fix_natives).then_some(self.fix_natives),
             check: None,
+            online: false,
         }
     }
 }

@@ -1,5 +1,5 @@
 use super::{CommandError, Session, terminal};
-use crate::build;
+use crate::build::{self, BuildRequest};
 use crate::cli::Check;
 use crate::environment::Environment;
 use crate::report::{FindingsReport, sarif};
@@ -7,7 +7,8 @@ use crate::report::{FindingsReport, sarif};
 /// `pirogue check`
 pub(super) fn run(arguments: &Check, environment: &Environment) -> Result<(), CommandError> {
     let session = Session::new(&arguments.build, environment)?;
-    let checks = session.run(build::check(&arguments.build.request(), &session.context))?;
+    let request = BuildRequest { online: arguments.online, ..arguments.build.request() };
+    let checks = session.run(build::check(&request, &session.context))?;
     let report = FindingsReport::new(&checks);
     let text = match (arguments.build.json, arguments.sarif) {
         (true, _) => terminal::json(&report),

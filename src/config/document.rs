@@ -95,6 +95,11 @@ impl<'t> Table<'t> {
         }
     }
 
+    /// Whether a key that is no boolean otherwise is `false`.
+    pub fn is_false(&self, key: &'static str) -> bool {
+        self.item(key).and_then(Item::as_bool) == Some(false)
+    }
+
     pub fn boolean(&self, key: &'static str) -> Result<Option<bool>, ConfigError> {
         let Some(item) = self.item(key) else { return Ok(None) };
         item.as_bool().map(Some).ok_or_else(|| self.wrong_type(key, "true or false", item))

@@ -235,6 +235,8 @@ pub enum Init {
 /// A health check as the file gives it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Health {
+    /// None, whatever the base has.
+    Off,
     /// A path that answers over HTTP, on the service's port; the times of the check.
     Http(String, HealthCheck),
     /// A command.
@@ -281,6 +283,14 @@ impl Settings {
             Some((_, own)) => own.clone().over(&self.all),
             None => self.all.clone(),
         }
+    }
+
+    /// Whether anything is added to the base of any service.
+    pub fn add_to_bases(&self) -> bool {
+        let adds = |own: &ServiceSettings| {
+            own.init.is_some() || own.system.packages.as_ref().is_some_and(|packages| !packages.is_empty())
+        };
+        adds(&self.all) || self.each.values().any(|(_, own)| adds(own))
     }
 
     /// An error if a service is configured that is not among `known`.

@@ -325,8 +325,12 @@ fn expose(table: &Table<'_>) -> Result<Option<Vec<String>>, ConfigError> {
     ports.iter().map(normal).collect::<Result<_, _>>().map(Some)
 }
 
-/// `health = "/health"` or `health = { path = … }` or `health = { command = […] }`, with times in seconds.
+/// `health = "/health"` or `health = { path = … }` or `health = { command = […] }`, with times in seconds; or
+/// `health = false`.
 fn health(table: &Table<'_>) -> Result<Option<Health>, ConfigError> {
+    if table.is_false("health") {
+        return Ok(Some(Health::Off));
+    }
     let default = || HealthCheck::http("node", "/", 0);
     table.text_or_table(
         "health",
@@ -487,6 +491,12 @@ mod tests {
             ("relative directory", "workdir = 'app'", "`workdir` is no path in an image", None),
             ("user", "user = 'a:b'", "`user` is neither a name", None),
             ("empty command", "command = []", "`command` is empty", None),
+            (
+                "health that is said to be",
+                "health = true",
+                "`health` has to be a text or a table, not true or false",
+                None,
+            ),
             ("health without a question", "health = {}", "needs either `path` or `command`", None),
             ("health with a trick", "health = '/${x}'", "`health` is no path", None),
             (

@@ -1,3 +1,4 @@
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::BaseFilesError;
@@ -125,7 +126,10 @@ impl BaseFiles {
     }
 
     /// The files under a layer's entries: what a layer above both finds.
-    pub fn under(&self, tree: &FileTree) -> Self {
+    pub fn under(&self, tree: &FileTree) -> Cow<'_, Self> {
+        if tree.is_empty() {
+            return Cow::Borrowed(self);
+        }
         let mut files = self.clone();
         for (path, entry) in tree.iter() {
             let kind = match &entry.kind {
@@ -142,7 +146,7 @@ impl BaseFiles {
             }
             files.entries.insert(path.clone(), BaseEntry { kind, mode: entry.mode, owner: entry.owner });
         }
-        files
+        Cow::Owned(files)
     }
 
     /// The directory at a path as a layer above would repeat it, so that nothing about it changes.

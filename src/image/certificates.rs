@@ -97,6 +97,11 @@ pub enum CertificateError {
         /// What is wrong.
         reason: String,
     },
+    /// The base has certificates for Node that would no longer be found.
+    #[error(
+        "the base has certificates of its own for Node ({NODE_VARIABLE}), whose place those of `ca` would take: `{0}`"
+    )]
+    NodeOfBase(String),
     /// The base's own files cannot be extended.
     #[error(transparent)]
     Base(#[from] BaseFilesError),
@@ -116,6 +121,9 @@ impl CertificateError {
                 Some(format!("write the certificates alone into a file: `openssl x509 -in {file} -out ca.pem`"))
             }
             Self::None(file) => Some(format!("if it is DER: `openssl x509 -inform der -in {file} -out ca.pem`")),
+            Self::NodeOfBase(file) => Some(format!(
+                "say which file Node reads, under `env` in pirogue.toml: `{NODE_VARIABLE} = \"{file}\"`, or \"{NODE_FILE}\" for those of `ca`"
+            )),
             Self::Base(error) => error.hint(),
             Self::Damaged { .. } | Self::Tree(_) | Self::Path(_) => None,
         }
@@ -159,13 +167,7 @@ impl Certificate {
             certificates.iter().filter(|certificate| known.insert(&certificate.der)).collect();
         let all: String = certificates.iter().map(|certificate| certificate.pem()).collect();
         let mut tree = FileTree::default();
-        let mut bundles = BTreeSet::new();
-        for bundle in CERTIFICATE_BUNDLES {
-            let place = base.resolve(&ImagePath::new(bundle)?)?;
-            if base.get(&place).is_some() {
-                bundles.insert(place);
-            }
-        }
+        let mut bundles = bundles(base)?;
         if bundles.is_empty() {
             let [bundle, link, ..] = CERTIFICATE_BUNDLES;
             bundles.insert(ImagePath::new(bundle)?);
@@ -195,6 +197,20 @@ impl Certificate {
         Ok(tree)
     }
 
+    /// Whether Node has to be led to added certificates by [`NODE_VARIABLE`], which `of_base` is the base's value of: not
+    /// where that is a bundle that they are added to. Those in another file of the base's would be lost, which is an error.
+    pub fn are_new_to_node(of_base: Option<&str>, base: &BaseFiles) -> Result<bool, CertificateError> {
+        let Some(file) = of_base.filter(|file| !file.is_empty()) else { return Ok(true) };
+        let others = || CertificateError::NodeOfBase(file.to_owned());
+        let place = base.real_path(&ImagePath::new(file).map_err(|_| others())?);
+        match base.get(&place) {
+            // Node does without what is not there.
+            None => Ok(true),
+            Some(_) if bundles(base)?.contains(&place) => Ok(false),
+            Some(_) => Err(others()),
+        }
+    }
+
     /// The certificate alone, in PEM.
     fn pem(&self) -> String {
         let body = STANDARD.encode(&self.der);
@@ -216,10 +232,44 @@ fn labels(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|line| line.trim().strip_prefix(BEGIN)?.strip_suffix(DASHES))
 }
 
+/// The bundles that a base has.
+fn bundles(base: &BaseFiles) -> Result<BTreeSet<ImagePath>, CertificateError> {
+    let mut bundles = BTreeSet::new();
+    for bundle in CERTIFICATE_BUNDLES {
+        let place = base.resolve(&ImagePath::new(bundle)?)?;
+        if base.get(&place).is_some() {
+            bundles.insert(place);
+        }
+    }
+    Ok(bundles)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::layer::{ForeignEntry, Kind, LayerListing};
+
+    #[test]
+    fn what_node_is_led_to() {
+        let text = || ForeignKind::Text("-----BEGIN CERTIFICATE-----\n".to_owned());
+        let base = base(&[
+            ("/etc/ssl/certs/ca-certificates.crt", text()),
+            ("/etc/ssl/cert.pem", ForeignKind::Symlink("certs/ca-certificates.crt".to_owned())),
+            ("/opt/ca.pem", ForeignKind::File),
+        ]);
+        let table = [
+            ("nothing", None, Some(true)),
+            ("an empty name", Some(""), Some(true)),
+            ("a file that is not there", Some("/opt/other.pem"), Some(true)),
+            ("the bundle", Some("/etc/ssl/certs/ca-certificates.crt"), Some(false)),
+            ("the bundle by a link", Some("/etc/ssl/cert.pem"), Some(false)),
+            ("another file", Some("/opt/ca.pem"), None),
+            ("a file that depends on the working directory", Some("ca.pem"), None),
+        ];
+        for (comment, of_base, expected) in table {
+            assert_eq!(Certificate::are_new_to_node(of_base, &base).ok(), expected, "{comment}");
+        }
+    }
 
     fn made() -> (String, String) {
         let made = rcgen::generate_simple_self_signed(["ca.example".to_owned()]).unwrap();

@@ -1,8 +1,11 @@
 //! What an image says of its making, so that it can be moved to another base without its sources.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Certificate, ImageUser, ReliedOn, RunSettings, TimeZone};
+use crate::digest::Digest;
 use crate::layer::{LayerRole, RECIPE};
 use crate::manifest::media_type::Compression;
 use crate::path::ImagePath;
@@ -29,10 +32,9 @@ pub struct Contract {
     pub root: ImagePath,
     /// What is added to the base's own files.
     pub extension: BaseExtension,
-    /// The packages of the base's distribution that are added to it, with their versions. An image that has any cannot be
-    /// moved to another base yet.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub system_packages: Vec<String>,
+    /// What is added to the base besides: packages of its distribution, an init.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<AddedSystem>,
     /// What the container runs.
     pub run: RunSettings,
     /// What the other layers rely on.
@@ -53,6 +55,40 @@ pub struct BaseExtension {
     /// Its time zone; `None` keeps the base's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<TimeZone>,
+}
+
+/// The packages and the init that are added to a base, as the user wants them of any base. Where packages come from and who
+/// vouches for them is no part of it: that is up to whoever makes the layer.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AddedSystem {
+    /// The packages that were asked for, with or without a version, as apk's world has them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub packages: Vec<String>,
+    /// Those of the packages that do without the scripts that their installation would run.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub without_scripts: BTreeSet<String>,
+    /// The container's first process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub init: Option<AddedInit>,
+    /// The packages that came along upon this base, `NAME-VERSION`, each behind what it needs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub installed: Vec<String>,
+}
+
+/// The program of a container's first process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", deny_unknown_fields)]
+pub enum AddedInit {
+    /// What the package of this name brings.
+    Package(String),
+    /// A program of one file, which lies in the lowest layer above the base.
+    File {
+        /// Where.
+        place: ImagePath,
+        /// The digest of its bytes.
+        sha256: Digest,
+    },
 }
 
 /// Why a contract cannot be used.
@@ -77,8 +113,13 @@ impl Contract {
         base: ReliedOn,
         layers: Vec<LayerRole>,
     ) -> Self {
-        let (version, recipe, system_packages) = (VERSION, RECIPE.to_owned(), Vec::new());
-        Self { version, recipe, compression, hard_links, root, extension, system_packages, run, base, layers }
+        let (version, recipe) = (VERSION, RECIPE.to_owned());
+        Self { version, recipe, compression, hard_links, root, extension, system: None, run, base, layers }
+    }
+
+    /// The same contract with what is added to the base besides.
+    pub fn adding(self, system: Option<AddedSystem>) -> Self {
+        Self { system, ..self }
     }
 
     /// Reads the text of the annotation.
@@ -100,8 +141,8 @@ impl Contract {
         serde_json::to_string(self).map_err(|error| ContractError::Malformed(error.to_string()))
     }
 
-    /// The same contract for an image on another base.
-    pub fn on(&self, base: ReliedOn, layers: Vec<LayerRole>) -> Self {
-        Self { base, layers, ..self.clone() }
+    /// The same contract for an image on another base, where `system` is added.
+    pub fn on(&self, base: ReliedOn, system: Option<AddedSystem>, layers: Vec<LayerRole>) -> Self {
+        Self { base, system, layers, ..self.clone() }
     }
 }

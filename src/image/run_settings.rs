@@ -24,9 +24,48 @@ pub struct RunSettings {
     pub expose: BTreeSet<String>,
     /// Labels added to, or in place of, the base's.
     pub labels: BTreeMap<String, String>,
-    /// The health check; `None` keeps the base's.
+    /// What becomes of the base's health check; `None` keeps it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub health: Option<HealthCheck>,
+    pub health: Option<ImageHealth>,
+}
+
+/// What becomes of the health check of the base. Written as the check, or as `false`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "WrittenHealth", into = "WrittenHealth")]
+pub enum ImageHealth {
+    /// The image has none.
+    Off,
+    /// The image has this one.
+    Check(HealthCheck),
+}
+
+/// A health check as a contract has it.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum WrittenHealth {
+    Off(bool),
+    Check(HealthCheck),
+}
+
+impl TryFrom<WrittenHealth> for ImageHealth {
+    type Error = &'static str;
+
+    fn try_from(written: WrittenHealth) -> Result<Self, Self::Error> {
+        match written {
+            WrittenHealth::Off(false) => Ok(Self::Off),
+            WrittenHealth::Off(true) => Err("a health check cannot be `true`"),
+            WrittenHealth::Check(check) => Ok(Self::Check(check)),
+        }
+    }
+}
+
+impl From<ImageHealth> for WrittenHealth {
+    fn from(health: ImageHealth) -> Self {
+        match health {
+            ImageHealth::Off => Self::Off(false),
+            ImageHealth::Check(check) => Self::Check(check),
+        }
+    }
 }
 
 /// As whom a container runs.
@@ -104,8 +143,10 @@ impl RunSettings {
         let ports = self.expose.iter().map(|port| (port.clone(), Value::Object(Map::new())));
         config.exposed_ports.extend(ports);
         config.labels.extend(self.labels.clone());
-        if let Some(health) = &self.health {
-            config.healthcheck = Some(health.to_config());
+        match &self.health {
+            None => {}
+            Some(ImageHealth::Off) => config.healthcheck = None,
+            Some(ImageHealth::Check(check)) => config.healthcheck = Some(check.to_config()),
         }
         config
     }

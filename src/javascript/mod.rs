@@ -5,7 +5,9 @@ mod bundles;
 mod constant_paths;
 mod control_flow;
 mod file_uses;
+mod frameworks;
 mod lines;
+mod module_kind;
 mod ports;
 mod reader;
 mod requires;
@@ -17,6 +19,7 @@ use std::collections::BTreeSet;
 use oxc_span::SourceType;
 use serde::{Deserialize, Serialize};
 
+pub use module_kind::Written;
 pub use reader::{READER, read};
 pub use serving::Serving;
 pub use threads::on_deep_stacks;
@@ -36,6 +39,8 @@ pub struct Module {
     pub ports: BTreeSet<u16>,
     /// Where it listens, and whether it answers.
     pub serving: Serving,
+    /// As what it is written.
+    pub written: Written,
     /// What the parser could not make sense of, if anything; the rest was understood all the same.
     pub syntax_error: Option<String>,
 }

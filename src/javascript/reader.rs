@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use oxc_allocator::Allocator;
 use oxc_ast::AstKind;
 use oxc_ast::ast::{
-    AssignmentExpression, AssignmentTarget, CallExpression, ConditionalExpression, ExportNamedDeclaration, Expression,
-    FormalParameters, IfStatement, ImportExpression, LogicalExpression, NewExpression, PropertyDefinition, Statement,
-    SwitchCase, TSImportEqualsDeclaration, TSModuleReference, TryStatement, UnaryExpression, UnaryOperator,
-    VariableDeclarator,
+    AssignmentExpression, AssignmentTarget, BindingIdentifier, CallExpression, ConditionalExpression,
+    ExportNamedDeclaration, Expression, FormalParameters, IdentifierReference, IfStatement, ImportExpression,
+    LogicalExpression, NewExpression, PropertyDefinition, Statement, SwitchCase, TSImportEqualsDeclaration,
+    TSModuleReference, TryStatement, UnaryExpression, VariableDeclarator,
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_parser::{ParseOptions, Parser};
@@ -18,15 +18,17 @@ use reaches::ReachesReader;
 
 use super::bundles::Bundle;
 use super::constant_paths::{ConstantPath, Known, called_name, constant_path, first, text};
-use super::control_flow::{function_called_at_once, returns};
+use super::control_flow::{function_called_at_once, functions_called_by, returns};
+use super::frameworks::{loaded_by_call, loaded_by_new};
 use super::lines::Lines;
+use super::module_kind::{CommonJsNames, Written, only_asks};
 use super::ports::{default_port, mentions_port, port};
 use super::requires::Requires;
 use super::serving::ServingReader;
 use super::{FileUse, Module, NamedFile, Origin, Request, RequestKind, When};
 
 /// The name of this reader of code. It changes when what it finds does.
-pub const READER: &str = "javascript 3";
+pub const READER: &str = "javascript 4";
 
 /// Reads the text of a file. Code that does not parse gives what was understood of it.
 pub fn read(source: &str, source_type: SourceType) -> Module {
@@ -40,8 +42,10 @@ pub fn read(source: &str, source_type: SourceType) -> Module {
             reader.request(specifier.as_str(), RequestKind::Import, request.statement_span.start);
         }
     }
+    reader.called_at_once = functions_called_by(&parsed.program);
     reader.visit_program(&parsed.program);
     let mut module = reader.finish(source);
+    module.written.as_es_module = parsed.module_record.has_module_syntax;
     module.syntax_error = parsed.diagnostics.iter().next().map(|error| error.message.to_string());
     module
 }
@@ -71,6 +75,7 @@ struct Reader {
     /// Where functions begin that are called where they stand.
     called_at_once: BTreeSet<u32>,
     requires: Requires,
+    commonjs: CommonJsNames,
     known: Known,
     /// What is done with the paths at these places.
     uses: BTreeMap<u32, FileUse>,
@@ -96,6 +101,7 @@ impl Default for Reader {
             bundle: Bundle::default(),
             called_at_once: BTreeSet::new(),
             requires: Requires::default(),
+            commonjs: CommonJsNames::default(),
             known: Known::new(),
             uses: BTreeMap::new(),
             path_end: 0,
@@ -140,7 +146,9 @@ impl Reader {
         let computed = self.computed.into_iter().map(|offset| lines.at(offset)).collect();
         let serving = self.serving.finish(source, |offset| lines.at(offset));
         let reaches = self.reaches.finish(&requests);
-        Module { requests, files, computed, reaches, ports: self.ports, serving, syntax_error: None }
+        let for_commonjs = self.commonjs.first().map(|(offset, name)| (lines.at(offset), name));
+        let written = Written { as_es_module: false, for_commonjs };
+        Module { requests, files, computed, reaches, ports: self.ports, serving, written, syntax_error: None }
     }
 
     fn request(&mut self, specifier: &str, kind: RequestKind, offset: u32) {
@@ -223,14 +231,6 @@ impl<'a> Visit<'a> for Reader {
         walk::walk_expression(self, expression);
     }
 
-    /// `typeof __dirname` hands nothing on.
-    fn visit_unary_expression(&mut self, unary: &UnaryExpression<'a>) {
-        if unary.operator == UnaryOperator::Typeof {
-            self.reaches.is_harmless(unary.span);
-        }
-        walk::walk_unary_expression(self, unary);
-    }
-
     fn visit_call_expression(&mut self, call: &CallExpression<'a>) {
         let offset = call.span.start;
         let argument = first(&call.arguments);
@@ -253,6 +253,7 @@ impl<'a> Visit<'a> for Reader {
         self.note_uses(call);
         self.note_made(&call.callee, &call.arguments);
         self.serving.call(call);
+        loaded_by_call(call).iter().for_each(|package| self.request(package, RequestKind::Require, offset));
         self.called_at_once.extend(function_called_at_once(call));
         // What fails is caught: `import('x').catch(…)`, `import('x').then(…, …)`.
         let is_caught = matches!(call.callee.get_inner_expression(), Expression::StaticMemberExpression(member)
@@ -276,6 +277,7 @@ impl<'a> Visit<'a> for Reader {
             self.path_end = self.path_end.max(argument.span().end);
         }
         self.note_made(&new.callee, &new.arguments);
+        loaded_by_new(new).iter().for_each(|package| self.request(package, RequestKind::Require, new.span.start));
         walk::walk_new_expression(self, new);
     }
 
@@ -283,6 +285,23 @@ impl<'a> Visit<'a> for Reader {
         self.is_exported = true;
         walk::walk_export_named_declaration(self, export);
         self.is_exported = false;
+    }
+
+    fn visit_binding_identifier(&mut self, binding: &BindingIdentifier<'a>) {
+        self.commonjs.declare(binding);
+    }
+
+    fn visit_identifier_reference(&mut self, reference: &IdentifierReference<'a>) {
+        // Modules of a bundle have functions of these names as their parameters.
+        if self.position.module == 0 {
+            self.commonjs.refer(reference, self.position.when);
+        }
+    }
+
+    fn visit_unary_expression(&mut self, unary: &UnaryExpression<'a>) {
+        if !only_asks(unary) {
+            walk::walk_unary_expression(self, unary);
+        }
     }
 
     fn visit_import_expression(&mut self, import: &ImportExpression<'a>) {

@@ -74,8 +74,7 @@ impl Lock {
 
     /// The packages that were chosen for a base on a platform; `None` where none were resolved.
     pub fn packages(&self, base: &str, platform: &Platform) -> Option<&BTreeMap<String, LockedPackage>> {
-        let base = self.bases.get(base)?;
-        base.packages.get(base.offered(platform)?)
+        self.bases.get(base)?.packages(platform)
     }
 
     /// Remembers the packages that were chosen for a base on a platform, in place of those that were. Says whether there
@@ -87,14 +86,7 @@ impl Lock {
         platform: &Platform,
         packages: impl IntoIterator<Item = LockedPackage>,
     ) -> bool {
-        let Some(base) = self.bases.get_mut(base) else { return false };
-        let Some(platform) = base.offered(platform).cloned() else { return false };
-        let by_name: BTreeMap<_, _> = packages.into_iter().map(|package| (package.name.clone(), package)).collect();
-        match by_name.is_empty() {
-            true => _ = base.packages.remove(&platform),
-            false => _ = base.packages.insert(platform, by_name),
-        }
-        true
+        self.bases.get_mut(base).is_some_and(|base| base.set_packages(platform, packages))
     }
 }
 
@@ -118,6 +110,29 @@ impl LockedBase {
     /// The manifest of the image for a platform.
     pub fn manifest(&self, wanted: &Platform) -> Option<Digest> {
         Some(self.image(wanted)?.1)
+    }
+
+    /// The packages that were chosen for a platform; `None` where none were resolved.
+    pub fn packages(&self, platform: &Platform) -> Option<&BTreeMap<String, LockedPackage>> {
+        self.packages.get(self.offered(platform)?)
+    }
+
+    /// The platforms for which packages were chosen.
+    pub fn platforms_with_packages(&self) -> impl Iterator<Item = &Platform> {
+        self.packages.keys()
+    }
+
+    /// Remembers the packages that were chosen for a platform, in place of those that were. Says whether there is such a
+    /// platform.
+    #[must_use]
+    pub fn set_packages(&mut self, platform: &Platform, packages: impl IntoIterator<Item = LockedPackage>) -> bool {
+        let Some(platform) = self.offered(platform).cloned() else { return false };
+        let by_name: BTreeMap<_, _> = packages.into_iter().map(|package| (package.name.clone(), package)).collect();
+        match by_name.is_empty() {
+            true => _ = self.packages.remove(&platform),
+            false => _ = self.packages.insert(platform, by_name),
+        }
+        true
     }
 
     /// How many packages were chosen, all platforms together.

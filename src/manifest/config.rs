@@ -48,6 +48,13 @@ impl RootFs {
     }
 }
 
+impl ContainerConfig {
+    /// The value of a variable; `None` where it is not set.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        self.env.iter().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
+    }
+}
+
 /// One step in the making of an image.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct History {

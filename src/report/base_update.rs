@@ -4,9 +4,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::megabytes;
-use crate::build::{BaseChange, BaseUpdate, ImageChange};
+use crate::build::{BaseChange, BaseUpdate, ImageChange, PackageChange};
 use crate::image::BaseSoftware;
-use crate::lock::LockedBase;
+use crate::lock::{LockedBase, LockedPackage};
 
 /// What `pirogue base update` found.
 #[derive(Clone, Debug, Serialize)]
@@ -32,6 +32,21 @@ pub struct BaseReport {
     pub digest: String,
     /// The platforms whose manifest changed.
     pub platforms: Vec<PlatformReport>,
+    /// The packages added to it that changed.
+    pub packages: Vec<PackageReport>,
+}
+
+/// A package that is added to a base and changed.
+#[derive(Clone, Debug, Serialize)]
+pub struct PackageReport {
+    /// The platform.
+    pub platform: String,
+    /// Its name.
+    pub name: String,
+    /// The version in the lock before; `None` if it is new.
+    pub version_before: Option<String>,
+    /// The version now; `None` if it is added no more.
+    pub version: Option<String>,
 }
 
 /// A platform of a base whose manifest changed.
@@ -106,7 +121,22 @@ impl BaseReport {
             digest_before: change.before.as_ref().map(|base| base.digest.to_string()),
             digest: change.after.digest.to_string(),
             platforms: platforms.collect(),
+            packages: PackageReport::of(change),
         }
+    }
+}
+
+impl PackageReport {
+    fn of(change: &BaseChange) -> Vec<Self> {
+        let version = |package: &Option<LockedPackage>| package.as_ref().map(|package| package.version.clone());
+        let of_each = change.packages.iter().flat_map(|(platform, of_it)| of_it.iter().map(move |one| (platform, one)));
+        let report = of_each.map(|(platform, (name, PackageChange { before, after }))| Self {
+            platform: platform.to_string(),
+            name: name.clone(),
+            version_before: version(before),
+            version: version(after),
+        });
+        report.collect()
     }
 }
 
@@ -154,7 +184,24 @@ impl fmt::Display for BaseReport {
             Some(before) if before == digest => writeln!(f, "  unchanged: {digest}")?,
             Some(before) => writeln!(f, "  {before} -> {digest}")?,
         }
-        self.platforms.iter().try_for_each(|platform| write!(f, "{platform}"))
+        self.platforms.iter().try_for_each(|platform| write!(f, "{platform}"))?;
+        for of_platform in self.packages.chunk_by(|one, other| one.platform == other.platform) {
+            of_platform.first().map_or(Ok(()), |first| writeln!(f, "  {}  packages added to it", first.platform))?;
+            of_platform.iter().try_for_each(|package| write!(f, "{package}"))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for PackageReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, version_before, version, .. } = self;
+        match (version_before, version) {
+            (Some(before), Some(after)) if before == after => writeln!(f, "    {name} {after}, made anew"),
+            (Some(before), Some(after)) => writeln!(f, "    {name} {before} -> {after}"),
+            (None, Some(after)) => writeln!(f, "    {name} new: {after}"),
+            (before, None) => writeln!(f, "    {name} gone: {}", before.as_deref().unwrap_or_default()),
+        }
     }
 }
 

@@ -8,6 +8,7 @@ mod findings;
 mod plan;
 mod rebase;
 mod sarif;
+mod system_packages;
 mod table;
 mod why;
 
@@ -19,6 +20,7 @@ pub use findings::{FindingsReport, ServiceFindings};
 pub use plan::PlanReport;
 pub use rebase::RebaseReport;
 pub use sarif::sarif;
+pub use system_packages::SystemPackage;
 pub use table::{megabytes, table};
 pub use why::WhyReport;
 
@@ -95,6 +97,8 @@ pub struct ImageReport {
     pub port: Option<u16>,
     /// Its layers above the base.
     pub layers: Vec<LayerReport>,
+    /// The packages that are added to the base, by their names.
+    pub system_packages: Vec<SystemPackage>,
     /// The compressed size of the base's layers.
     pub base_bytes: u64,
     /// The compressed size of the layers above the base.
@@ -284,6 +288,7 @@ impl ImageReport {
                     files: plan.files(),
                 })
                 .collect(),
+            system_packages: SystemPackage::of(of_platform),
             base_bytes: image.base_layers().iter().map(|layer| layer.size).sum(),
             compressed_bytes: image.own_layers().iter().map(|layer| layer.size).sum(),
             unpacked_bytes: planned().map(|(plan, _)| plan.content_bytes()).sum(),

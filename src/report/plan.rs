@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use super::UntracedPackage;
 use super::table::{aligned, megabytes};
+use super::{SystemPackage, system_packages};
 use crate::build::{BuildPlan, ImagePlan};
 use crate::layer::LayerPlan;
 
@@ -35,6 +36,8 @@ pub struct PlannedImage {
     pub platform: String,
     /// What the container would run.
     pub command: Vec<String>,
+    /// The packages that would be added to the base, by their names.
+    pub system_packages: Vec<SystemPackage>,
     /// Its layers above the base, by their numbers in the plan.
     pub layers: Vec<usize>,
     /// Its packages with the reason why each is there.
@@ -84,6 +87,7 @@ fn planned_image(image: &ImagePlan) -> PlannedImage {
     PlannedImage {
         platform: image.platform.to_string(),
         command: image.contract.run.command.clone(),
+        system_packages: SystemPackage::of(image),
         layers: image.layers.clone(),
         packages: packages.map(|package| (package.package_json.label(), package.reason.to_string())).collect(),
         excluded: super::exclusions(&image.closure),
@@ -128,6 +132,12 @@ impl fmt::Display for PlanReport {
         f.write_str(&aligned(&rows))?;
         for (index, layer) in self.layers.iter().enumerate() {
             writeln!(f, "\nlayer {index}: {}", layer.fragments.join(" "))?;
+        }
+        let images = self.services.iter().flat_map(|service| {
+            service.images.iter().map(|image| (&service.name, &image.platform, &image.system_packages))
+        });
+        for line in system_packages::lines(images, self.has_several_platforms()) {
+            writeln!(f, "\n{line}")?;
         }
         for service in &self.services {
             for image in service.images.iter().filter(|image| !image.untraced.is_empty()) {

@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use super::{BuildReport, ImageReport, ServiceReport};
+use super::{BuildReport, ImageReport, ServiceReport, system_packages};
 use crate::layer::LayerRole;
 
 /// The report as a person reads it in a terminal.
@@ -9,7 +9,8 @@ pub fn table(report: &BuildReport) -> String {
     let mut rows = vec![header.map(str::to_owned).to_vec()];
     let images = || report.services.iter().flat_map(|service| service.images.iter().map(move |image| (service, image)));
     rows.extend(images().map(|(service, image)| row(service, image)));
-    if report.services.iter().any(|service| service.images.len() > 1) {
+    let several = report.services.iter().any(|service| service.images.len() > 1);
+    if several {
         let platforms = images().map(|(_, image)| image.platform.clone());
         let cells = std::iter::once("PLATFORM".to_owned()).chain(platforms);
         rows.iter_mut().zip(cells).for_each(|(row, cell)| row.insert(1, cell));
@@ -19,6 +20,10 @@ pub fn table(report: &BuildReport) -> String {
         let on = |image: &ImageReport| format!("({}), {} packed", image.platform, megabytes(image.base_bytes));
         let bases: Vec<String> = first.images.iter().map(on).collect();
         let _ = writeln!(text, "\nEach lies on {} {}.", first.base, bases.join("; "));
+    }
+    let added = images().map(|(service, image)| (&service.name, &image.platform, &image.system_packages));
+    for line in system_packages::lines(added, several) {
+        let _ = writeln!(text, "{line}");
     }
     let comparison = &report.comparison;
     if comparison.whole_tree_in_each_bytes > 0 {

@@ -105,7 +105,14 @@ impl EntryPoint {
             }
         }
         if found.is_empty() {
-            found = searched(dir)?.into_iter().map(|file| Self::new(file, "search")).collect();
+            let searched = searched(dir)?;
+            // Where such a file is named and there is none, an `index.js` is what some library compiled to.
+            if let (Some(gone), true) =
+                (named.iter().find(|named| starts(&named.file)), searched.iter().any(|file| is_index(file)))
+            {
+                return Err(missing(member, &gone.found_by, &gone.file.to_string_lossy()));
+            }
+            found = searched.into_iter().map(|file| Self::new(file, "search")).collect();
         }
         if found.len() > 1 {
             let candidates = found.into_iter().map(|entry| entry.file).collect();
@@ -127,6 +134,15 @@ impl EntryPoint {
     fn new(file: PathBuf, found_by: &str) -> Self {
         Self { file, node_options: Vec::new(), found_by: found_by.to_owned() }
     }
+}
+
+/// Whether a file has a name that what starts a service has.
+fn starts(file: &Path) -> bool {
+    file.file_stem().is_some_and(|stem| stem == "main" || stem == "server")
+}
+
+fn is_index(file: &Path) -> bool {
+    file.file_stem().is_some_and(|stem| stem == "index")
 }
 
 fn missing(member: &Member, named_by: &str, file: &str) -> EntryPointError {
@@ -195,10 +211,10 @@ fn search(dir: &HostPath, below: &Path, mains: &mut Vec<PathBuf>, indexes: &mut 
         } else if entry.kind.is_file()
             && path.extension().is_some_and(|ext| ext == "js" || ext == "mjs" || ext == "cjs")
         {
-            match path.file_stem().and_then(|stem| stem.to_str()) {
-                Some("main" | "server") => mains.push(path),
-                Some("index") => indexes.push(path),
-                _ => {}
+            if starts(&path) {
+                mains.push(path);
+            } else if is_index(&path) {
+                indexes.push(path);
             }
         }
     }
@@ -270,7 +286,7 @@ mod tests {
 
     #[test]
     fn entry_points() {
-        let table: [(&str, &str, &[&str], Result<Option<&str>, &str>); 13] = [
+        let table: [(&str, &str, &[&str], Result<Option<&str>, &str>); 16] = [
             ("by main", r#"{"main":"dist/main.js"}"#, &["dist/main.js"], Ok(Some("dist/main.js"))),
             ("main without extension", r#"{"main":"dist/main"}"#, &["dist/main.js"], Ok(Some("dist/main.js"))),
             ("by bin", r#"{"bin":{"x":"./cli.js"}}"#, &["cli.js"], Ok(Some("cli.js"))),
@@ -306,6 +322,14 @@ mod tests {
                 &["src/main.ts"],
                 Err("does not exist"),
             ),
+            (
+                "main names what is not there beside a library",
+                r#"{"main":"dist/src/main.js"}"#,
+                &["dist/lib/index.js"],
+                Err("does not exist"),
+            ),
+            ("main has moved", r#"{"main":"dist/main.js"}"#, &["dist/src/main.js"], Ok(Some("dist/src/main.js"))),
+            ("npm's own main", r#"{"main":"index.js"}"#, &["dist/index.js"], Ok(Some("dist/index.js"))),
             ("not compiled", "{}", &["src/main.ts"], Err("no build output")),
             ("nothing", "{}", &["README.md"], Ok(None)),
             ("not in node_modules", "{}", &["dist/node_modules/x/main.js"], Ok(None)),

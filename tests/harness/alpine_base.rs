@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use serde_json::{Value, json};
 use tar::{Builder, EntryType, Header};
 
 use super::apk::{Key, checksum};
@@ -18,6 +19,8 @@ pub struct AlpineBase {
     pub repositories: String,
     /// Lines at the end of the record of musl.
     pub musl: String,
+    /// The version of Alpine.
+    pub release: &'static str,
 }
 
 impl Default for AlpineBase {
@@ -26,13 +29,13 @@ impl Default for AlpineBase {
             merged: Vec::new(),
             repositories: "https://apk.example.com/main\n".to_owned(),
             musl: "p:so:libc.musl-x86_64.so.1=1\n".to_owned(),
+            release: "3.21.3",
         }
     }
 }
 
 const BUSYBOX: &[u8] = b"no program\n";
 const BUSYBOX_TRIGGER: &[u8] = b"#!/bin/sh\nexit 0\n";
-const ALPINE_RELEASE: &[u8] = b"3.21.3\n";
 
 impl AlpineBase {
     /// The text of the database.
@@ -44,7 +47,8 @@ impl AlpineBase {
                 checksum(name.as_bytes())
             )
         };
-        let release = format!("F:etc\nR:alpine-release\nZ:{}\n", checksum(ALPINE_RELEASE));
+        let version = format!("{}-r0", self.release);
+        let release = format!("F:etc\nR:alpine-release\nZ:{}\n", checksum(self.release_file().as_bytes()));
         let busybox = format!(
             "F:bin\nR:busybox\na:0:0:755\nZ:{}\nR:sh\na:0:0:777\nZ:{}\n",
             checksum(BUSYBOX),
@@ -52,37 +56,54 @@ impl AlpineBase {
         );
         let musl = format!("F:lib\nR:ld-musl-x86_64.so.1\na:0:0:755\nZ:{}\n", checksum(BUSYBOX));
         [
-            record("alpine-release", "3.21.3-r0", "", &release),
+            record("alpine-release", &version, "", &release),
             record("busybox", "1.37.0-r12", "D:so:libc.musl-x86_64.so.1\np:/bin/sh cmd:busybox=1.37.0-r12\n", &busybox),
             record("musl", "1.2.5-r9", &self.musl, &musl),
         ]
         .concat()
     }
 
+    fn release_file(&self) -> String {
+        format!("{}\n", self.release)
+    }
+
     /// Writes the base into a layout, trusting `key`.
     pub fn write(&self, layout: &Path, key: &Key) {
+        tiny_base::write_upon(layout, "amd64", &self.layer(layout, key, "x86_64"));
+    }
+
+    /// Writes the base for amd64 and for arm64 into a layout.
+    pub fn write_index(&self, layout: &Path, key: &Key) {
+        let image = |architecture: &str, arch| {
+            (json!({"architecture": architecture, "os": "linux"}), self.layer(layout, key, arch))
+        };
+        tiny_base::write_index_upon(layout, &[image("amd64", "x86_64"), image("arm64", "aarch64")]);
+    }
+
+    /// Puts the layer for a processor, as apk calls it, into a layout.
+    fn layer(&self, layout: &Path, key: &Key, arch: &str) -> Value {
+        let of_arch = |text: &str| text.replace("x86_64", arch);
         let text = |path: &str, text: &str| (path.to_owned(), text.as_bytes().to_vec(), 0o644);
         let trigger = format!("busybox-1.37.0-r12.{}.trigger", checksum(b"busybox"));
         let files: Vec<File> = vec![
-            text("etc/alpine-release", "3.21.3\n"),
-            text("etc/apk/arch", "x86_64\n"),
+            text("etc/alpine-release", &self.release_file()),
+            text("etc/apk/arch", &format!("{arch}\n")),
             text(&format!("etc/apk/keys/{}", key.name), &key.public()),
             text("etc/apk/repositories", &self.repositories),
             text("etc/apk/world", "alpine-release\nbusybox\nmusl\n"),
             text("etc/group", "root:x:0:\ncurl:x:700:\nshadow:x:42:\n"),
             text("etc/passwd", "root:x:0:0:root:/root:/bin/sh\ncurl:x:700:700::/:/bin/sh\n"),
             text("etc/shadow", "root:*::0:::::\n"),
-            text("lib/apk/db/installed", &self.installed()),
+            text("lib/apk/db/installed", &of_arch(&self.installed())),
             text("lib/apk/db/triggers", &format!("{} /bin /usr/bin /lib/modules/*\n", checksum(b"busybox"))),
             ("lib/apk/db/scripts.tar".to_owned(), scripts(&trigger), 0o644),
             ("lib/apk/db/lock".to_owned(), Vec::new(), 0o600),
             ("bin/busybox".to_owned(), BUSYBOX.to_vec(), 0o755),
-            ("lib/ld-musl-x86_64.so.1".to_owned(), BUSYBOX.to_vec(), 0o755),
+            (of_arch("lib/ld-musl-x86_64.so.1"), BUSYBOX.to_vec(), 0o755),
             text("usr/local/bin/node", "no program\n"),
         ];
         let layer = self.tar(files);
-        let layer = tiny_base::put(layout, &layer, "application/vnd.oci.image.layer.v1.tar");
-        tiny_base::write_upon(layout, "amd64", &layer);
+        tiny_base::put(layout, &layer, "application/vnd.oci.image.layer.v1.tar")
     }
 
     fn tar(&self, files: Vec<File>) -> Vec<u8> {

@@ -2,6 +2,7 @@
 //!
 //! Sources: the Alpine wiki, "Apk spec"; apk-package(5). Shares no code with the library.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -162,6 +163,11 @@ impl Apk {
         self
     }
 
+    /// For another processor.
+    pub fn arch(self, arch: &str) -> Self {
+        Self { arch: arch.to_owned(), ..self }
+    }
+
     pub fn depends(self, on: &str) -> Self {
         self.info("depend", on)
     }
@@ -231,16 +237,22 @@ pub fn index(packages: &[Built], key: Option<&Key>, hash: &str) -> Vec<u8> {
     [signature, index].concat()
 }
 
-/// Writes a repository for x86_64 into a folder.
+/// Writes a repository into a folder, for x86_64 and whatever other processors its packages are for. Its index names these
+/// packages alone; files of others stay.
 pub fn write_repository(folder: &Path, packages: &[Apk], key: &Key) {
-    let folder = folder.join("x86_64");
-    fs::create_dir_all(&folder).expect("a directory can be made");
-    let built: Vec<Built> = packages.iter().map(|package| package.build(Some(key))).collect();
-    for (package, built) in packages.iter().zip(&built) {
-        let name = format!("{}-{}.apk", package.name, package.version);
-        fs::write(folder.join(name), &built.bytes).expect("a file can be written");
+    let arches: BTreeSet<&str> = packages.iter().map(|package| package.arch.as_str()).chain(["x86_64"]).collect();
+    for arch in arches {
+        let folder = folder.join(arch);
+        fs::create_dir_all(&folder).expect("a directory can be made");
+        let mut all = Vec::new();
+        for package in packages.iter().filter(|package| package.arch == arch) {
+            let built = package.build(Some(key));
+            let name = format!("{}-{}.apk", package.name, package.version);
+            fs::write(folder.join(name), &built.bytes).expect("a file can be written");
+            all.push(built);
+        }
+        fs::write(folder.join("APKINDEX.tar.gz"), index(&all, Some(key), "sha1")).expect("a file can be written");
     }
-    fs::write(folder.join("APKINDEX.tar.gz"), index(&built, Some(key), "sha1")).expect("a file can be written");
 }
 
 /// A tar as abuild makes it: a PAX record with the checksum of each file and link.

@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test program uses a part of it")]
 
 pub mod alpine_base;
+pub mod alpine_shop;
 pub mod apk;
 pub mod blob;
 pub mod build;

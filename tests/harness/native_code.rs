@@ -34,6 +34,25 @@ pub fn versioned(soname: &str, function: &str, versions: &[&str]) -> Vec<u8> {
     library(&format!("int {function}(void) {{ return 0; }}"), &[&options[0], &options[1]])
 }
 
+/// A program for amd64, as far as its header tells: static, or with a loader.
+pub fn program(is_static: bool) -> Vec<u8> {
+    let loader = b"/lib/ld-linux-x86-64.so.2\0";
+    let mut bytes = vec![0; 64 + 56];
+    bytes[..7].copy_from_slice(b"\x7fELF\x02\x01\x01");
+    bytes[16] = 2;
+    bytes[18] = 62;
+    bytes[20] = 1;
+    bytes[32] = 64;
+    bytes[54] = 56;
+    bytes[56] = 1;
+    // One program header: what is loaded, or the loader's name, which lies behind it.
+    bytes[64] = if is_static { 1 } else { 3 };
+    bytes[72] = 64 + 56;
+    bytes[96] = loader.len() as u8;
+    bytes.extend(loader);
+    bytes
+}
+
 /// The same file as if it were for another machine of ELF's list.
 pub fn for_machine(mut file: Vec<u8>, machine: u16) -> Vec<u8> {
     file[18..20].copy_from_slice(&machine.to_le_bytes());

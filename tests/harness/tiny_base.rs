@@ -95,11 +95,18 @@ pub fn write_linked(layout: &Path, from: &Path, architecture: &str, links: &[(&s
 /// Writes an image layout with an index: an image for each of these platforms, of which each config says the architecture
 /// alone, and the attestation that builders put beside it.
 pub fn write_index(layout: &Path, platforms: &[(Value, &str)]) {
+    let layer =
+        |loader: &str| put(layout, &tar(&[(loader, b"no program\n")]), "application/vnd.oci.image.layer.v1.tar");
+    let images: Vec<_> = platforms.iter().map(|(platform, loader)| (platform.clone(), layer(loader))).collect();
+    write_index_upon(layout, &images);
+}
+
+/// The same around layers, plain tars, which lie in the layout already.
+pub fn write_index_upon(layout: &Path, images: &[(Value, Value)]) {
     let mut manifests = Vec::new();
-    for (platform, loader) in platforms {
-        let layer = put(layout, &tar(&[(loader, b"no program\n")]), "application/vnd.oci.image.layer.v1.tar");
+    for (platform, layer) in images {
         let architecture = platform["architecture"].as_str().expect("a platform has an architecture");
-        let mut manifest = image(layout, architecture, &layer);
+        let mut manifest = image(layout, architecture, layer);
         let mut attestation = image(layout, "unknown", &put(layout, b"{}", "application/vnd.in-toto+json"));
         attestation["platform"] = json!({"architecture": "unknown", "os": "unknown"});
         attestation["annotations"] = json!({"vnd.docker.reference.type": "attestation-manifest"});

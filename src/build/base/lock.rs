@@ -74,7 +74,7 @@ impl BaseLockError {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Lock(error) => error.hint(),
-            Self::Package(_) => Some("resolve packages again: `pirogue base update`, and build".to_owned()),
+            Self::Package(_) => Some("renew the lock: `pirogue base update`".to_owned()),
             Self::NotLocked(_) | Self::PackageNotLocked { .. } | Self::Unused(_) | Self::OtherRecipe { .. } => {
                 Some(format!("build once without `--locked`, and check {FILE_NAME} in"))
             }
@@ -90,12 +90,29 @@ impl BaseLockError {
     }
 }
 
+/// A package as the lock has it.
+pub(super) fn locked_package(PinnedPackage { name, version, checksum }: &PinnedPackage) -> LockedPackage {
+    LockedPackage { name: name.clone(), version: version.to_string(), checksum: checksum.to_string() }
+}
+
+/// The packages of a base in the lock, of which no others may be taken.
+pub(super) fn pinned_packages(base: &LockedBase, platform: &Platform) -> Result<Vec<PinnedPackage>, BaseLockError> {
+    let packages = base.packages(platform).into_iter().flat_map(BTreeMap::values);
+    let pinned = packages.map(|LockedPackage { name, version, checksum }| {
+        Ok(PinnedPackage { name: name.clone(), version: version.parse()?, checksum: checksum.parse()? })
+    });
+    pinned.collect::<Result<_, ApkError>>().map_err(BaseLockError::Package)
+}
+
 /// The lock of a workspace in a run.
 pub(in crate::build) struct BaseLock {
     path: HostPath,
     /// As it was read.
     known: Option<Lock>,
-    /// The bases that the services of the workspace have where nobody types one.
+    /// The names of the workspace's services, and of those that have settings of their own; the empty one stands for
+    /// services that only a name on the command line makes such.
+    services: BTreeSet<String>,
+    /// The bases that they have where nobody types one.
     configured: BTreeSet<String>,
     /// The base that was typed.
     typed: Option<String>,
@@ -110,10 +127,12 @@ impl BaseLock {
         let fleet = workspace.fleet(|name| settings.of_service(name).entry_point.is_some()).into_keys();
         // Services that only a name on the command line makes such have the base of all, or one of their own.
         let names = fleet.chain(settings.each.keys().cloned()).chain(settings.all.base.iter().map(|_| String::new()));
+        let services: BTreeSet<String> = names.collect();
         let lock = Self {
             path: workspace.root.join(FILE_NAME),
             known,
-            configured: names.map(|name| configured_base(&name, settings)).collect(),
+            configured: services.iter().map(|name| configured_base(name, settings)).collect(),
+            services,
             typed: request.base.clone(),
             is_final: request.locked,
         };
@@ -121,6 +140,11 @@ impl BaseLock {
             lock.refuse_changes(known)?;
         }
         Ok(lock)
+    }
+
+    /// The services that may have a base in it.
+    pub fn services(&self) -> &BTreeSet<String> {
+        &self.services
     }
 
     /// The bases that services have where nobody types one.
@@ -136,6 +160,11 @@ impl BaseLock {
     /// What a base is in the lock.
     pub fn entry(&self, base: &str) -> Option<&LockedBase> {
         self.known.as_ref()?.bases.get(base)
+    }
+
+    /// Whether there is a lock that should have a base, and does not.
+    pub fn lacks(&self, base: &str) -> bool {
+        self.typed.is_none() && self.known.as_ref().is_some_and(|known| !known.bases.contains_key(base))
     }
 
     /// The entries for bases that no service has.
@@ -168,15 +197,6 @@ impl BaseLock {
             (None, true, true) => Err(BaseLockError::NotPinned(base.to_owned())),
             (None, true, false) => Err(BaseLockError::NotLocked(base.to_owned())),
         }
-    }
-
-    /// The packages that a base on a platform is pinned to have added.
-    pub fn packages(&self, base: &str, platform: &Platform) -> Result<Vec<PinnedPackage>, BaseLockError> {
-        let known = self.known.as_ref().and_then(|lock| lock.packages(base, platform));
-        let packages = known.into_iter().flat_map(BTreeMap::values).map(|LockedPackage { name, version, checksum }| {
-            Ok(PinnedPackage { name: name.clone(), version: version.parse()?, checksum: checksum.parse()? })
-        });
-        packages.collect::<Result<_, ApkError>>().map_err(BaseLockError::Package)
     }
 
     /// The lock after a run that resolved these bases; what no service has is gone from it.
@@ -216,14 +236,11 @@ impl BaseLock {
     /// Adds the packages of an image's base to those of other services on it, which may not be built now.
     fn add_packages(&self, lock: &mut Lock, base: &str, image: &ImagePlan) -> Result<(), BaseLockError> {
         let mut packages = lock.packages(base, &image.platform).cloned().unwrap_or_default();
-        for PinnedPackage { name, version, checksum } in image.system_packages.iter().cloned() {
-            if self.is_final && !packages.contains_key(&name) {
-                return Err(BaseLockError::PackageNotLocked { name, base: base.to_owned() });
+        for package in image.system_packages.iter().map(locked_package) {
+            if self.is_final && !packages.contains_key(&package.name) {
+                return Err(BaseLockError::PackageNotLocked { name: package.name, base: base.to_owned() });
             }
-            packages.insert(
-                name.clone(),
-                LockedPackage { name, version: version.to_string(), checksum: checksum.to_string() },
-            );
+            packages.insert(package.name.clone(), package);
         }
         match lock.set_packages(base, &image.platform, packages.into_values()) {
             true => Ok(()),

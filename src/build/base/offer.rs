@@ -11,8 +11,24 @@ use crate::transfer::{Document, Source};
 /// An index may hold indexes; no real one is deeper than this, or holds more.
 const INDEX_LIMIT: usize = 16;
 
+/// What a place has of a base.
+pub(in crate::build) struct Offer {
+    /// As the lock has it.
+    pub locked: LockedBase,
+    /// What an index says of the platform of each image, or its config.
+    described: BTreeMap<Digest, Platform>,
+}
+
+impl Offer {
+    /// The image for a platform: what all that is known of it says, and its manifest.
+    pub fn image(&self, wanted: &Platform) -> Option<(&Platform, Digest)> {
+        let digest = self.locked.manifest(wanted)?;
+        Some((self.described.get(&digest)?, digest))
+    }
+}
+
 /// What a place names now.
-pub(in crate::build) async fn of(name: &str, source: &Source, context: &Context) -> Result<LockedBase, BuildError> {
+pub(in crate::build) async fn of(name: &str, source: &Source, context: &Context) -> Result<Offer, BuildError> {
     let root = source.root(&context.transfer()).await.map_err(|error| unread(name, error))?;
     below(name, root, source, context).await
 }
@@ -23,7 +39,7 @@ pub(super) async fn with_digest(
     digest: Digest,
     source: &Source,
     context: &Context,
-) -> Result<LockedBase, BuildError> {
+) -> Result<Offer, BuildError> {
     let root = source.document_with(digest, &context.transfer()).await.map_err(|error| unread(name, error))?;
     let root = root.ok_or_else(|| BaseError::Gone { base: name.to_owned(), digest })?;
     below(name, root, source, context).await
@@ -31,12 +47,12 @@ pub(super) async fn with_digest(
 
 /// The images of an index by their platforms, or the one image. Attestations, which have the platform `unknown`, are passed
 /// over; of two images for one platform the first counts.
-async fn below(name: &str, root: Document, source: &Source, context: &Context) -> Result<LockedBase, BuildError> {
+async fn below(name: &str, root: Document, source: &Source, context: &Context) -> Result<Offer, BuildError> {
     let digest = root.descriptor.digest;
-    let mut offer = Offer { name, source, context, manifests: BTreeMap::new() };
+    let mut offer = Listing { name, source, context, manifests: BTreeMap::new(), described: BTreeMap::new() };
     if !media_type::is_index(&root.descriptor.media_type) {
         offer.add_image(root).await?;
-        return Ok(LockedBase::new(digest, offer.manifests));
+        return Ok(offer.of(digest));
     }
     let (mut indexes, mut nameless, mut read) = (vec![root], Vec::new(), 0);
     while let Some(index) = indexes.pop() {
@@ -62,20 +78,27 @@ async fn below(name: &str, root: Document, source: &Source, context: &Context) -
         let (base, media_type) = (name.to_owned(), media_type::INDEX.to_owned());
         return Err(BaseError::NotAnImage { base, media_type }.into());
     }
-    Ok(LockedBase::new(digest, offer.manifests))
+    Ok(offer.of(digest))
 }
 
 /// What was found so far.
-struct Offer<'a> {
+struct Listing<'a> {
     name: &'a str,
     source: &'a Source,
     context: &'a Context,
     manifests: BTreeMap<Platform, Digest>,
+    described: BTreeMap<Digest, Platform>,
 }
 
-impl Offer<'_> {
+impl Listing<'_> {
+    /// What was found below this digest.
+    fn of(self, digest: Digest) -> Offer {
+        Offer { locked: LockedBase::new(digest, self.manifests), described: self.described }
+    }
+
     /// Adds an image. The lock names platforms as people write them, without versions of their systems.
     fn add(&mut self, platform: Platform, manifest: Digest) {
+        self.described.entry(manifest).or_insert_with(|| platform.clone());
         let platform = Platform { os_version: None, os_features: Vec::new(), ..platform };
         self.manifests.entry(platform).or_insert(manifest);
     }

@@ -125,7 +125,7 @@ async fn found(reference: &Reference, base: &Base, context: &Context) -> Result<
             source: RegistryError::NotFound(_) | RegistryError::RepositoryUnknown(_),
             ..
         })) => return Ok(Vec::new()),
-        offered => offered?,
+        offered => offered?.locked,
     };
     let mut found = Vec::new();
     for (platform, digest) in offered.manifests {
@@ -172,7 +172,9 @@ impl Base {
     ) -> Result<Self, BuildError> {
         let source = if_it_can_be_had(open(name, dir, context).await, context)?;
         let current = match &source {
-            Some(source) => if_it_can_be_had(offer::of(name, source, context).await, context)?,
+            Some(source) => {
+                if_it_can_be_had(offer::of(name, source, context).await, context)?.map(|offered| offered.locked)
+            }
             None => None,
         };
         Ok(Self { name: name.to_owned(), source, locked: locked.cloned(), current })
@@ -205,7 +207,10 @@ impl Base {
 }
 
 /// Images can be looked at where their bases cannot: that is told, and leaves one question open.
-fn if_it_can_be_had<T>(result: Result<T, BuildError>, context: &Context) -> Result<Option<T>, BuildError> {
+pub(in crate::build) fn if_it_can_be_had<T>(
+    result: Result<T, BuildError>,
+    context: &Context,
+) -> Result<Option<T>, BuildError> {
     match result {
         Err(BuildError::Base(error @ (BaseError::Registry { .. } | BaseError::Layout(_) | BaseError::Gone { .. }))) => {
             context.progress.warn(&error.to_string());

@@ -71,7 +71,7 @@ async fn read_one(name: &str, reference: &Reference, context: &Context) -> Resul
             source: RegistryError::NotFound(_) | RegistryError::RepositoryUnknown(_),
             ..
         })) => return Ok(service),
-        offered => offered?,
+        offered => offered?.locked,
     };
     service.digest = Some(offered.digest);
     for (platform, digest) in offered.manifests {

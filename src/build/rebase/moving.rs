@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::Refusal;
-use super::deployed::DeployedImage;
+use super::added::AddedAgain;
+use super::deployed::{DeployedImage, DeployedService};
 use super::new_base::NewBase;
 use crate::build::base::ResolvedBase;
 use crate::build::deliver::{self, ShippedLayer};
-use crate::build::extension::Extension;
+use crate::build::extension::{Extension, are_found_by_node};
 use crate::build::pack::{self, Packer};
 use crate::build::{BuildError, BuildPlan, Context, PackedLayers, contents};
-use crate::image::{CONTRACT, Contract, Image, OwnLayer, PlatformImages, RunUser, assemble};
-use crate::layer::{ImageContents, LayerPlan, LayerRole, RECIPE};
+use crate::image::{BaseFiles, CONTRACT, Contract, Image, OwnLayer, PlatformImages, RunUser, assemble};
+use crate::layer::{FileTree, ImageContents, LayerPlan, LayerRole, RECIPE};
 use crate::manifest::{Format, media_type};
 use crate::registry::Reference;
 
@@ -21,24 +22,34 @@ pub(super) struct Move<'a> {
     /// What the image will say of its making.
     contract: Contract,
     user: RunUser,
-    /// The layer that depends on the base, unless there is nothing in it.
-    extension: Vec<LayerPlan>,
+    /// The layers that depend on the base, each unless there is nothing in it.
+    remade: Vec<LayerPlan>,
     /// The layers that do not.
     kept: Vec<OwnLayer>,
     /// The time of everything in the image, in seconds since 1970.
     mtime: u64,
 }
 
+/// Why an image is not moved.
+pub(super) enum Unmoved {
+    /// It cannot be: every reason.
+    Refused(Vec<Refusal>),
+    /// What has to be known for it cannot be had now.
+    Failed(BuildError),
+}
+
 impl<'a> Move<'a> {
-    /// Checks an image against the base that it is to move to. Gives every reason why it cannot.
-    pub fn of(image: &DeployedImage, base: &'a NewBase) -> Result<Self, Vec<Refusal>> {
-        let contract = contract(image).map_err(|reason| vec![reason])?;
+    /// Checks an image against the base that it is to move to. `added` is what is added to bases again.
+    pub async fn of(
+        image: &DeployedImage,
+        service: &DeployedService,
+        base: &'a NewBase,
+        added: &mut AddedAgain<'_>,
+    ) -> Result<Self, Unmoved> {
+        let contract = contract(image).map_err(|reason| Unmoved::Refused(vec![reason]))?;
         let mut refused = Vec::new();
         if contract.recipe != RECIPE {
             refused.push(Refusal::OtherRecipe(contract.recipe.clone()));
-        }
-        if !contract.system_packages.is_empty() {
-            refused.push(Refusal::SystemPackages(contract.system_packages.clone()));
         }
         let mtime = image.known.created().and_then(pack::seconds);
         if mtime.is_none() {
@@ -52,33 +63,46 @@ impl<'a> Move<'a> {
             Ok(base) => base,
             Err(reason) => {
                 refused.push(reason);
-                return Err(refused);
+                return Err(Unmoved::Refused(refused));
             }
         };
-        let extension = extend(&contract, base);
+        let system = match added.to(base, contract.system.as_ref(), own.as_deref(), service).await {
+            Ok(system) => system,
+            Err(Unmoved::Refused(reasons)) => {
+                refused.extend(reasons);
+                return Err(Unmoved::Refused(refused));
+            }
+            Err(failed) => return Err(failed),
+        };
+        let files = base.files.under(&system.tree);
+        if !are_found_by_node(&contract, &base.image.config.parsed().config, &files) {
+            refused.push(Refusal::NodeCertificates);
+        }
+        let extension = extend(&contract, &files, system.tree.clone());
         let owner = extension.as_ref().map_or(contract.base.owner, |(user, _)| user.owner);
-        let relied_on = contract.base.on(&base.image, &base.files, &contract.root, owner);
+        let relied_on = contract.base.on(&base.image, &files, &contract.root, owner);
         refused.extend(contract.base.differences(&relied_on, &contract.root).into_iter().map(Refusal::from));
         match (extension, own, mtime) {
-            (Ok((user, extension)), Some(own), Some(mtime)) if refused.is_empty() => {
-                let kept: Vec<OwnLayer> = own.into_iter().filter(|layer| layer.role != LayerRole::User).collect();
-                let roles = extension.iter().map(|layer| layer.role).chain(kept.iter().map(|layer| layer.role));
-                let contract = contract.on(relied_on, roles.collect());
-                Ok(Self { base, contract, user, extension, kept, mtime })
+            (Ok((user, remade)), Some(own), Some(mtime)) if refused.is_empty() => {
+                let is_kept = |layer: &OwnLayer| !matches!(layer.role, LayerRole::System | LayerRole::User);
+                let kept: Vec<OwnLayer> = own.into_iter().filter(is_kept).collect();
+                let roles = remade.iter().map(|layer| layer.role).chain(kept.iter().map(|layer| layer.role));
+                let contract = contract.on(relied_on, system.added.clone(), roles.collect());
+                Ok(Self { base, contract, user, remade, kept, mtime })
             }
             (extension, ..) => {
                 refused.extend(extension.err().map(|error| Refusal::Extension(error.to_string())));
-                Err(refused)
+                Err(Unmoved::Refused(refused))
             }
         }
     }
 
-    /// Makes the layer that depends on the base, and puts the image together.
+    /// Makes the layers that depend on the base, and puts the image together.
     pub async fn make(self, context: &Context) -> Result<MovedImage<'a>, BuildError> {
-        let Self { base, contract, user, extension, kept, mtime } = self;
+        let Self { base, contract, user, remade, kept, mtime } = self;
         let context = Context { mtime, ..context.clone() };
         let (compression, format) = (contract.compression, Format::Oci);
-        let plan = BuildPlan { services: Vec::new(), layers: extension, compression, format };
+        let plan = BuildPlan { services: Vec::new(), layers: remade, compression, format };
         let packer = Packer { plan: &plan, locked: &[], context: &context };
         let packed = packer.pack(packer.look_up()?).await?;
         let own: Vec<OwnLayer> = packed.layers.iter().map(OwnLayer::from).chain(kept).collect();
@@ -95,6 +119,11 @@ fn contract(image: &DeployedImage) -> Result<Contract, Refusal> {
     }
     let text = image.known.manifest.parsed().annotations.get(CONTRACT).ok_or(Refusal::NoContract)?;
     Ok(Contract::read(text)?)
+}
+
+/// Whether packages were added to the base of an image: then another lock may add others to the same base.
+pub(super) fn adds_packages(image: &DeployedImage) -> bool {
+    contract(image).is_ok_and(|contract| contract.system.is_some_and(|system| !system.installed.is_empty()))
 }
 
 /// The layers above the base, if manifest, config and contract agree in them and in those below.
@@ -117,11 +146,12 @@ fn own_layers(image: &DeployedImage, contract: &Contract) -> Option<Vec<OwnLayer
     Some(own.collect())
 }
 
-/// What the contract's extension means for a base: as whom the container runs, and the layer.
-fn extend(contract: &Contract, base: &ResolvedBase) -> Result<(RunUser, Vec<LayerPlan>), BuildError> {
-    let Extension { fragments, user } = Extension::of(&contract.extension, &base.files)?;
-    let contents = ImageContents { user: fragments, hard_links: contract.hard_links, ..ImageContents::default() };
-    Ok((user, contents::layers(contents, &contract.root, &base.files, user.owner)?))
+/// What the contract means for a base to which `system` is added: as whom the container runs, and the layers.
+fn extend(contract: &Contract, base: &BaseFiles, system: FileTree) -> Result<(RunUser, Vec<LayerPlan>), BuildError> {
+    let Extension { fragments, user } = Extension::of(&contract.extension, base)?;
+    let hard_links = contract.hard_links;
+    let contents = ImageContents { system, user: fragments, hard_links, ..ImageContents::default() };
+    Ok((user, contents::layers(contents, &contract.root, base, user.owner)?))
 }
 
 /// An image upon its new base, with what is new in it.
@@ -135,7 +165,7 @@ pub(super) struct MovedImage<'a> {
 }
 
 impl MovedImage<'_> {
-    /// What its repository may lack: the base's layers, and the one that was made.
+    /// What its repository may lack: the base's layers, and those that were made.
     fn new_layers(&self) -> Vec<ShippedLayer<'_>> {
         let of_base = self.image.base_layers().iter();
         let of_base = of_base.map(|descriptor| ShippedLayer { descriptor, base: Some(self.base) });
@@ -143,7 +173,7 @@ impl MovedImage<'_> {
         of_base.chain(made).collect()
     }
 
-    /// Makes sure that the layer that was made can be sent.
+    /// Makes sure that the layers that were made can be sent.
     async fn mend(&mut self) -> Result<(), BuildError> {
         let indices: Vec<usize> = (0..self.packed.layers.len()).collect();
         Packer { plan: &self.plan, locked: &[], context: &self.context }.mend(&mut self.packed, &indices).await

@@ -1,6 +1,8 @@
+use crate::build::SystemError;
 use crate::build::fleet::Fleet;
-use crate::image::{ContractError, Difference};
+use crate::image::{ContractError, Difference, NODE_VARIABLE};
 use crate::layer::RECIPE;
+use crate::path::ImagePath;
 use crate::platform::Platform;
 use crate::registry::Reference;
 
@@ -44,9 +46,15 @@ pub enum Refusal {
     /// Its layers were made by other rules.
     #[error("its layers were made by other rules than this pirogue's, `{0}` and not `{RECIPE}`")]
     OtherRecipe(String),
-    /// Packages were added to its base.
-    #[error("it has packages of its base's distribution, which belong to that base: {}", names(.0))]
-    SystemPackages(Vec<String>),
+    /// What was added to its base cannot be added to the new one.
+    #[error("{0}")]
+    System(SystemError),
+    /// The certificates that are added would not be found, or those of the base.
+    #[error("the base leads Node to other certificates, by {NODE_VARIABLE}")]
+    NodeCertificates,
+    /// Its init cannot be taken along.
+    #[error("it does not hold the program that it says is its init: `{0}`")]
+    NoInit(ImagePath),
     /// Somebody changed it.
     #[error("its layers are not those that it was made of: another tool changed it")]
     Changed,

@@ -25,6 +25,9 @@ pub enum SystemError {
         /// The program.
         path: ImagePath,
     },
+    /// An image names an init that is not known.
+    #[error("no init that this pirogue knows: `{0}`")]
+    UnknownInit(String),
     /// Another file than the one that was meant.
     #[error("the init has the digest `{actual}`, not `{expected}`: `{file}`")]
     OtherInit {
@@ -73,7 +76,7 @@ impl SystemError {
             Self::InitProgram { .. } => {
                 Some("take one that is linked statically, such as `tini-static` of its releases".into())
             }
-            Self::NoProgram { .. } => None,
+            Self::NoProgram { .. } | Self::UnknownInit(_) => None,
             Self::Apk(error) => error.hint(),
             Self::Repository(error) => error.hint(),
         }

@@ -1,12 +1,10 @@
-//! The init of a container: a program of one file, or what an Alpine package brings.
+//! The init of a container that is a program of one file.
 
 use std::io::Cursor;
 
 use super::{StaticProgramError, SystemError};
-use crate::apk::Dependency;
 use crate::build::BuildError;
 use crate::closure::NodePlatform;
-use crate::config::Init;
 use crate::digest::Digest;
 use crate::host;
 use crate::image::BaseFiles;
@@ -15,50 +13,57 @@ use crate::native::{Binary, read_binary};
 use crate::path::{HostPath, ImagePath};
 use crate::platform::Platform;
 
-/// An init of one file.
+/// A program of one file, which is to be an init.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::build) struct StaticInit {
+    /// Where it was found.
+    from: String,
+    bytes: Vec<u8>,
+}
+
+/// An init in an image.
 pub(super) struct FileInit {
-    /// Its place in the image, and itself.
-    pub entry: (ImagePath, Entry),
+    /// Where it lies.
+    pub place: ImagePath,
+    pub entry: Entry,
     /// The words that start it.
     pub words: Vec<String>,
 }
 
-/// The package of a named init, and the program it brings.
-pub(super) fn of_package(init: &Init) -> Option<(Dependency, &'static str)> {
-    let (name, path) = match init {
-        Init::Tini => ("tini", "/sbin/tini"),
-        Init::DumbInit => ("dumb-init", "/usr/bin/dumb-init"),
-        Init::File { .. } => return None,
-    };
-    let dependency = Dependency { name: name.to_owned(), is_conflict: false, tag: None, versions: None };
-    Some((dependency, path))
-}
-
-/// The init that a file of the workspace is: it lies at `/sbin/NAME`. Its bytes must be the expected ones, and those of a
-/// program that needs no library and runs on the platform.
-pub(super) fn of_file(
-    file: &str,
-    expected: &Digest,
-    dir: &HostPath,
-    platform: &Platform,
-    base: &BaseFiles,
-) -> Result<FileInit, BuildError> {
-    let path = dir.join(file);
-    let bytes = host::read(&path)?;
-    let actual = Digest::of(&bytes);
-    if actual != *expected {
-        return Err(SystemError::OtherInit { expected: *expected, actual, file: file.to_owned() }.into());
+impl StaticInit {
+    /// Reads a file in `dir`, whose bytes must be the expected ones.
+    pub fn read(file: &str, expected: &Digest, dir: &HostPath) -> Result<Self, BuildError> {
+        Ok(Self::of(file, host::read(&dir.join(file))?, expected)?)
     }
-    refuse_needy(&bytes, platform).map_err(|source| SystemError::InitProgram {
-        source,
-        platform: Box::new(platform.clone()),
-        file: file.to_owned(),
-    })?;
-    let name = path.as_path().file_name().unwrap_or_default();
-    let named = ImagePath::new("/sbin")?.child(name);
-    let place = base.real_path(&ImagePath::new("/sbin")?).child(name);
-    let entry = Entry::file(Content::Bytes(bytes), true, Owner { uid: 0, gid: 0 });
-    Ok(FileInit { entry: (place, entry), words: vec![named.to_string(), "--".to_owned()] })
+
+    /// The bytes that were found at `from`, which must be the expected ones.
+    pub fn of(from: &str, bytes: Vec<u8>, expected: &Digest) -> Result<Self, SystemError> {
+        let actual = Digest::of(&bytes);
+        match actual == *expected {
+            true => Ok(Self { from: from.to_owned(), bytes }),
+            false => Err(SystemError::OtherInit { expected: *expected, actual, file: from.to_owned() }),
+        }
+    }
+
+    /// The digest of its bytes.
+    pub fn digest(&self) -> Digest {
+        Digest::of(&self.bytes)
+    }
+
+    /// The init upon a base: it lies at `/sbin/NAME`. It must be a program that needs no library and runs on the platform.
+    pub(super) fn laid(&self, platform: &Platform, base: &BaseFiles) -> Result<FileInit, BuildError> {
+        let Self { from, bytes } = self;
+        refuse_needy(bytes, platform).map_err(|source| SystemError::InitProgram {
+            source,
+            platform: Box::new(platform.clone()),
+            file: from.clone(),
+        })?;
+        let name = from.rsplit('/').next().unwrap_or_default();
+        let named = ImagePath::new("/sbin")?.child(name.as_ref());
+        let place = base.real_path(&ImagePath::new("/sbin")?).child(name.as_ref());
+        let entry = Entry::file(Content::Bytes(bytes.clone()), true, Owner { uid: 0, gid: 0 });
+        Ok(FileInit { place, entry, words: vec![named.to_string(), "--".to_owned()] })
+    }
 }
 
 /// Refuses what is no program for the platform, or one that needs a loader or libraries.

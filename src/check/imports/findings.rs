@@ -1,4 +1,5 @@
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 
 use super::{Graph, Missing, Reached};
 use crate::check::{CheckError, Code, Finding, Severity, Subject};
@@ -15,6 +16,7 @@ impl Graph {
         {
             let severity = match file.when.max(request.when) {
                 When::AtStart => Severity::Error,
+                _ if is_of_what_is_there(subject, file, request) => Severity::Warning,
                 When::Guarded | When::Later => Severity::Note,
             };
             let package = subject.package_at(&file.path).map(|package| package.dir);
@@ -38,8 +40,7 @@ impl Graph {
     fn syntax_errors(&self, subject: &Subject<'_>) -> impl Iterator<Item = Finding> {
         self.modules().filter_map(|(file, module)| {
             let error = module.syntax_error.as_ref()?;
-            let is_ours = subject.package_at(&file.path).is_some_and(|package| package.is_ours);
-            let is_certain = is_ours && file.when == When::AtStart;
+            let is_certain = file.is_ours && file.when == When::AtStart;
             Some(Finding {
                 severity: if is_certain { Severity::Warning } else { Severity::Note },
                 code: Code::SyntaxError,
@@ -49,6 +50,21 @@ impl Graph {
             })
         })
     }
+}
+
+/// Whether a file is missing of what else is there: of the same package, or of another that is installed and that is asked for
+/// without a condition. Addons are made by scripts that need not have run.
+fn is_of_what_is_there(subject: &Subject<'_>, file: &Reached, request: &Request) -> bool {
+    let place = |dir: &Path| Some(dir.join("node_modules").join(package_of(&request.specifier)?));
+    let is_there = |dir: PathBuf| subject.files.find(&dir).is_some_and(|(_, found)| found.is_directory());
+    match request.specifier.starts_with('.') {
+        true => request.when != When::Guarded && !is_addon(&request.specifier),
+        false => request.when == When::AtStart && file.path.ancestors().skip(1).filter_map(place).any(is_there),
+    }
+}
+
+fn is_addon(specifier: &str) -> bool {
+    specifier.ends_with(".node") || ["/build/", "/prebuilds/", "/out/"].iter().any(|dir| specifier.contains(dir))
 }
 
 /// A relative specifier means another file in every directory.

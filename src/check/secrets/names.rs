@@ -13,7 +13,9 @@ const PASSWORDS: [&str; 5] = [".netrc", "_netrc", ".git-credentials", ".pgpass",
 
 /// What a file is by its name, with the path that stands for it: that of a whole directory where all of it is meant.
 pub(super) fn secret_by_name(path: &Path) -> Option<(PathBuf, &'static str)> {
-    for dir in path.ancestors() {
+    // Most paths have neither, and there are many.
+    let may_lie_inside = ["/.git", "/.ssh"].iter().any(|name| path.to_string_lossy().contains(name));
+    for dir in path.ancestors().filter(|_| may_lie_inside) {
         match dir.file_name().and_then(|name| name.to_str()) {
             Some(".git") => return Some((dir.to_owned(), "the history of the sources")),
             Some(".ssh") if dir != path => return Some((path.to_owned(), "a file of SSH")),
