@@ -68,6 +68,13 @@ struct Position {
     require_is_parameter: bool,
 }
 
+impl Default for Position {
+    fn default() -> Self {
+        Self { module: 0, when: When::AtStart, require_is_parameter: false }
+    }
+}
+
+#[derive(Default)]
 struct Reader {
     position: Position,
     around: Vec<Position>,
@@ -91,30 +98,6 @@ struct Reader {
     reaches: ReachesReader,
     ports: BTreeSet<u16>,
     serving: ServingReader,
-}
-
-impl Default for Reader {
-    fn default() -> Self {
-        Self {
-            position: Position { module: 0, when: When::AtStart, require_is_parameter: false },
-            around: Vec::new(),
-            bundle: Bundle::default(),
-            called_at_once: BTreeSet::new(),
-            requires: Requires::default(),
-            commonjs: CommonJsNames::default(),
-            known: Known::new(),
-            uses: BTreeMap::new(),
-            path_end: 0,
-            is_exported: false,
-            sum_start: None,
-            requests: Vec::new(),
-            files: Vec::new(),
-            computed: Vec::new(),
-            reaches: ReachesReader::default(),
-            ports: BTreeSet::new(),
-            serving: ServingReader::default(),
-        }
-    }
 }
 
 impl Reader {
@@ -401,15 +384,7 @@ impl<'a> Visit<'a> for Reader {
                 _ if self.position.require_is_parameter => {}
                 value => self.requires.alias(name.as_str(), value),
             }
-            if self.around.is_empty()
-                && let Some(path) = constant_path(init, &self.known)
-            {
-                // Whoever is given the directory says so himself.
-                if path.directory().is_some() && !self.is_exported {
-                    self.path_end = self.path_end.max(init.span().end);
-                }
-                self.known.insert(name.to_string(), path);
-            }
+            self.know(name.as_str(), init);
         }
         self.ports.extend(default_port(declarator));
         walk::walk_variable_declarator(self, declarator);
