@@ -60,6 +60,7 @@ struct Found<T> {
     what: T,
 }
 
+#[derive(Default)]
 struct Reader {
     position: Position,
     around: Vec<Position>,
@@ -83,30 +84,6 @@ struct Reader {
     reaches: ReachesReader,
     ports: BTreeSet<u16>,
     serving: ServingReader,
-}
-
-impl Default for Reader {
-    fn default() -> Self {
-        Self {
-            position: Position::START,
-            around: Vec::new(),
-            bundle: Bundle::default(),
-            called_at_once: BTreeSet::new(),
-            requires: Requires::default(),
-            commonjs: CommonJsNames::default(),
-            known: Known::new(),
-            uses: BTreeMap::new(),
-            path_end: 0,
-            is_exported: false,
-            sum_start: None,
-            requests: Vec::new(),
-            files: Vec::new(),
-            computed: Vec::new(),
-            reaches: ReachesReader::default(),
-            ports: BTreeSet::new(),
-            serving: ServingReader::default(),
-        }
-    }
 }
 
 impl Reader {
@@ -375,15 +352,7 @@ impl<'a> Visit<'a> for Reader {
                 _ if self.position.require_is_parameter => {}
                 value => self.requires.alias(name.as_str(), value),
             }
-            if self.around.is_empty()
-                && let Some(path) = constant_path(init, &self.known)
-            {
-                // Whoever is given the directory says so himself.
-                if path.directory().is_some() && !self.is_exported {
-                    self.path_end = self.path_end.max(init.span().end);
-                }
-                self.known.insert(name.to_string(), path);
-            }
+            self.know(name.as_str(), init);
         }
         self.ports.extend(default_port(declarator));
         walk::walk_variable_declarator(self, declarator);

@@ -15,9 +15,11 @@ pub(super) struct Position {
     pub require_is_parameter: bool,
 }
 
-impl Position {
+impl Default for Position {
     /// Where a file begins.
-    pub const START: Self = Self { module: 0, when: When::AtStart, require_is_parameter: false };
+    fn default() -> Self {
+        Self { module: 0, when: When::AtStart, require_is_parameter: false }
+    }
 }
 
 impl Reader {
@@ -35,7 +37,7 @@ impl Reader {
     pub(super) fn enter_function(&mut self, offset: u32, parameters: &FormalParameters<'_>) {
         self.around.push(self.position);
         if let Some(module) = self.bundle.module_at(offset) {
-            self.position = Position { module, ..Position::START };
+            self.position = Position { module, ..Position::default() };
         } else if !self.called_at_once.contains(&offset) {
             self.position.when = When::Later;
         }
