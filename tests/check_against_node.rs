@@ -17,7 +17,7 @@ use pirogue::layer::{Content, Entry, FileTree, Fragment, LayerPlan, LayerRole, O
 use pirogue::path::ImagePath;
 use tempfile::TempDir;
 
-const FILES: [(&str, &str); 44] = [
+const FILES: [(&str, &str); 50] = [
     (
         "app/package.json",
         r##"{"name": "app", "exports": {".": "./main.js", "./public/*": "./src/*.js"},
@@ -75,10 +75,16 @@ const FILES: [(&str, &str); 44] = [
     ("node_modules/events/index.js", ""),
     ("app/node_modules/near/index.js", ""),
     ("node_modules/near/index.js", ""),
+    ("app/node_modules/main-gone/package.json", r#"{"name": "main-gone", "main": "gone.js"}"#),
+    ("node_modules/main-gone/index.js", ""),
+    ("node_modules/main-gone/other.js", ""),
+    ("app/node_modules/hollow/readme.md", ""),
+    ("node_modules/hollow/index.js", ""),
+    ("node_modules/hollow/other.js", ""),
     ("real/linked/index.js", ""),
 ];
 
-const SPECIFIERS: [&str; 68] = [
+const SPECIFIERS: [&str; 72] = [
     "./own",
     "./own.js",
     "./own.mjs",
@@ -142,6 +148,10 @@ const SPECIFIERS: [&str; 68] = [
     "@scope/name/sub.js",
     "@scope",
     "near",
+    "main-gone",
+    "main-gone/other.js",
+    "hollow",
+    "hollow/other.js",
     "linked",
     "#own",
     "#own/a",

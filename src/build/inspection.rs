@@ -19,7 +19,7 @@ pub(super) struct Inspection<'a> {
 }
 
 impl<'a> Inspection<'a> {
-    /// Begins with what earlier runs know of the workspace's code, to look into these images.
+    /// Begins to look into these images, with what earlier runs know of the workspace's code.
     pub fn open<'i>(
         decided: &'a Decided,
         images: impl Iterator<Item = &'i ImagePlan>,
@@ -44,6 +44,7 @@ impl<'a> Inspection<'a> {
         let Decided { workspace, bases, .. } = self.decided;
         let Some(base) = bases.get(&service_plan.base, &planned.platform) else { return Ok(None) };
         let own: Vec<_> = planned.layers.iter().filter_map(|index| self.layers.get(index).cloned()).collect();
+        let files = ImageFiles::new(base.files.clone(), &own);
         let subject = Subject {
             service: &service_plan.service,
             workspace,
@@ -53,7 +54,7 @@ impl<'a> Inspection<'a> {
             user: planned.user,
             run: &planned.contract.run,
             base: &base.image.config.parsed().config,
-            files: &ImageFiles::new(base.files.clone(), &own),
+            files: &files,
             health_path: None,
             allowed: &[],
             modules: &self.modules,

@@ -229,8 +229,10 @@ impl ImageFiles {
 
     /// The paths of all files and directories that layers have below a directory.
     pub fn below<'a>(&'a self, directory: &'a Path) -> impl Iterator<Item = &'a Path> {
-        let paths = self.layer_entries().map(|(path, _)| path.as_path());
-        paths.filter(move |path| path.starts_with(directory) && *path != directory)
+        // Every path of the image is compared, so by its bytes.
+        let above = bytes(directory).strip_suffix(b"/").unwrap_or(bytes(directory));
+        let is_below = move |path: &&Path| bytes(path).strip_prefix(above).is_some_and(|rest| rest.starts_with(b"/"));
+        self.layer_entries().map(|(path, _)| path.as_path()).filter(is_below)
     }
 
     /// Whether the base has a program anywhere: a file that can be run and is no script of a shell.

@@ -7,7 +7,9 @@ use oxc_resolver::{FileMetadata, FileSystem, ResolveError, ResolveOptions, Resol
 use url::Url;
 
 use super::file_system::ImageFiles;
+use crate::closure::package_of;
 use crate::javascript::RequestKind;
+use crate::workspace::PackageJson;
 
 /// What resolving gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,7 +88,13 @@ impl Resolver {
         let specifier = unescaped.as_deref().unwrap_or(specifier);
         let resolver = if is_import { &self.import } else { &self.require };
         match resolver.resolve(dir, specifier) {
-            Ok(resolution) => Resolved::File(resolution.into_path_buf()),
+            Ok(resolution) => {
+                let path = resolution.into_path_buf();
+                match self.ends_before(dir, specifier, is_import, &path) {
+                    true => Resolved::Missing(Missing::NotFound),
+                    false => Resolved::File(path),
+                }
+            }
             Err(ResolveError::Builtin { .. }) => Resolved::Builtin,
             Err(
                 ResolveError::PackagePathNotExported { .. }
@@ -99,6 +107,30 @@ impl Resolver {
             }
             Err(_) => Resolved::Missing(Missing::NotFound),
         }
+    }
+
+    /// Whether Node gives up at a nearer package of this name, where the library went on to the one that has `path`:
+    /// `require` at a package whose `main` is not there, `import` at any.
+    ///
+    /// Source: Node's `lib/internal/modules/cjs/loader.js`, `tryPackage`; its documentation, "Modules: ECMAScript modules",
+    /// "Resolution Algorithm Specification", `PACKAGE_RESOLVE`.
+    fn ends_before(&self, dir: &Path, specifier: &str, is_import: bool, path: &Path) -> bool {
+        let Some(package) = package_of(specifier).filter(|package| is_import || package == specifier) else {
+            return false;
+        };
+        let dirs = dir.ancestors().filter(|dir| !dir.ends_with("node_modules"));
+        let mut packages = dirs.filter_map(|dir| self.files.find(&dir.join("node_modules").join(&package)));
+        match packages.find(|(_, found)| found.is_directory()) {
+            Some((nearest, _)) => !path.starts_with(&nearest) && (is_import || self.has_main_inside(&nearest)),
+            None => false,
+        }
+    }
+
+    fn has_main_inside(&self, package: &Path) -> bool {
+        let text = self.files.read(&package.join("package.json")).ok().flatten();
+        let package_json = text.and_then(|text| PackageJson::parse(&text).ok());
+        let main = package_json.and_then(|package_json| package_json.main);
+        main.is_some_and(|main| !main.is_empty() && !main.contains(".."))
     }
 
     /// The file that node is started with, whose name may lack its end.

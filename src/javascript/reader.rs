@@ -1,4 +1,5 @@
 mod named_files;
+mod position;
 mod reaches;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,13 +8,14 @@ use oxc_allocator::Allocator;
 use oxc_ast::AstKind;
 use oxc_ast::ast::{
     AssignmentExpression, AssignmentTarget, BindingIdentifier, CallExpression, ConditionalExpression,
-    ExportNamedDeclaration, Expression, FormalParameters, IdentifierReference, IfStatement, ImportExpression,
-    LogicalExpression, NewExpression, PropertyDefinition, Statement, SwitchCase, TSImportEqualsDeclaration,
-    TSModuleReference, TryStatement, UnaryExpression, VariableDeclarator,
+    ExportNamedDeclaration, Expression, IdentifierReference, IfStatement, ImportExpression, LogicalExpression,
+    NewExpression, PropertyDefinition, Statement, SwitchCase, TSImportEqualsDeclaration, TSModuleReference,
+    TryStatement, UnaryExpression, UnaryOperator, VariableDeclarator,
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_parser::{ParseOptions, Parser};
 use oxc_span::{GetSpan as _, SourceType};
+use position::Position;
 use reaches::ReachesReader;
 
 use super::bundles::Bundle;
@@ -58,23 +60,6 @@ struct Found<T> {
     what: T,
 }
 
-/// Where the reader is.
-#[derive(Clone, Copy)]
-struct Position {
-    /// The module of the bundle; 0 outside of any.
-    module: usize,
-    when: When,
-    /// Whether a function around has a parameter `require`.
-    require_is_parameter: bool,
-}
-
-impl Default for Position {
-    fn default() -> Self {
-        Self { module: 0, when: When::AtStart, require_is_parameter: false }
-    }
-}
-
-#[derive(Default)]
 struct Reader {
     position: Position,
     around: Vec<Position>,
@@ -98,6 +83,30 @@ struct Reader {
     reaches: ReachesReader,
     ports: BTreeSet<u16>,
     serving: ServingReader,
+}
+
+impl Default for Reader {
+    fn default() -> Self {
+        Self {
+            position: Position::START,
+            around: Vec::new(),
+            bundle: Bundle::default(),
+            called_at_once: BTreeSet::new(),
+            requires: Requires::default(),
+            commonjs: CommonJsNames::default(),
+            known: Known::new(),
+            uses: BTreeMap::new(),
+            path_end: 0,
+            is_exported: false,
+            sum_start: None,
+            requests: Vec::new(),
+            files: Vec::new(),
+            computed: Vec::new(),
+            reaches: ReachesReader::default(),
+            ports: BTreeSet::new(),
+            serving: ServingReader::default(),
+        }
+    }
 }
 
 impl Reader {
@@ -128,9 +137,9 @@ impl Reader {
         files.dedup();
         let computed = self.computed.into_iter().map(|offset| lines.at(offset)).collect();
         let serving = self.serving.finish(source, |offset| lines.at(offset));
-        let reaches = self.reaches.finish(&requests);
         let for_commonjs = self.commonjs.first().map(|(offset, name)| (lines.at(offset), name));
         let written = Written { as_es_module: false, for_commonjs };
+        let reaches = self.reaches.finish(&requests);
         Module { requests, files, computed, reaches, ports: self.ports, serving, written, syntax_error: None }
     }
 
@@ -152,28 +161,6 @@ impl Reader {
                 }
             },
         }
-    }
-
-    fn guarded(&mut self, walk: impl FnOnce(&mut Self)) {
-        self.at_most(When::Guarded, walk);
-    }
-
-    fn at_most(&mut self, when: When, walk: impl FnOnce(&mut Self)) {
-        let before = self.position.when;
-        self.position.when = before.max(when);
-        walk(self);
-        self.position.when = before;
-    }
-
-    fn enter_function(&mut self, offset: u32, parameters: &FormalParameters<'_>) {
-        self.around.push(self.position);
-        if let Some(module) = self.bundle.module_at(offset) {
-            self.position = Position { module, when: When::AtStart, require_is_parameter: false };
-        } else if !self.called_at_once.contains(&offset) {
-            self.position.when = When::Later;
-        }
-        let names = parameters.items.iter().filter_map(|parameter| parameter.pattern.get_identifier_name());
-        self.position.require_is_parameter |= names.into_iter().any(|name| name == "require");
     }
 }
 
@@ -212,6 +199,16 @@ impl<'a> Visit<'a> for Reader {
         }
         self.reach_by_expression(expression);
         walk::walk_expression(self, expression);
+    }
+
+    /// `typeof __dirname` hands nothing on, and needs nothing of this name.
+    fn visit_unary_expression(&mut self, unary: &UnaryExpression<'a>) {
+        if unary.operator == UnaryOperator::Typeof {
+            self.reaches.is_harmless(unary.span);
+        }
+        if !only_asks(unary) {
+            walk::walk_unary_expression(self, unary);
+        }
     }
 
     fn visit_call_expression(&mut self, call: &CallExpression<'a>) {
@@ -264,12 +261,6 @@ impl<'a> Visit<'a> for Reader {
         walk::walk_new_expression(self, new);
     }
 
-    fn visit_export_named_declaration(&mut self, export: &ExportNamedDeclaration<'a>) {
-        self.is_exported = true;
-        walk::walk_export_named_declaration(self, export);
-        self.is_exported = false;
-    }
-
     fn visit_binding_identifier(&mut self, binding: &BindingIdentifier<'a>) {
         self.commonjs.declare(binding);
     }
@@ -281,10 +272,10 @@ impl<'a> Visit<'a> for Reader {
         }
     }
 
-    fn visit_unary_expression(&mut self, unary: &UnaryExpression<'a>) {
-        if !only_asks(unary) {
-            walk::walk_unary_expression(self, unary);
-        }
+    fn visit_export_named_declaration(&mut self, export: &ExportNamedDeclaration<'a>) {
+        self.is_exported = true;
+        walk::walk_export_named_declaration(self, export);
+        self.is_exported = false;
     }
 
     fn visit_import_expression(&mut self, import: &ImportExpression<'a>) {
@@ -384,7 +375,15 @@ impl<'a> Visit<'a> for Reader {
                 _ if self.position.require_is_parameter => {}
                 value => self.requires.alias(name.as_str(), value),
             }
-            self.know(name.as_str(), init);
+            if self.around.is_empty()
+                && let Some(path) = constant_path(init, &self.known)
+            {
+                // Whoever is given the directory says so himself.
+                if path.directory().is_some() && !self.is_exported {
+                    self.path_end = self.path_end.max(init.span().end);
+                }
+                self.known.insert(name.to_string(), path);
+            }
         }
         self.ports.extend(default_port(declarator));
         walk::walk_variable_declarator(self, declarator);

@@ -9,20 +9,6 @@ use crate::javascript::file_uses::{is_file_system, made_by_library, use_of};
 use crate::javascript::{FileUse, Origin};
 
 impl Reader {
-    /// Takes in that a variable outside of all functions holds a path, if it does.
-    pub(super) fn know(&mut self, name: &str, init: &Expression<'_>) {
-        if !self.around.is_empty() {
-            return;
-        }
-        if let Some(path) = constant_path(init, &self.known) {
-            // Whoever is given the directory says so himself.
-            if path.directory().is_some() && !self.is_exported {
-                self.path_end = self.path_end.max(init.span().end);
-            }
-            self.known.insert(name.to_owned(), path);
-        }
-    }
-
     /// Notes what a call does with the paths it is given.
     pub(super) fn note_uses(&mut self, call: &CallExpression<'_>) {
         let Some(used) = called_name(&call.callee).and_then(use_of) else { return };
