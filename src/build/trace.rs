@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use tokio::task::block_in_place;
 
 use super::inspection::{self, Inspection};
@@ -74,17 +75,20 @@ async fn traces(decided: &Decided, context: &Context) -> Result<Traces, BuildErr
     packer.have_contents(&layers.collect::<Vec<_>>()).await?;
     block_in_place(|| {
         let inspection = Inspection::open(decided, open.iter().map(|(_, _, image, _)| *image), context)?;
-        for (place, service, image, fact) in open {
+        let look = |(_, service, image, _): &(_, &ServicePlan, &ImagePlan, _)| {
             let patterns = service.settings.keep.as_deref().unwrap_or_default();
             let keep = KeepPatterns::parse(patterns)
                 .map_err(|BadPattern { pattern, reason }| BuildError::Pattern { pattern, reason })?;
-            let Some(trace) = inspection.look_into(service, image, |subject| check::trace(subject, &keep))? else {
-                continue;
-            };
+            inspection.look_into(service, image, |subject| check::trace(subject, &keep))
+        };
+        // In the order of the services, so that it is always the first one's error that is told.
+        let found: Vec<Result<Option<BTreeSet<PathBuf>>, BuildError>> = open.par_iter().map(look).collect();
+        for ((place, _, _, fact), trace) in open.iter().zip(found) {
+            let Some(trace) = trace? else { continue };
             if let Ok(bytes) = postcard::to_allocvec(&trace) {
-                context.store.put_fact(&fact, &bytes)?;
+                context.store.put_fact(fact, &bytes)?;
             }
-            traces.insert(place, trace);
+            traces.insert(*place, trace);
         }
         inspection.close()
     })?;
