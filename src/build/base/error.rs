@@ -103,6 +103,11 @@ fn list_platforms(platforms: &[Platform]) -> String {
 }
 
 impl BaseError {
+    /// Whether the base is out of reach or gone, so that nothing can be said of it, good or bad.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self, Self::Registry { .. } | Self::Layout(_) | Self::Gone { .. })
+    }
+
     /// What to type next.
     pub fn hint(&self) -> Option<String> {
         match self {

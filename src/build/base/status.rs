@@ -198,9 +198,7 @@ impl Base {
         let digest = image.annotations.get(BASE_DIGEST).and_then(|digest| digest.parse().ok());
         let (Some(source), Some(digest)) = (&self.source, digest) else { return Ok(None) };
         match KnownImage::read(&self.name, digest, source, context).await {
-            Err(BuildError::Base(BaseError::Registry { .. } | BaseError::Layout(_) | BaseError::Gone { .. })) => {
-                Ok(None)
-            }
+            Err(BuildError::Base(error)) if error.is_absence() => Ok(None),
             read => read.map(Some),
         }
     }
@@ -212,7 +210,7 @@ pub(in crate::build) fn if_it_can_be_had<T>(
     context: &Context,
 ) -> Result<Option<T>, BuildError> {
     match result {
-        Err(BuildError::Base(error @ (BaseError::Registry { .. } | BaseError::Layout(_) | BaseError::Gone { .. }))) => {
+        Err(BuildError::Base(error)) if error.is_absence() => {
             context.progress.warn(&error.to_string());
             Ok(None)
         }
