@@ -61,6 +61,10 @@ pub fn run(dir: &Path, package: &str, program: &str, arguments: &[&str]) -> Opti
     let mut command = Command::new("npx");
     command.args(["--yes", "--loglevel=error", "--package", package, "--", program]).args(arguments);
     command.current_dir(dir).env("YARN_ENABLE_IMMUTABLE_INSTALLS", "false").env("CI", "1");
+    if program == "pnpm" {
+        // pnpm hoists by the order in which its members' files happened to be read: one after another makes it the same.
+        command.env("UV_THREADPOOL_SIZE", "1");
+    }
     let output = command.output().unwrap_or_else(|error| panic!("`npx` does not start: {error}"));
     let stdout = String::from_utf8_lossy(&output.stdout).into_owned();
     let said = format!("{stdout}{}", String::from_utf8_lossy(&output.stderr));
