@@ -10,7 +10,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use harness::program;
-use pirogue::check::{ImageFiles, LayerFiles, Resolved, Resolver};
+use pirogue::check::{ImageFiles, LayerFiles, PathHash, Resolved, Resolver};
 use pirogue::image::BaseFiles;
 use pirogue::javascript::RequestKind;
 use pirogue::layer::{Content, Entry, FileTree, Fragment, LayerPlan, LayerRole, Owner};
@@ -212,7 +212,8 @@ fn specifiers_lead_where_node_says() {
     entries.extend(directories.into_iter().map(|dir| (ImagePath::new(dir).unwrap(), Entry::directory(owner))));
     let fragments = vec![Fragment::new("all", FileTree::of(entries).unwrap())];
     let plan = LayerPlan { role: LayerRole::Application, services: Vec::new(), fragments };
-    let files = ImageFiles::new(Arc::new(BaseFiles::default()), &[Arc::new(LayerFiles::of(&plan))]);
+    let hash = PathHash::default();
+    let files = ImageFiles::new(Arc::new(BaseFiles::default()), &[Arc::new(LayerFiles::of(&plan, &hash))], &hash);
     let resolver = Resolver::new(&files, true);
 
     let specifiers: Vec<&str> = SPECIFIERS.into_iter().chain(SELF).collect();

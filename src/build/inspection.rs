@@ -3,9 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::pack::FoundLayers;
 use super::{BuildError, Context, Decided, ImagePlan, ServicePlan, contents};
-use crate::check::{self, CheckError, ImageFiles, KnownModules, LayerFiles, Subject};
+use crate::check::{self, CheckError, ImageFiles, KnownModules, LayerFiles, PathHash, Subject};
 use crate::digest::Digest;
 use crate::path::ImagePath;
 
@@ -15,6 +17,7 @@ pub(super) struct Inspection<'a> {
     context: &'a Context,
     root: ImagePath,
     modules: KnownModules,
+    hash: PathHash,
     layers: BTreeMap<usize, Arc<LayerFiles>>,
 }
 
@@ -28,9 +31,10 @@ impl<'a> Inspection<'a> {
         let modules = KnownModules::decode(context.store.fact(&modules_name(decided))?);
         let root = contents::root(&decided.settings)?;
         let indexes: BTreeSet<usize> = images.flat_map(|image| &image.layers).copied().collect();
-        let files = |index: usize| Some((index, Arc::new(LayerFiles::of(decided.plan.layers.get(index)?))));
-        let layers = indexes.into_iter().filter_map(files).collect();
-        Ok(Self { decided, context, root, modules, layers })
+        let hash = PathHash::default();
+        let files = |index: usize| Some((index, Arc::new(LayerFiles::of(decided.plan.layers.get(index)?, &hash))));
+        let layers = indexes.into_par_iter().filter_map(files).collect();
+        Ok(Self { decided, context, root, modules, hash, layers })
     }
 
     /// Looks into an image, whose layers' contents can be read; `None` for one without a base.
@@ -44,7 +48,7 @@ impl<'a> Inspection<'a> {
         let Decided { workspace, bases, .. } = self.decided;
         let Some(base) = bases.get(&service_plan.base, &planned.platform) else { return Ok(None) };
         let own: Vec<_> = planned.layers.iter().filter_map(|index| self.layers.get(index).cloned()).collect();
-        let files = ImageFiles::new(base.files.clone(), &own);
+        let files = ImageFiles::new(base.files.clone(), &own, &self.hash);
         let subject = Subject {
             service: &service_plan.service,
             workspace,

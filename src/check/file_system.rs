@@ -2,11 +2,13 @@
 //! written anywhere; contents are read from where the plan takes them.
 
 use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
+use std::hash::BuildHasher as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+
+use hashbrown::{DefaultHashBuilder, HashMap, HashSet, HashTable};
 
 use super::CheckError;
 use crate::digest::Digest;
@@ -18,32 +20,74 @@ use crate::path::ImagePath;
 /// So many links are followed one after the other, as Linux does. Source: `path_resolution(7)`.
 const MOST_LINKS: usize = 40;
 
+/// How paths are hashed. The layers of an image have the same, so that a path is hashed once for all of them.
+#[derive(Clone, Debug, Default)]
+pub struct PathHash(DefaultHashBuilder);
+
+impl PathHash {
+    fn of(&self, path: &[u8]) -> u64 {
+        self.0.hash_one(path)
+    }
+}
+
 /// The entries of a planned layer by their paths.
 #[derive(Debug)]
 pub struct LayerFiles {
     trees: Vec<Arc<FileTree>>,
-    places: HashMap<Box<[u8]>, (usize, usize)>,
+    /// The tree of each entry and its position there.
+    places: HashTable<(u32, u32)>,
+    links: Vec<(u32, u32)>,
 }
 
 impl LayerFiles {
     /// The entries of a layer.
-    pub fn of(plan: &LayerPlan) -> Self {
+    pub fn of(plan: &LayerPlan, hash: &PathHash) -> Self {
         let trees: Vec<Arc<FileTree>> = plan.fragments.iter().map(|fragment| fragment.tree.clone()).collect();
-        let mut places = HashMap::new();
-        for (tree, entries) in trees.iter().enumerate() {
-            places.extend(entries.iter().enumerate().map(|(at, (path, _))| (bytes(path.as_path()).into(), (tree, at))));
+        let count = trees.iter().map(|tree| tree.iter().count()).sum();
+        let mut files = Self { places: HashTable::with_capacity(count), links: Vec::new(), trees };
+        let positions = |count: usize| (0..).take(count);
+        for (tree, entries) in positions(files.trees.len()).zip(&files.trees) {
+            for (at, (path, entry)) in positions(entries.iter().count()).zip(entries.iter()) {
+                let hash_of = |place: &(u32, u32)| hash.of(path_at(&files.trees, *place));
+                let of_path = hash.of(bytes(path.as_path()));
+                let is_it = |place: &(u32, u32)| path_at(&files.trees, *place) == bytes(path.as_path());
+                // Where two fragments have a directory, the last one's entry counts, as when they are unpacked.
+                match files.places.find_mut(of_path, is_it) {
+                    Some(place) => *place = (tree, at),
+                    None => _ = files.places.insert_unique(of_path, (tree, at), hash_of),
+                }
+                if matches!(entry.kind, Kind::Symlink(_)) {
+                    files.links.push((tree, at));
+                }
+            }
         }
-        Self { trees, places }
+        files
     }
 
-    fn get(&self, path: &Path) -> Option<&Entry> {
-        let (tree, at) = self.places.get(bytes(path))?;
-        Some(self.trees.get(*tree)?.at(*at)?.1)
+    fn get(&self, hash: u64, path: &[u8]) -> Option<&Entry> {
+        let place = self.places.find(hash, |place| path_at(&self.trees, *place) == path)?;
+        Some(self.at(*place)?.1)
+    }
+
+    fn at(&self, (tree, at): (u32, u32)) -> Option<(&ImagePath, &Entry)> {
+        self.trees.get(tree as usize)?.at(at as usize)
     }
 
     fn iter(&self) -> impl Iterator<Item = (&ImagePath, &Entry)> {
         self.trees.iter().flat_map(|tree| tree.iter())
     }
+
+    fn links(&self) -> impl Iterator<Item = (&ImagePath, &PathBuf)> {
+        self.links.iter().filter_map(|place| match self.at(*place)? {
+            (path, Entry { kind: Kind::Symlink(target), .. }) => Some((path, target)),
+            _ => None,
+        })
+    }
+}
+
+fn path_at(trees: &[Arc<FileTree>], (tree, at): (u32, u32)) -> &[u8] {
+    let path = trees.get(tree as usize).and_then(|tree| tree.at(at as usize));
+    path.map(|(path, _)| bytes(path.as_path())).unwrap_or_default()
 }
 
 /// The merged file system of an image.
@@ -52,6 +96,7 @@ pub struct ImageFiles {
     base: Arc<BaseFiles>,
     /// What the base has at its root: most of what is asked for lies elsewhere.
     base_roots: Arc<HashSet<Box<[u8]>>>,
+    hash: PathHash,
     /// The uppermost first.
     layers: Vec<Arc<LayerFiles>>,
     /// Every symbolic link with its target.
@@ -98,28 +143,33 @@ impl Found<'_> {
 }
 
 impl ImageFiles {
-    /// The file system of `layers`, bottom first, over a base.
-    pub fn new(base: Arc<BaseFiles>, layers: &[Arc<LayerFiles>]) -> Self {
+    /// The file system of `layers`, bottom first, over a base; `hash` is that of all of them.
+    pub fn new(base: Arc<BaseFiles>, layers: &[Arc<LayerFiles>], hash: &PathHash) -> Self {
         let mut links: HashMap<Box<[u8]>, PathBuf> = HashMap::new();
         let mut base_roots = HashSet::new();
+        let mut add = |path: &ImagePath, target: PathBuf, above: &[Arc<LayerFiles>]| {
+            let path = bytes(path.as_path());
+            let of_path = hash.of(path);
+            if above.iter().all(|layer| layer.get(of_path, path).is_none()) {
+                links.insert(path.into(), target);
+            }
+        };
         for (path, entry) in base.iter() {
             let root = root_of(path.as_path());
             if !base_roots.contains(root) {
                 base_roots.insert(root.into());
             }
             if let ForeignKind::Symlink(target) = &entry.kind {
-                links.insert(bytes(path.as_path()).into(), PathBuf::from(target));
+                add(path, PathBuf::from(target), layers);
             }
         }
-        for (path, entry) in layers.iter().flat_map(|layer| layer.iter()) {
-            match &entry.kind {
-                Kind::Symlink(target) => _ = links.insert(bytes(path.as_path()).into(), target.clone()),
-                _ => _ = links.remove(bytes(path.as_path())),
-            }
+        for (at, layer) in layers.iter().enumerate() {
+            layer.links().for_each(|(path, target)| add(path, target.clone(), &layers[at + 1..]));
         }
         Self {
             base,
             base_roots: Arc::new(base_roots),
+            hash: hash.clone(),
             layers: layers.iter().rev().cloned().collect(),
             links: Arc::new(links),
         }
@@ -127,8 +177,9 @@ impl ImageFiles {
 
     /// What lies at a path whose directories are no links; a link at its end is not followed.
     fn at(&self, path: &Path) -> Option<Found<'_>> {
+        let hash = self.hash.of(bytes(path));
         for layer in &self.layers {
-            if let Some(entry) = layer.get(path) {
+            if let Some(entry) = layer.get(hash, bytes(path)) {
                 return Some(Found::Layer(layer, entry));
             }
         }
@@ -184,7 +235,10 @@ impl ImageFiles {
     fn content(&self, real: &Path) -> Option<&Content> {
         let Found::Layer(layer, entry) = self.at(real)? else { return None };
         let entry = match &entry.kind {
-            Kind::HardLink(target) => layer.get(target.as_path())?,
+            Kind::HardLink(target) => {
+                let target = bytes(target.as_path());
+                layer.get(self.hash.of(target), target)?
+            }
             _ => entry,
         };
         match &entry.kind {
@@ -258,6 +312,10 @@ fn bytes(path: &Path) -> &[u8] {
 
 /// An absolute path without `.`, `..` and doubled slashes, as far as its text tells; `None` if it is relative.
 pub fn normal(path: &Path) -> Option<PathBuf> {
+    let is_name = |name: &[u8]| !matches!(name, b"" | b"." | b"..");
+    if bytes(path).strip_prefix(b"/").is_some_and(|path| path.split(|byte| *byte == b'/').all(is_name)) {
+        return Some(path.to_owned());
+    }
     let mut normal = PathBuf::new();
     for component in path.components() {
         match component {

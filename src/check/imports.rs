@@ -3,9 +3,12 @@
 mod cause;
 mod findings;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use super::launch::Launch;
 use super::resolver::{Missing, Resolved, Resolver};
@@ -60,7 +63,8 @@ pub(super) struct Walk<'a> {
     /// Where specifiers lead.
     pub resolver: Resolver,
     graph: Graph,
-    positions: HashMap<PathBuf, usize>,
+    /// Where each file is in the graph, by its real path; as text, since every real path of a file is the same text.
+    positions: HashMap<OsString, usize>,
 }
 
 impl<'a> Walk<'a> {
@@ -77,7 +81,7 @@ impl<'a> Walk<'a> {
 
     /// Whether a file was met, given by its real path.
     pub fn has(&self, path: &Path) -> bool {
-        self.positions.contains_key(path)
+        self.positions.contains_key(path.as_os_str())
     }
 
     /// How many files were met.
@@ -92,13 +96,13 @@ impl<'a> Walk<'a> {
 
     /// Goes on from these files, given by their real paths.
     pub fn follow(&mut self, mut next: Vec<PathBuf>) -> Result<(), CheckError> {
+        next.retain(|path| !self.has(path));
         next.sort();
         next.dedup();
-        next.retain(|path| !self.has(path));
         while !next.is_empty() {
             for path in &next {
-                self.positions.insert(path.clone(), self.graph.files.len());
-                let is_ours = self.subject.package_at(path).is_some_and(|package| package.is_ours);
+                self.positions.insert(path.clone().into_os_string(), self.graph.files.len());
+                let is_ours = self.subject.is_ours(path);
                 let (path, when) = (path.clone(), When::Later);
                 let reached = Reached { path, is_ours, module: None, when, targets: Vec::new(), unread: None };
                 self.graph.files.push(reached);
@@ -108,30 +112,28 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Reads these files, and gives those that they lead to and that were not met before.
+    /// Reads these files, the last of the graph, and gives those that they lead to and that were not met before.
     fn step(&mut self, files: &[PathBuf]) -> Result<Vec<PathBuf>, CheckError> {
         let Self { subject, resolver, graph, positions } = self;
-        let mut found: BTreeMap<PathBuf, Read> = BTreeMap::new();
-        let results = javascript::on_deep_stacks(files, |path| (path.clone(), look_at(subject, resolver, path)));
-        for (path, read) in results.map_err(CheckError::Thread)? {
-            found.insert(path, read?);
-        }
-        let mut after: Vec<PathBuf> = found.values().flat_map(|(.., targets)| targets).filter_map(file_of).collect();
+        let reads = javascript::on_deep_stacks(files, |path| look_at(subject, resolver, path));
+        let reads: Vec<Read> = reads.map_err(CheckError::Thread)?.into_iter().collect::<Result<_, _>>()?;
+        let is_new = |path: &&PathBuf| !positions.contains_key(path.as_os_str());
+        let targets = reads.iter().flat_map(|(.., targets)| targets);
+        let mut after: Vec<PathBuf> = targets.filter_map(file_of).filter(is_new).cloned().collect();
         after.sort();
         after.dedup();
-        after.retain(|path| !positions.contains_key(path));
         let first_new = graph.files.len();
         let position = |path: &PathBuf| {
-            let known = positions.get(path).copied();
+            let known = positions.get(path.as_os_str()).copied();
             known.or_else(|| after.binary_search(path).ok().map(|at| first_new + at))
         };
-        for (path, (module, unread, targets)) in found {
+        let steps = graph.files.iter_mut().skip(first_new - files.len());
+        for (reached, (module, unread, targets)) in steps.zip(reads) {
             let target = |resolved: Resolved| match resolved {
                 Resolved::File(path) => position(&path).map_or(Target::Builtin, Target::File),
                 Resolved::Builtin => Target::Builtin,
                 Resolved::Missing(missing) => Target::Missing(missing),
             };
-            let Some(reached) = positions.get(&path).and_then(|at| graph.files.get_mut(*at)) else { continue };
             reached.targets = targets.into_iter().map(target).collect();
             reached.module = module;
             reached.unread = unread;
@@ -141,15 +143,16 @@ impl<'a> Walk<'a> {
 
     /// What was met, and when each file is reached by a program that begins with `starts`.
     fn finish(mut self, starts: &[PathBuf]) -> Graph {
-        let starts: Vec<usize> = starts.iter().filter_map(|path| self.positions.get(path).copied()).collect();
+        let starts: Vec<usize> =
+            starts.iter().filter_map(|path| self.positions.get(path.as_os_str()).copied()).collect();
         self.graph.find_out_when(&starts);
         self.graph
     }
 }
 
-fn file_of(resolved: &Resolved) -> Option<PathBuf> {
+fn file_of(resolved: &Resolved) -> Option<&PathBuf> {
     match resolved {
-        Resolved::File(path) => Some(path.clone()),
+        Resolved::File(path) => Some(path),
         _ => None,
     }
 }
@@ -165,7 +168,7 @@ fn starts(subject: &Subject<'_>, resolver: &Resolver) -> Vec<PathBuf> {
     let mut starts: Vec<Resolved> = main.iter().map(|path| resolver.program(path)).collect();
     starts.extend(launch.required.iter().map(|specifier| inside(specifier, RequestKind::Require)));
     starts.extend(launch.imported.iter().map(|specifier| inside(specifier, RequestKind::Import)));
-    starts.iter().filter_map(file_of).collect()
+    starts.iter().filter_map(file_of).cloned().collect()
 }
 
 fn look_at(subject: &Subject<'_>, resolver: &Resolver, path: &Path) -> Result<Read, CheckError> {

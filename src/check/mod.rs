@@ -33,12 +33,13 @@ use serde::{Deserialize, Serialize};
 pub use allowance::Allowance;
 pub use base::{BaseDrift, unlocked_base};
 pub use code::{Code, UnknownCode};
-pub use file_system::{ImageFiles, LayerFiles, normal};
+pub use file_system::{ImageFiles, LayerFiles, PathHash, normal};
 pub use fleet::{FleetMember, check_fleet};
 pub use known_modules::KnownModules;
+pub use package::package_top;
 pub use resolver::{Missing, Resolved, Resolver};
 pub use secrets::{Scan, Scanner, Secret};
-pub use trace::{BadPattern, KeepPatterns, package_top, trace};
+pub use trace::{BadPattern, KeepPatterns, trace};
 
 use crate::closure::DependencyClosure;
 use crate::host::HostError;
@@ -184,7 +185,8 @@ pub enum CheckError {
 pub fn check(subject: &Subject<'_>) -> Result<Checked, CheckError> {
     let mut checked = Checked::default();
     checked.findings.extend(entry_point::check(subject));
-    let reached = imports::reach(subject)?;
+    let (reached, secrets) = rayon::join(|| imports::reach(subject), || secrets::check(subject));
+    let reached = reached?;
     checked.findings.extend(reached.findings(subject)?);
     checked.findings.extend(module_kind::check(subject, &reached)?);
     checked.findings.extend(data_files::check(subject, &reached)?);
@@ -193,7 +195,7 @@ pub fn check(subject: &Subject<'_>) -> Result<Checked, CheckError> {
     checked.reached = reached.len();
     checked.computed = reached.computed(subject);
     checked.unread = reached.unread();
-    checked.findings.extend(secrets::check(subject)?);
+    checked.findings.extend(secrets?);
     checked.findings.extend(permissions::check(subject));
     allowance::apply(subject, &mut checked.findings);
     checked.findings.sort();

@@ -3,10 +3,10 @@
 //! Source: Node's documentation, "Modules: Packages", "Determining module system"; "Modules: CommonJS modules", "Loading
 //! ECMAScript modules using require()".
 
-use std::collections::HashMap;
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
 
+use hashbrown::HashMap;
 use serde::Deserialize;
 
 use super::imports::{Graph, Reached};
@@ -87,7 +87,7 @@ fn finding(subject: &Subject<'_>, file: &Reached, line: Option<u32>, message: St
 /// What package.json files say of what lies below them, each read once.
 struct Kinds<'a> {
     subject: &'a Subject<'a>,
-    of_directories: HashMap<PathBuf, Kind>,
+    of_directories: HashMap<OsString, Kind>,
 }
 
 impl Kinds<'_> {
@@ -101,7 +101,7 @@ impl Kinds<'_> {
     }
 
     fn of_directory(&mut self, dir: &Path) -> Result<Kind, CheckError> {
-        if let Some(known) = self.of_directories.get(dir) {
+        if let Some(known) = self.of_directories.get(dir.as_os_str()) {
             return Ok(*known);
         }
         let package_json = self.subject.files.find(&dir.join("package.json")).map(|(path, _)| path);
@@ -110,7 +110,7 @@ impl Kinds<'_> {
             (None, Some(above)) if !dir.ends_with("node_modules") => self.of_directory(above)?,
             (None, _) => Kind::Unsaid,
         };
-        self.of_directories.insert(dir.to_owned(), kind);
+        self.of_directories.insert(dir.into(), kind);
         Ok(kind)
     }
 }

@@ -1,3 +1,5 @@
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
 use super::{Place, Subject};
@@ -48,18 +50,79 @@ impl Subject<'_> {
     /// The package that a file belongs to, given by its real path.
     pub(super) fn package_at(&self, path: &Path) -> Option<Package<'_>> {
         let path = self.in_workspace(path)?;
-        let installed = path.as_path().ancestors().filter_map(WorkspacePath::new).find_map(|dir| {
-            let package = self.closure.packages.get(&dir)?;
-            Some(Package { dir, package_json: Some(package.package_json.as_ref()), is_ours: false })
-        });
-        installed.or_else(|| {
-            let dir = path
-                .as_path()
-                .ancestors()
-                .filter_map(WorkspacePath::new)
-                .find(|dir| self.workspace.member_at(dir).is_some())?;
-            let package_json = self.workspace.member_at(&dir).map(|member| &member.package_json);
-            Some(Package { dir, package_json, is_ours: true })
-        })
+        let installed = || directories(&path).find_map(|dir| self.installed_in(dir));
+        let nearest = installed_above(&path).and_then(|dir| self.installed_in(dir));
+        nearest.or_else(installed).or_else(|| self.member_of(&path))
+    }
+
+    /// Whether a file is of a package that is developed in the workspace.
+    pub(super) fn is_ours(&self, path: &Path) -> bool {
+        let Some(path) = self.in_workspace(path) else { return false };
+        let is_installed = |dir| self.closure.packages.contains_key(&dir);
+        installed_above(&path).is_none_or(|dir| !is_installed(dir))
+            && !directories(&path).any(is_installed)
+            && self.member_of(&path).is_some()
+    }
+
+    fn installed_in(&self, dir: WorkspacePath) -> Option<Package<'_>> {
+        let package = self.closure.packages.get(&dir)?;
+        Some(Package { dir, package_json: Some(package.package_json.as_ref()), is_ours: false })
+    }
+
+    fn member_of(&self, path: &WorkspacePath) -> Option<Package<'_>> {
+        let dir = directories(path).find(|dir| self.workspace.member_at(dir).is_some())?;
+        let package_json = self.workspace.member_at(&dir).map(|member| &member.package_json);
+        Some(Package { dir, package_json, is_ours: true })
+    }
+}
+
+/// A path and all directories above it.
+fn directories(path: &WorkspacePath) -> impl Iterator<Item = WorkspacePath> {
+    path.as_path().ancestors().filter_map(WorkspacePath::new)
+}
+
+/// The directory of the nearest `node_modules` in which a file lies: nearly always that of its package.
+fn installed_above(path: &WorkspacePath) -> Option<WorkspacePath> {
+    package_top(path.as_path()).and_then(WorkspacePath::new)
+}
+
+/// The directory of the installed package that lies at this path, or that something at this path belongs to: the one in the
+/// nearest `node_modules`.
+pub fn package_top(path: &Path) -> Option<&Path> {
+    let bytes = path.as_os_str().as_bytes();
+    let (mut at, mut top) = (0, None);
+    for name in bytes.split(|byte| *byte == b'/') {
+        at += name.len() + 1;
+        top = if name == b"node_modules" { Some(at) } else { top };
+    }
+    let below = bytes.get(top?..).filter(|below| !below.is_empty())?;
+    let ends = below.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end).chain([below.len()]);
+    let end = ends.skip(usize::from(below.starts_with(b"@"))).next()?;
+    Some(Path::new(OsStr::from_bytes(&bytes[..top? + end])))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_package_that_a_path_belongs_to() {
+        let table = [
+            ("a file", "/app/node_modules/x/lib/a.js", Some("/app/node_modules/x")),
+            ("the package itself", "/app/node_modules/x", Some("/app/node_modules/x")),
+            ("of a scope", "/app/node_modules/@s/x/a.js", Some("/app/node_modules/@s/x")),
+            ("a scope alone", "/app/node_modules/@s", None),
+            ("brought along", "/app/node_modules/x/node_modules/y/a.js", Some("/app/node_modules/x/node_modules/y")),
+            (
+                "of pnpm",
+                "/app/node_modules/.pnpm/x@1/node_modules/x/a",
+                Some("/app/node_modules/.pnpm/x@1/node_modules/x"),
+            ),
+            ("the service's own", "/app/apps/api/dist/main.js", None),
+            ("the directory of all", "/app/node_modules", None),
+        ];
+        for (comment, path, expected) in table {
+            assert_eq!(package_top(Path::new(path)), expected.map(Path::new), "{comment}");
+        }
     }
 }

@@ -16,7 +16,7 @@ use rayon::prelude::*;
 pub use scanner::{Scan, Scanner};
 pub use tokens::Secret;
 
-use super::{CheckError, Code, Finding, Severity, Subject};
+use super::{CheckError, Code, Finding, Severity, Subject, package_top};
 
 /// A larger file is not read.
 const LARGEST: u64 = 16 << 20;
@@ -40,7 +40,7 @@ pub(super) fn check(subject: &Subject<'_>) -> Result<Vec<Finding>, CheckError> {
 }
 
 fn is_installed(path: &Path) -> bool {
-    path.to_string_lossy().contains("/node_modules/")
+    package_top(path).is_some()
 }
 
 /// What the files say of which there is something to say.

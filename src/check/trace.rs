@@ -12,11 +12,11 @@ use std::path::{Path, PathBuf};
 pub use keep_patterns::{BadPattern, KeepPatterns};
 use mentions::Mentions;
 use package_files::PackageFiles;
-pub use package_files::package_top;
 
 use super::file_system::normal;
 use super::imports::{Reached, Walk};
 use super::launch::{Launch, program};
+use super::package::package_top;
 use super::resolver::Resolved;
 use super::{CheckError, Subject};
 use crate::closure::package_of;
@@ -146,7 +146,7 @@ impl Trace<'_> {
     /// it, where the path leads out of all.
     fn keep_what_begins(&mut self, file: &Reached, path: &Path, is_directory: bool) {
         let own = package_top(&file.path);
-        let top = match (package_top(path), &own) {
+        let top = match (package_top(path), own) {
             (Some(top), _) => top,
             (None, Some(own)) if own.starts_with(path) => return self.keep_what_begins(file, own, true),
             _ => return,
@@ -157,7 +157,7 @@ impl Trace<'_> {
         };
         // Where code may read any file, it still reads no types and no source maps, unless it names them.
         let is_read = |path: &&Path| !is_for_tools(&file_name(path));
-        let is_of_package = |path: &&Path| package_top(path).as_ref() == Some(&top);
+        let is_of_package = |path: &&Path| package_top(path) == Some(top);
         self.keep(kept.filter(is_of_package).filter(is_read).map(Path::to_owned).collect());
     }
 
@@ -234,8 +234,8 @@ impl Trace<'_> {
     /// Keeps of each package of which anything is kept what belongs to it whatever its code says: native code, and
     /// packages that hold its native code; licences.
     fn whole_packages(&mut self) {
-        let tops: BTreeSet<PathBuf> =
-            self.kept.iter().filter_map(|path| package_top(path)).filter(|top| !self.packages.contains(top)).collect();
+        let tops = self.kept.iter().filter_map(|path| package_top(path)).filter(|top| !self.packages.contains(*top));
+        let tops: BTreeSet<PathBuf> = tops.map(Path::to_owned).collect();
         for top in tops {
             let belongs = |path: &PathBuf| {
                 let name = file_name(path);
@@ -267,7 +267,7 @@ impl Trace<'_> {
         let mut manifests = BTreeSet::new();
         for path in &self.kept {
             let Some(top) = package_top(path) else { continue };
-            let above = path.ancestors().skip(1).take_while(|dir| dir.starts_with(&top));
+            let above = path.ancestors().skip(1).take_while(|dir| dir.starts_with(top));
             manifests.extend(above.map(|dir| dir.join("package.json")).filter(|path| self.files.has(path)));
         }
         // Who looks whether a package is there, and goes without, opens this and no more.

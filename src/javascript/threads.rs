@@ -7,15 +7,17 @@ use std::thread;
 /// of it takes memory.
 const STACK_BYTES: usize = 256 << 20;
 
-/// Does `work` for each of `items` on all cores, on stacks that are deep enough for the parser. The results are in no
-/// order; the error is that of starting a thread.
+/// Does `work` for each of `items` on all cores, on stacks that are deep enough for the parser. The results are in the
+/// order of the items; the error is that of starting a thread.
 pub fn on_deep_stacks<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> io::Result<Vec<R>> {
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(items.len()));
     let worker = || {
         let mut own = Vec::new();
-        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-            own.push(work(item));
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(at) else { break };
+            own.push((at, work(item)));
         }
         results.lock().unwrap_or_else(PoisonError::into_inner).extend(own);
     };
@@ -31,5 +33,7 @@ pub fn on_deep_stacks<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sy
         }
         Ok::<(), io::Error>(())
     })?;
-    Ok(results.into_inner().unwrap_or_else(PoisonError::into_inner))
+    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
+    results.sort_unstable_by_key(|(at, _)| *at);
+    Ok(results.into_iter().map(|(_, result)| result).collect())
 }

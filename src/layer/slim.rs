@@ -189,22 +189,29 @@ fn literal(named: &str) -> &str {
 
 /// The outermost directory of the list that a file or directory lies in.
 fn directory_of_the_list(inside: &str) -> Option<&str> {
-    let first = inside.split('/').next().filter(|first| inside.len() > first.len());
-    if let Some(first) = first.filter(|first| DIRECTORIES_AT_THE_TOP.contains(first)) {
-        return Some(first);
+    let mut end = 0;
+    for name in inside.split('/') {
+        end += name.len();
+        if end == inside.len() {
+            return None;
+        }
+        if name == TESTS || (end == name.len() && DIRECTORIES_AT_THE_TOP.contains(&name)) {
+            return Some(&inside[..end]);
+        }
+        end += 1;
     }
-    let names = inside.match_indices(TESTS).map(|(at, name)| (at, at + name.len()));
-    let is_whole = |(start, end): &(usize, usize)| {
-        (*start == 0 || inside[..*start].ends_with('/')) && inside[*end..].starts_with('/')
-    };
-    names.filter(is_whole).map(|(_, end)| &inside[..end]).next()
+    None
 }
 
 /// Whether a file of this name is a licence or a notice, or says who holds the rights: what has to come along with the code.
 pub fn is_license(name: &str) -> bool {
-    let name = name.to_lowercase();
-    ["license", "licence", "notice"].iter().any(|word| name.contains(word))
-        || ["copying", "copyright", "authors", "patents"].iter().any(|word| name.starts_with(word))
+    let begins = |name: &[u8], word: &str| {
+        name.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let name = name.as_bytes();
+    let has = |word: &str| name.windows(word.len()).any(|part| begins(part, word));
+    ["license", "licence", "notice"].iter().any(|word| has(word))
+        || ["copying", "copyright", "authors", "patents"].iter().any(|word| begins(name, word))
 }
 
 /// Whether a file of this name declares types or is a source map: what tools read, and no program on its own account.

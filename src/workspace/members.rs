@@ -90,7 +90,7 @@ fn search(
     if depth > 0 {
         for entry in host::read_directory(&host_dir)? {
             if entry.kind.is_dir() && entry.name != "node_modules" && entry.name != ".git" {
-                let below = WorkspacePath(dir.as_path().join(&entry.name));
+                let Some(below) = dir.join(&entry.name) else { continue };
                 search(root, below, depth - 1, matcher, dirs)?;
             }
         }

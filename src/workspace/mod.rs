@@ -7,71 +7,21 @@ pub mod lockfiles;
 mod members;
 mod package_json;
 mod package_manager;
+mod path;
 mod service;
 mod shipped_files;
-
-use std::fmt;
-use std::path::{Component, Path, PathBuf};
 
 pub use commands::{commands, normal_commands};
 pub use compose::{ComposeError, ComposeFile, ComposeService, PublishedPort, compose_files};
 pub use entry_point::{EntryPoint, EntryPointError};
 pub use package_json::PackageJson;
 pub use package_manager::PackageManager;
+pub use path::WorkspacePath;
 pub use service::{NotAService, Service};
 pub use shipped_files::ShippedFiles;
 
 use crate::host::{self, HostError};
 use crate::path::HostPath;
-
-/// A path relative to the workspace's root, normal and never leaving it. Empty for the root itself.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WorkspacePath(PathBuf);
-
-impl WorkspacePath {
-    /// Takes a relative path without `..`; `None` if it is another.
-    pub fn new(path: impl AsRef<Path>) -> Option<Self> {
-        let mut normal = PathBuf::new();
-        for component in path.as_ref().components() {
-            match component {
-                Component::Normal(name) => normal.push(name),
-                Component::CurDir => {}
-                _ => return None,
-            }
-        }
-        Some(Self(normal))
-    }
-
-    /// This path with `relative` behind it, which may go up; `None` where it leaves the workspace.
-    pub fn join(&self, relative: impl AsRef<Path>) -> Option<Self> {
-        let mut joined = self.0.clone();
-        for component in relative.as_ref().components() {
-            match component {
-                Component::Normal(name) => joined.push(name),
-                Component::CurDir => {}
-                Component::ParentDir if joined.pop() => {}
-                _ => return None,
-            }
-        }
-        Some(Self(joined))
-    }
-
-    /// The path for calls of the standard library, relative to the root.
-    pub fn as_path(&self) -> &Path {
-        &self.0
-    }
-
-    /// The last name of the path; empty for the root.
-    pub fn name(&self) -> String {
-        self.0.file_name().unwrap_or_default().to_string_lossy().into_owned()
-    }
-}
-
-impl fmt::Display for WorkspacePath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.as_os_str().is_empty() { f.write_str(".") } else { self.0.display().fmt(f) }
-    }
-}
 
 /// A workspace: a root with a `package.json`, and the packages that are developed in it.
 #[derive(Clone, Debug)]

@@ -17,25 +17,37 @@ pub(super) struct MissingVariant {
     pub names: Vec<String>,
 }
 
+/// What was left out of what a package asks for.
+#[derive(Default)]
+struct Excluded<'a> {
+    is_for_others: bool,
+    /// What is not installed.
+    absent: BTreeSet<&'a str>,
+}
+
 /// The packages of a closure of which a variant for another platform was left out, none that says it fits is there, and
 /// one that does is not installed. Where no variant at all is installed, somebody wanted it so (`--omit=optional`).
 pub(super) fn missing_variants(closure: &DependencyClosure, platform: &NodePlatform) -> Vec<MissingVariant> {
     let libc = platform.libc.as_deref().and_then(Libc::named);
+    let mut excluded: BTreeMap<&str, Excluded<'_>> = BTreeMap::new();
+    for exclusion in &closure.excluded {
+        let of_package = excluded.entry(&exclusion.from).or_default();
+        match exclusion.why {
+            ExclusionReason::OtherPlatform => of_package.is_for_others = true,
+            ExclusionReason::NotInstalled => _ = of_package.absent.insert(&exclusion.name),
+            ExclusionReason::DevelopmentOnly => {}
+        }
+    }
+    excluded.retain(|_, excluded| excluded.is_for_others && !excluded.absent.is_empty());
+    if excluded.is_empty() {
+        return Vec::new();
+    }
     let present: BTreeSet<&str> =
         closure.packages.values().filter_map(|package| package.package_json.name.as_deref()).collect();
-    let mut excluded: BTreeMap<(&str, ExclusionReason), BTreeSet<&str>> = BTreeMap::new();
-    for exclusion in &closure.excluded {
-        excluded.entry((&exclusion.from, exclusion.why)).or_default().insert(&exclusion.name);
-    }
     let mut missing = Vec::new();
     for (dir, package) in &closure.packages {
         let label = package.package_json.label();
-        let (Some(_), Some(absent)) = (
-            excluded.get(&(label.as_str(), ExclusionReason::OtherPlatform)),
-            excluded.get(&(label.as_str(), ExclusionReason::NotInstalled)),
-        ) else {
-            continue;
-        };
+        let Some(Excluded { absent, .. }) = excluded.get(label.as_str()) else { continue };
         let optional = package.package_json.optional_dependencies.keys().map(String::as_str);
         let fitting = names_for(optional, &platform.cpu, libc);
         let names: Vec<String> =

@@ -330,9 +330,13 @@ impl Settling<'_, '_> {
                 refused.add(self.service, name, unit.label.clone(), refusal);
             }
         }
-        for missing in self.missing(needs) {
-            let fitting = missing.names.into_iter().next().unwrap_or_default();
-            refused.add(self.service, name, missing.label, Refusal::NoVariant { fitting });
+        let missing = self.missing(needs);
+        for missing in &missing {
+            let fitting = missing.names.first().cloned().unwrap_or_default();
+            refused.add(self.service, name, missing.label.clone(), Refusal::NoVariant { fitting });
+        }
+        if changes.reasons.is_empty() {
+            return;
         }
         let present: BTreeSet<&str> =
             needs.closure.packages.values().filter_map(|package| package.package_json.name.as_deref()).collect();
@@ -340,8 +344,8 @@ impl Settling<'_, '_> {
             let optional = &package.package_json.optional_dependencies;
             let dropped = changes.reasons.iter().filter(|(label, _)| optional.contains_key(name_of(label)));
             let has_variant = || optional.keys().any(|name| names_a_platform(name) && present.contains(name.as_str()));
-            let is_told = self.missing(needs).iter().any(|missing| missing.label == package.package_json.label());
-            for (label, reason) in dropped.filter(|_| !has_variant() && !is_told) {
+            let is_told = || missing.iter().any(|missing| missing.label == package.package_json.label());
+            for (label, reason) in dropped.filter(|_| !has_variant() && !is_told()) {
                 refused.add(self.service, name, label.clone(), reason.clone());
             }
         }

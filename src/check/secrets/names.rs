@@ -1,5 +1,6 @@
 //! Names of files that are made to hold secrets.
 
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 /// Endings of examples, which hold none.
@@ -13,42 +14,60 @@ const PASSWORDS: [&str; 5] = [".netrc", "_netrc", ".git-credentials", ".pgpass",
 
 /// What a file is by its name, with the path that stands for it: that of a whole directory where all of it is meant.
 pub(super) fn secret_by_name(path: &Path) -> Option<(PathBuf, &'static str)> {
-    // Most paths have neither, and there are many.
-    let may_lie_inside = ["/.git", "/.ssh"].iter().any(|name| path.to_string_lossy().contains(name));
-    for dir in path.ancestors().filter(|_| may_lie_inside) {
+    for dir in hidden_directories(path) {
         match dir.file_name().and_then(|name| name.to_str()) {
             Some(".git") => return Some((dir.to_owned(), "the history of the sources")),
             Some(".ssh") if dir != path => return Some((path.to_owned(), "a file of SSH")),
             _ => {}
         }
     }
-    let name = path.file_name()?.to_str()?;
-    let extension = path.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
+    let (above, name) = split(path)?;
+    let extension = extension(name);
     let what = match name {
         ".env" => "variables that may be secret",
         _ if name.starts_with(".env.") && !EXAMPLES.contains(&extension) => "variables that may be secret",
         _ if SSH_KEYS.contains(&name) => "a private key of SSH",
         _ if PASSWORDS.contains(&name) => "passwords",
-        "credentials" if path.parent().is_some_and(|dir| dir.file_name().is_some_and(|name| name == ".aws")) => {
-            "credentials of AWS"
-        }
+        "credentials" if above.ends_with(b"/.aws") => "credentials of AWS",
         _ if matches!(extension, "p12" | "pfx" | "jks" | "keystore") => "a store of keys",
         _ => return None,
     };
     Some((path.to_owned(), what))
 }
 
+/// A path and the directories above it, as long as something hidden is in it: most paths have nothing, and there are many.
+fn hidden_directories(path: &Path) -> impl Iterator<Item = &Path> {
+    let has_hidden = |path: &Path| path.as_os_str().as_bytes().windows(2).any(|bytes| bytes == b"/.");
+    path.ancestors().take_while(move |path| has_hidden(path))
+}
+
+/// The directory and the name of a file; `None` for a name that is no text.
+fn split(path: &Path) -> Option<(&[u8], &str)> {
+    let bytes = path.as_os_str().as_bytes();
+    let slash = bytes.iter().rposition(|byte| *byte == b'/')?;
+    Some((&bytes[..slash], std::str::from_utf8(&bytes[slash + 1..]).ok()?))
+}
+
+/// What follows the last dot of a name, other than one it begins with.
+fn extension(name: &str) -> &str {
+    name.rsplit_once('.').filter(|(stem, _)| !stem.is_empty()).map_or("", |(_, extension)| extension)
+}
+
 /// Whether the name of a file of a package gives reason to look into it.
 pub(super) fn is_suspicious(path: &Path) -> bool {
-    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return false };
-    let name = name.to_ascii_lowercase();
+    let Some((above, name)) = split(path) else { return false };
+    let is_one_of = |all: &[&str], it: &str| all.iter().any(|other| other.eq_ignore_ascii_case(it));
     let extension = name.rsplit_once('.').map_or("", |(_, extension)| extension);
-    let is_data = matches!(extension, "json" | "yml" | "yaml" | "toml" | "ini" | "conf" | "txt");
-    name.starts_with(".env")
-        || matches!(name.as_str(), ".npmrc" | ".yarnrc.yml" | ".dockercfg" | ".dockerconfigjson" | "credentials")
-        || matches!(extension, "pem" | "key" | "p8" | "ppk" | "asc")
-        || is_data && ["credential", "secret", "service-account", "serviceaccount"].iter().any(|it| name.contains(it))
-        || path.ends_with(".docker/config.json")
+    let is_data = || is_one_of(&["json", "yml", "yaml", "toml", "ini", "conf", "txt"], extension);
+    let tells_of_secrets = || {
+        let name = name.to_ascii_lowercase();
+        ["credential", "secret", "service-account", "serviceaccount"].iter().any(|it| name.contains(it))
+    };
+    name.get(..4).is_some_and(|start| start.eq_ignore_ascii_case(".env"))
+        || is_one_of(&[".npmrc", ".yarnrc.yml", ".dockercfg", ".dockerconfigjson", "credentials"], name)
+        || is_one_of(&["pem", "key", "p8", "ppk", "asc"], extension)
+        || is_data() && tells_of_secrets()
+        || name == "config.json" && above.ends_with(b"/.docker")
 }
 
 #[cfg(test)]

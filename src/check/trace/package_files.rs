@@ -1,8 +1,8 @@
 use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use crate::check::ImageFiles;
+use crate::check::{ImageFiles, package_top};
 
 /// The files of an image's installed packages, in the order of the bytes of their paths.
 pub(super) struct PackageFiles<'a>(BTreeSet<&'a [u8]>);
@@ -36,7 +36,7 @@ impl<'a> PackageFiles<'a> {
 
     /// Those of the package in this directory, without those of packages in its own `node_modules`.
     pub fn of_package(&self, top: &Path) -> Vec<PathBuf> {
-        self.below(top).filter(|path| package_top(path).as_deref() == Some(top)).map(Path::to_owned).collect()
+        self.below(top).filter(|path| package_top(path) == Some(top)).map(Path::to_owned).collect()
     }
 
     fn from(&self, start: Vec<u8>) -> Box<dyn Iterator<Item = &'a Path> + '_> {
@@ -48,39 +48,4 @@ impl<'a> PackageFiles<'a> {
 
 fn path(bytes: &[u8]) -> &Path {
     Path::new(std::ffi::OsStr::from_bytes(bytes))
-}
-
-/// The directory of the installed package that lies at this path, or that something at this path belongs to.
-pub fn package_top(path: &Path) -> Option<PathBuf> {
-    let parts: Vec<Component<'_>> = path.components().collect();
-    let node_modules = parts.iter().rposition(|part| part.as_os_str() == "node_modules")?;
-    let scoped = parts.get(node_modules + 1)?.as_os_str().as_bytes().starts_with(b"@");
-    let end = node_modules + if scoped { 3 } else { 2 };
-    Some(parts.get(..end)?.iter().collect())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_package_that_a_path_belongs_to() {
-        let table = [
-            ("a file", "/app/node_modules/x/lib/a.js", Some("/app/node_modules/x")),
-            ("the package itself", "/app/node_modules/x", Some("/app/node_modules/x")),
-            ("of a scope", "/app/node_modules/@s/x/a.js", Some("/app/node_modules/@s/x")),
-            ("a scope alone", "/app/node_modules/@s", None),
-            ("brought along", "/app/node_modules/x/node_modules/y/a.js", Some("/app/node_modules/x/node_modules/y")),
-            (
-                "of pnpm",
-                "/app/node_modules/.pnpm/x@1/node_modules/x/a",
-                Some("/app/node_modules/.pnpm/x@1/node_modules/x"),
-            ),
-            ("the service's own", "/app/apps/api/dist/main.js", None),
-            ("the directory of all", "/app/node_modules", None),
-        ];
-        for (comment, path, expected) in table {
-            assert_eq!(package_top(Path::new(path)).as_deref(), expected.map(Path::new), "{comment}");
-        }
-    }
 }
