@@ -96,8 +96,8 @@ pub fn package_top(path: &Path) -> Option<&Path> {
         top = if name == b"node_modules" { Some(at) } else { top };
     }
     let below = bytes.get(top?..).filter(|below| !below.is_empty())?;
-    let ends = below.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end).chain([below.len()]);
-    let end = ends.skip(usize::from(below.starts_with(b"@"))).next()?;
+    let mut ends = below.iter().enumerate().filter(|(_, byte)| **byte == b'/').map(|(end, _)| end).chain([below.len()]);
+    let end = ends.nth(usize::from(below.starts_with(b"@")))?;
     Some(Path::new(OsStr::from_bytes(&bytes[..top? + end])))
 }
 
