@@ -32,7 +32,7 @@ const LONGEST_READ: usize = 1 << 18;
 /// The contents of files up to this size are kept: nine of ten files in a tree of packages.
 const KEPT_FILE: usize = 4 << 10;
 /// So many bytes of contents are kept at most.
-const KEPT_IN_ALL: u64 = 16 << 20;
+const KEPT_IN_ALL: u64 = 24 << 20;
 
 thread_local! {
     /// Into which files are read, one for each thread.

@@ -13,7 +13,8 @@ const ZSTD_LEVEL: i32 = 3;
 /// Compresses pieces and takes them apart again. One for each thread, for the tables inside are used again and again.
 pub(super) enum Codec {
     None,
-    Gzip(Compressor, Decompressor),
+    /// With room for what is compressed, which would have to be cleared each time if it were the piece's own.
+    Gzip(Compressor, Decompressor, Vec<u8>),
     Zstd(zstd::bulk::Compressor<'static>, zstd::bulk::Decompressor<'static>),
 }
 
@@ -24,7 +25,7 @@ impl Codec {
             Compression::Gzip => {
                 // A level that libdeflate does not know is impossible here; its default is the same level.
                 let level = CompressionLvl::new(GZIP_LEVEL).unwrap_or_default();
-                Self::Gzip(Compressor::new(level), Decompressor::new())
+                Self::Gzip(Compressor::new(level), Decompressor::new(), Vec::new())
             }
             Compression::Zstd => {
                 let compressor = zstd::bulk::Compressor::new(ZSTD_LEVEL).map_err(refused)?;
@@ -41,12 +42,13 @@ impl Codec {
                 compressed.clear();
                 compressed.extend_from_slice(tar);
             }
-            Self::Gzip(compressor, _) => {
-                compressed.resize(compressor.gzip_compress_bound(tar.len()), 0);
-                let length = compressor
-                    .gzip_compress(tar, compressed)
-                    .map_err(|error| PackError::Compress(error.to_string()))?;
-                compressed.truncate(length);
+            Self::Gzip(compressor, _, room) => {
+                let bound = compressor.gzip_compress_bound(tar.len());
+                room.resize(room.len().max(bound), 0);
+                let length =
+                    compressor.gzip_compress(tar, room).map_err(|error| PackError::Compress(error.to_string()))?;
+                compressed.clear();
+                compressed.extend_from_slice(room.get(..length).unwrap_or_default());
             }
             Self::Zstd(compressor, _) => {
                 compressed.clear();
@@ -68,7 +70,7 @@ impl Codec {
                 }
                 same
             }
-            Self::Gzip(_, decompressor) => decompressor.gzip_decompress(compressed, tar) == Ok(length),
+            Self::Gzip(_, decompressor, _) => decompressor.gzip_decompress(compressed, tar) == Ok(length),
             Self::Zstd(_, decompressor) => {
                 decompressor.decompress_to_buffer(compressed, tar.as_mut_slice()).is_ok_and(|written| written == length)
             }

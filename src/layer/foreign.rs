@@ -1,6 +1,6 @@
 //! What a foreign layer holds: its listing, and the contents of a few small files.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufReader, Cursor, Read};
 
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +77,8 @@ mod as_base64 {
     }
 }
 
+/// How much is decompressed at a time.
+const STEP: usize = 256 << 10;
 /// The largest file that is kept as text. Real passwd files have a few kilobytes, bundles of certificates some hundred.
 const TEXT_LIMIT: u64 = 1 << 20;
 /// The largest file of those whose every byte counts. A database of a thousand packages has a few megabytes.
@@ -111,7 +113,8 @@ impl KeptFiles<'_> {
 pub fn list(blob: impl Read, compression: Compression, kept: KeptFiles<'_>) -> Result<LayerListing, ListingError> {
     let tar: Box<dyn Read + '_> = match compression {
         Compression::None => Box::new(blob),
-        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(blob)),
+        // Reads in large steps: each one ends with a copy of what the next may refer to.
+        Compression::Gzip => Box::new(BufReader::with_capacity(STEP, flate2::read::MultiGzDecoder::new(blob))),
         Compression::Zstd => Box::new(zstd::Decoder::new(blob)?),
     };
     let mut archive = tar::Archive::new(tar);
