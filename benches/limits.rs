@@ -65,7 +65,7 @@ fn main() {
 /// The layer with hard links in place of copies, as it is packed into an image.
 fn linked(plan: &LayerPlan) -> Vec<LayerPlan> {
     let services = BTreeSet::from(["service".to_owned()]);
-    let set = PackageSet { portability: Portability::Portable, services };
+    let set = PackageSet { portability: Portability::Portable, services, part: 0 };
     let contents = ImageContents {
         service: "service".into(),
         system: FileTree::default(),

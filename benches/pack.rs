@@ -36,7 +36,7 @@ fn contents(plan: &LayerPlan) -> ImageContents {
     let sets = PackageSets::of(units.collect::<BTreeMap<_, _>>(), 9);
     let mut packages: BTreeMap<PackageSet, Vec<_>> = BTreeMap::new();
     for (number, fragment) in plan.fragments.iter().enumerate() {
-        let set = sets.of_service(&number, Portability::Portable, "service-1");
+        let set = sets.of_service(&number, &fragment.name, Portability::Portable, "service-1");
         packages.entry(set).or_default().push(fragment.clone());
     }
     ImageContents {

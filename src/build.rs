@@ -36,6 +36,7 @@ pub use base::{
 };
 pub use check::ServiceCheck;
 pub use deliver::Delivery;
+use deliver::{Ahead, Cargo};
 pub use destination::{Destination, DestinationError};
 pub use engines::EnginesError;
 pub use error::BuildError;
@@ -183,7 +184,7 @@ pub async fn build(request: &BuildRequest, context: &Context) -> Result<Built, B
 
 /// Decides everything about the images, and makes none.
 pub async fn plan(request: &BuildRequest, context: &Context) -> Result<BuildPlan, BuildError> {
-    let decided = decide(request, context).await;
+    let decided = decide(request, false, context).await;
     let (decided, index) =
         decided.map_err(|error| context.cancellation.check().err().map_or(error, BuildError::from))?;
     pack::save_index(index, context)?;
@@ -197,7 +198,7 @@ pub async fn check(request: &BuildRequest, context: &Context) -> Result<Vec<Serv
 }
 
 async fn check_steps(request: &BuildRequest, context: &Context) -> Result<Vec<ServiceCheck>, BuildError> {
-    let (decided, index) = decide(request, context).await?;
+    let (decided, index) = decide(request, false, context).await?;
     let fetched = decided.fetched();
     let packer = Packer { plan: &decided.plan, locked: &fetched, context };
     let checks = check::check(&decided, &packer.look_up()?, &packer).await?;
@@ -213,7 +214,7 @@ async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildEr
 }
 
 async fn run_steps(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
-    let (decided, index) = decide(request, context).await?;
+    let (decided, index) = decide(request, true, context).await?;
     let Decided { plan, bases, destinations, .. } = &decided;
     decided.lock.record(bases, plan, context)?;
 
@@ -227,11 +228,13 @@ async fn run_steps(request: &BuildRequest, context: &Context) -> Result<Built, B
     if !found.are_all_known() {
         deliver::ask_to_push(plan, destinations, request, context).await?;
     }
-    let mut packed = packer.pack(found).await?;
+    let mut ahead = Ahead::new(plan, destinations, request, context)?;
+    let mut packed = packer.pack(found, |index, layer| ahead.send(index, layer)).await?;
     let saving = pack::save_index_meanwhile(index, context);
     let images = pack::assemble_images(plan, &packed, bases, context)?;
 
-    let delivered = deliver::deliver(packer, &mut packed, &images, destinations, bases, request).await;
+    let cargo = Cargo { packer, packed: &mut packed, ahead, images: &images, bases };
+    let delivered = deliver::deliver(cargo, destinations, request).await;
     // Whatever comes of the delivery, what was learned is kept.
     saving.await.unwrap_or_else(|error| Err(BuildError::Task(error.into())))?;
     let deliveries = delivered?;
@@ -262,7 +265,8 @@ impl Decided {
     }
 }
 
-async fn decide(request: &BuildRequest, context: &Context) -> Result<(Decided, StatIndex), BuildError> {
+/// Decides everything. If layers will be packed, that begins with packages of the lockfile while others still come.
+async fn decide(request: &BuildRequest, packs: bool, context: &Context) -> Result<(Decided, StatIndex), BuildError> {
     let workspace = Workspace::discover(&request.dir)?;
     let settings = Settings::read(&workspace.root)?;
     let destinations = Destination::of(request, &settings, &workspace.root)?;
@@ -285,7 +289,7 @@ async fn decide(request: &BuildRequest, context: &Context) -> Result<(Decided, S
     let locked = match from {
         PackagesFrom::Installed => None,
         PackagesFrom::Lockfile => {
-            Some(locked::provide(&workspace, &based, &mut resolving, &mut platforms, context).await?)
+            Some(locked::provide(&workspace, &based, &mut resolving, &mut platforms, packs, context).await?)
         }
     };
     let installed = InstalledPackages::new(&workspace, &index);

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use pirogue::cancel::Cancellation;
 use pirogue::closure::{InstalledPackages, NodePlatform, ProductionTree};
-use pirogue::digest::Digest;
 use pirogue::host::StatIndex;
 use pirogue::layer::{
-    Collector, Content, Fragment, FragmentKey, Kind, LayerKeys, LayerPlan, LayerRole, Owner, Packing, PieceCache, pack,
+    Collector, Content, FoundPiece, Fragment, FragmentKey, Kind, LayerKeys, LayerPlan, LayerRole, Owner, Packing,
+    PieceCache, pack,
 };
 use pirogue::manifest::media_type::Compression;
 use pirogue::path::{HostPath, ImagePath};
@@ -92,7 +92,7 @@ pub fn files(plan: &LayerPlan) -> Vec<(PathBuf, u64)> {
 struct NoCache;
 
 impl PieceCache for NoCache {
-    fn find(&self, _: &FragmentKey, _: u64, _: &mut Vec<u8>) -> Option<Digest> {
+    fn find(&self, _: &FragmentKey, _: u64, _: &mut Vec<u8>) -> Option<FoundPiece> {
         None
     }
 }

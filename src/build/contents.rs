@@ -28,6 +28,8 @@ use crate::workspace::{Service, ShippedFiles, Workspace, WorkspacePath};
 
 /// The directory that stands for the workspace's root in images, where nobody names one.
 const DEFAULT_ROOT: &str = "/app";
+/// The name of the fragment of links to packages.
+const LINKS: &str = "package links";
 
 /// Collects the contents of images. A package that several services need is looked at once.
 pub(super) struct Contents<'a> {
@@ -211,10 +213,10 @@ impl<'a> Contents<'a> {
         image: &Ingredients<'_>,
         owner: Owner,
     ) -> Result<(BTreeMap<PackageSet, Vec<Fragment>>, LeftOut), BuildError> {
-        let name = &image.service.name;
-        let set_of = |place: &WorkspacePath| {
+        let service = &image.service.name;
+        let set_of = |place: &WorkspacePath, unit_name: &str| {
             let unit = LayerUnit { place: place.clone(), lean: image.lean };
-            image.sets.of_service(&unit, portability(image.closure, place), name)
+            image.sets.of_service(&unit, unit_name, portability(image.closure, place), service)
         };
         let mut left_out = LeftOut::default();
         let exclude = image.settings.exclude.as_deref().unwrap_or_default();
@@ -231,14 +233,14 @@ impl<'a> Contents<'a> {
                 label: package.package_json.label(),
                 tree,
             };
-            by_set.entry(set_of(dir)).or_default().push(fragment);
+            by_set.entry(set_of(dir, &fragment.name)).or_default().push(fragment);
         }
         let mut links: BTreeMap<PackageSet, Vec<(&WorkspacePath, &WorkspacePath)>> = BTreeMap::new();
         for (from, to) in image.closure.links.iter().filter(|(_, to)| image.closure.packages.contains_key(*to)) {
-            links.entry(set_of(from)).or_default().push((from, to));
+            links.entry(set_of(from, LINKS)).or_default().push((from, to));
         }
         for (set, links) in links {
-            by_set.entry(set).or_default().push(Fragment::new("package links", self.links(&links, owner)?));
+            by_set.entry(set).or_default().push(Fragment::new(LINKS, self.links(&links, owner)?));
         }
         Ok((by_set, left_out))
     }

@@ -1,7 +1,11 @@
 //! The step that brings images to their destinations: blobs, then configs, then manifests, then names.
 
+mod ahead;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(super) use ahead::Ahead;
+use ahead::SentAhead;
 use futures_util::future::try_join_all;
 
 use super::base::{Bases, ResolvedBase};
@@ -29,15 +33,25 @@ pub struct Delivery {
     pub sent_bytes: u64,
 }
 
+/// What is to be delivered.
+pub(super) struct Cargo<'a> {
+    /// Makes layers again that the store lost.
+    pub packer: Packer<'a>,
+    pub packed: &'a mut PackedLayers,
+    /// What left for registries already.
+    pub ahead: Ahead,
+    /// By the services' names.
+    pub images: &'a BTreeMap<String, PlatformImages>,
+    pub bases: &'a Bases,
+}
+
 /// Delivers every image to every destination.
 pub(super) async fn deliver(
-    packer: Packer<'_>,
-    packed: &mut PackedLayers,
-    images: &BTreeMap<String, PlatformImages>,
+    cargo: Cargo<'_>,
     destinations: &[Destination],
-    bases: &Bases,
     request: &BuildRequest,
 ) -> Result<Vec<Delivery>, BuildError> {
+    let Cargo { packer, packed, ahead, images, bases } = cargo;
     let shipments: Vec<Shipment<'_>> = packer
         .plan
         .services
@@ -48,7 +62,7 @@ pub(super) async fn deliver(
             Some(Shipment { service, images, bases, tags })
         })
         .collect();
-    let mut courier = Courier { packer, packed, context: packer.context };
+    let mut courier = Courier { packer, packed, ahead: ahead.arrived().await?, context: packer.context };
     let mut deliveries = Vec::new();
     for destination in destinations {
         deliveries.extend(match destination {
@@ -61,9 +75,7 @@ pub(super) async fn deliver(
                 courier.fill(writer, &file.to_string(), destination, &shipments).await?
             }
             Destination::Daemon { .. } => courier.load(destination, &shipments).await?,
-            Destination::Registry { repository, tag } => {
-                courier.push_to_registry(repository, tag.as_deref(), &shipments).await?
-            }
+            Destination::Registry { .. } => courier.push_to_registry(destination, request, &shipments).await?,
         });
     }
     Ok(deliveries)
@@ -79,10 +91,8 @@ pub(super) async fn ask_to_push(
 ) -> Result<(), BuildError> {
     let mut repositories: BTreeSet<Repository> = BTreeSet::new();
     for destination in destinations {
-        let Destination::Registry { repository, tag } = destination else { continue };
-        for ServicePlan { service, settings, .. } in &plan.services {
-            let tags = destination::tags(request, settings);
-            let references = Destination::references(repository, tag.as_deref(), &service.name, settings, tags)?;
+        for service in &plan.services {
+            let references = references(service, destination, request)?;
             repositories.extend(references.iter().map(|reference| reference.repository().clone()));
         }
     }
@@ -91,6 +101,18 @@ pub(super) async fn ask_to_push(
     }
     try_join_all(repositories.iter().map(|repository| context.client.ask_to_push(repository))).await?;
     Ok(())
+}
+
+/// What a service is called in a destination; nothing in one that is no registry.
+fn references(
+    service: &ServicePlan,
+    destination: &Destination,
+    request: &BuildRequest,
+) -> Result<Vec<Reference>, BuildError> {
+    let Destination::Registry { repository, tag } = destination else { return Ok(Vec::new()) };
+    let ServicePlan { service, settings, .. } = service;
+    let tags = destination::tags(request, settings);
+    Ok(Destination::references(repository, tag.as_deref(), &service.name, settings, tags)?)
 }
 
 /// The images of a service on their way, with what they are made of.
@@ -164,6 +186,7 @@ impl<'a> Shipment<'a> {
 struct Courier<'a> {
     packer: Packer<'a>,
     packed: &'a mut PackedLayers,
+    ahead: SentAhead,
     context: &'a Context,
 }
 
@@ -235,18 +258,15 @@ impl Courier<'_> {
 
     async fn push_to_registry(
         &mut self,
-        repository: &str,
-        tag: Option<&str>,
+        destination: &Destination,
+        request: &BuildRequest,
         shipments: &[Shipment<'_>],
     ) -> Result<Vec<Delivery>, BuildError> {
         let mut deliveries = Vec::new();
         // Where in the registry each blob is already, so that the others' repositories can mount it from there.
         let mut known: BTreeMap<Digest, Repository> = BTreeMap::new();
         for shipment in shipments {
-            let settings = &shipment.service.settings;
-            let references = Destination::references(repository, tag, shipment.name(), settings, shipment.tags)
-                .map_err(BuildError::Destination)?;
-            for reference in references {
+            for reference in references(shipment.service, destination, request)? {
                 let (client, registry) = (&self.context.client, reference.repository().registry());
                 let mut sent = 0;
                 let digest = shipment.images.descriptor().digest;
@@ -255,6 +275,7 @@ impl Courier<'_> {
                     sent = match self.push_images(shipment, &reference, &mut known).await {
                         Err(BuildError::Registry(error)) if client.doubts_blobs_after(&error, registry) => {
                             known.clear();
+                            self.ahead.doubt();
                             self.push_images(shipment, &reference, &mut known).await?
                         }
                         pushed => pushed?,
@@ -287,11 +308,16 @@ impl Courier<'_> {
         repository: &Repository,
         known: &mut BTreeMap<Digest, Repository>,
     ) -> Result<u64, BuildError> {
-        let layers = shipment.layers();
+        let mut layers = shipment.layers();
+        for (digest, place) in self.ahead.places().filter(|(_, place)| place.registry() == repository.registry()) {
+            known.entry(digest).or_insert_with(|| place.clone());
+        }
+        layers.retain(|layer| !self.ahead.has(repository, &layer.descriptor.digest));
         let wanted = offer_layers(&layers, repository, known, self.context).await?;
         let digests = wanted.iter().map(|(layer, _)| layer.descriptor.digest).collect();
         self.packer.mend(self.packed, &shipment.planned(&digests, self.packed)).await?;
-        let mut sent = send_layers(wanted, repository, self.context).await?;
+        let mut sent = self.ahead.take_bytes(repository);
+        sent += send_layers(wanted, repository, self.context).await?;
         sent += push_configs(shipment.images, repository, self.context).await?;
         for layer in layers {
             known.entry(layer.descriptor.digest).or_insert_with(|| repository.clone());

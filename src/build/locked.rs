@@ -1,36 +1,39 @@
 //! The step that does without an installation: from the lockfile to a `node_modules` whose contents lie in tarballs.
 
+mod ahead;
 mod error;
 mod install_script;
 mod installed_copy;
+mod node_modules;
 mod patched;
 mod supply;
+mod tarball;
 mod tarballs;
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 pub use error::LockedError;
 use futures_util::future::try_join;
-use install_script::{InstallScript, own_script};
+use install_script::own_script;
 use installed_copy::installed_copy;
+pub(super) use node_modules::LockedNodeModules;
 use patched::{is_patched, patched};
 pub(super) use supply::{Place, Supply};
-use tarballs::{ReadTarball, Tarballs};
+use tarball::ReadTarball;
+use tarballs::Tarballs;
 use tokio::task::block_in_place;
 
 use super::base::Resolving;
-use super::closures::Closures;
 use super::platforms::{Platforms, TargetPlatform};
 use super::{BuildError, Context};
-use crate::closure::{LockedProduction, NodeModules, NodePlatform, PlacedPackages};
+use crate::closure::{LockedProduction, NodeModules, NodePlatform};
 use crate::config::Settings;
-use crate::host::{self, StatIndex};
-use crate::layer::{Collector, Entry, FileTree, LayerPlan, Owner};
-use crate::path::ImagePath;
+use crate::layer::{LayerPlan, PackedAhead};
 use crate::platform::Platform;
 use crate::workspace::lockfiles::{LockedPackage, Lockfile, PackageId, Source};
-use crate::workspace::{PackageJson, PackageManager, Workspace, WorkspacePath, commands};
+use crate::workspace::{PackageJson, PackageManager, Workspace, WorkspacePath};
 
 /// The packages that a lockfile names, with all that images need of them.
 pub(super) struct LockedPackages {
@@ -40,15 +43,6 @@ pub(super) struct LockedPackages {
     /// The platforms of services' images, for each platform that is built for: C libraries differ.
     platforms: BTreeMap<Platform, BTreeSet<NodePlatform>>,
     tarballs: Tarballs,
-}
-
-/// The packages of a lockfile at their places in images for one platform.
-pub(super) struct LockedNodeModules<'a> {
-    locked: &'a LockedPackages,
-    workspace: &'a Workspace,
-    node_modules: NodeModules,
-    /// By the directory of the package or member.
-    commands: BTreeMap<WorkspacePath, BTreeMap<String, String>>,
 }
 
 /// Where the files of a package are.
@@ -90,16 +84,21 @@ fn correct(package: &mut LockedPackage, manager: PackageManager, package_json: &
 }
 
 /// Brings the packages of a workspace's lockfile into the store. Which variants of a package are right depends on the C
-/// libraries of the bases of these services; what does not is fetched while the bases come.
+/// libraries of the bases of these services; what does not is fetched while the bases come. If layers will be packed, that
+/// begins with what is there first.
 pub(super) async fn provide(
     workspace: &Workspace,
     services: &BTreeSet<String>,
     bases: &mut Resolving,
     platforms: &mut Platforms<'_>,
+    packs: bool,
     context: &Context,
 ) -> Result<LockedPackages, BuildError> {
     let settings = platforms.settings;
     let mut locked = LockedPackages::read(workspace, settings, context)?;
+    if packs {
+        locked.tarballs.pack_ahead(services, platforms, context)?;
+    }
     let any: Vec<NodePlatform> = platforms.each().map(|platform| platform.of_any()).collect();
     let (bases, ()) = try_join(bases.finish(), locked.look_ahead(workspace, settings, &any, context)).await?;
     platforms.bases = Some(bases);
@@ -142,8 +141,8 @@ impl LockedPackages {
             let limits = self.lockfile.packages.get(id).and_then(|package| package.limits.as_ref());
             limits.is_none_or(|limits| limits.libc.is_empty())
         };
-        let certain = production.packages.into_iter().filter(is_for_any).collect();
-        self.look_at(certain, workspace, settings, context).await
+        let certain = production.packages.iter().filter(|id| is_for_any(id)).cloned().collect();
+        self.look_at(certain, &production, workspace, settings, context).await
     }
 
     /// Brings everything into the store that is needed on the platforms.
@@ -157,12 +156,12 @@ impl LockedPackages {
             let platforms = self.platforms.values().flatten();
             let production = block_in_place(|| LockedProduction::of(&self.lockfile, platforms));
             let unknown: Vec<PackageId> =
-                production.packages.into_iter().filter(|id| !self.origins.contains_key(id)).collect();
+                production.packages.iter().filter(|id| !self.origins.contains_key(id)).cloned().collect();
             if unknown.is_empty() {
                 break;
             }
             // What is learned may leave some of them out.
-            self.look_at(unknown, workspace, settings, context).await?;
+            self.look_at(unknown, &production, workspace, settings, context).await?;
         }
         self.warn_of_unverified(context);
         Ok(())
@@ -176,9 +175,7 @@ impl LockedPackages {
     ) -> Result<LockedNodeModules<'a>, BuildError> {
         let production = LockedProduction::of(&self.lockfile, self.platforms.get(platform).into_iter().flatten());
         let node_modules = NodeModules::of(&self.lockfile, &production)?;
-        let mut placed = LockedNodeModules { locked: self, workspace, node_modules, commands: BTreeMap::new() };
-        placed.commands = placed.commands()?;
-        Ok(placed)
+        LockedNodeModules::new(self, workspace, node_modules)
     }
 
     /// Says how many packages came without anything to check them by.
@@ -199,10 +196,22 @@ impl LockedPackages {
         }
     }
 
+    /// Where packages will lie, most likely: what is learned later may change that.
+    fn expected_places(&self, production: &LockedProduction) -> BTreeMap<PackageId, Vec<WorkspacePath>> {
+        let mut places: BTreeMap<PackageId, Vec<WorkspacePath>> = BTreeMap::new();
+        // An error is told once it is certain.
+        let node_modules = NodeModules::of(&self.lockfile, production).unwrap_or_default();
+        for (place, id) in node_modules.packages {
+            places.entry(id).or_default().push(place);
+        }
+        places
+    }
+
     /// Learns of packages what their own files say.
     async fn look_at(
         &mut self,
         unknown: Vec<PackageId>,
+        production: &LockedProduction,
         workspace: &Workspace,
         settings: &Settings,
         context: &Context,
@@ -228,7 +237,13 @@ impl LockedPackages {
             self.origins.insert(id, origin);
         }
         let packages: Vec<&LockedPackage> = fetched.iter().filter_map(|id| self.lockfile.packages.get(id)).collect();
-        let read = self.tarballs.read_all(&packages, context).await?;
+        let expected = LazyCell::new(|| self.expected_places(production));
+        // What is patched is not packed as it comes.
+        let places = |at: usize| match packages.get(at).is_some_and(|package| is_patched(package)) {
+            true => Vec::new(),
+            false => fetched.get(at).and_then(|id| expected.get(id)).cloned().unwrap_or_default(),
+        };
+        let read = self.tarballs.read_all(&packages, &places, context).await?;
         for (id, mut tarball) in fetched.into_iter().zip(read) {
             if let Some(package) = self.lockfile.packages.get(&id).filter(|package| is_patched(package)) {
                 self.tarballs.have(std::iter::once((package, tarball.as_ref())), context).await?;
@@ -260,6 +275,11 @@ impl LockedPackages {
         self.tarballs.have(tarballs, context).await
     }
 
+    /// What was packed until now, while packages came; no more will be.
+    pub fn packed_ahead(&self) -> Option<&PackedAhead> {
+        self.tarballs.packed_ahead()
+    }
+
     /// Makes sure that the tarballs are there whole from which these layers would be packed.
     pub async fn ensure(&self, layers: impl Iterator<Item = &LayerPlan>, context: &Context) -> Result<(), BuildError> {
         let tarballs = self.origins.iter().filter_map(|(id, origin)| match origin {
@@ -267,133 +287,6 @@ impl LockedPackages {
             Origin::Directory(_) | Origin::Bundled => None,
         });
         self.tarballs.ensure(layers, tarballs, context).await
-    }
-}
-
-/// The place of the package in the `node_modules` of the one in `dir` that `file`, relative to that, belongs to.
-fn nested_place(dir: &WorkspacePath, file: &str) -> Option<WorkspacePath> {
-    let mut names = file.strip_prefix("node_modules/")?.splitn(3, '/');
-    let name = match (names.next()?, names.next()) {
-        (scope, Some(name)) if scope.starts_with('@') => format!("{scope}/{name}"),
-        (name, _) => name.to_owned(),
-    };
-    dir.join("node_modules")?.join(name)
-}
-
-impl<'a> LockedNodeModules<'a> {
-    /// The packages, as closures are computed of them.
-    pub fn placed<'s>(&'s self, index: &'s StatIndex) -> PlacedPackages<'s> {
-        let LockedPackages { lockfile, package_jsons, .. } = self.locked;
-        PlacedPackages::new(self.workspace, index, lockfile, &self.node_modules, package_jsons)
-    }
-
-    /// An error if a service that is built needs a package that is not complete until a script has run.
-    pub fn refuse_install_scripts(
-        &self,
-        closures: &Closures,
-        target: TargetPlatform<'_>,
-        settings: &Settings,
-    ) -> Result<(), BuildError> {
-        let LockedPackages { lockfile, origins, .. } = self.locked;
-        let mut refused = BTreeMap::new();
-        for needs in &closures.services {
-            let platform = target.of_service(&needs.service.name);
-            for id in needs.closure.packages.keys().filter_map(|place| self.node_modules.id_at(place)) {
-                let Some(Origin::Tarball(tarball)) = origins.get(id) else { continue };
-                let is_skipped = |package: &LockedPackage| {
-                    settings.package.get(&package.name).is_some_and(|own| own.skips_install_script)
-                };
-                let package = lockfile.packages.get(id).filter(|package| !is_skipped(package));
-                let script = InstallScript::of(&tarball.package_json, tarball.outline.has_binding_gyp);
-                if let (Some(package), Some(script)) = (package, script)
-                    && !script.is_done(&tarball.files()?, package, lockfile, &platform)
-                {
-                    refused.insert(package.label(), script.text);
-                }
-            }
-        }
-        if refused.is_empty() { Ok(()) } else { Err(LockedError::InstallScripts(refused).into()) }
-    }
-
-    fn origin_at(&self, dir: &WorkspacePath) -> Option<&'a Origin> {
-        self.locked.origins.get(self.node_modules.id_at(dir)?)
-    }
-
-    /// What the package in `dir` puts into an image, at its place there. A package that comes in another's tarball lies in
-    /// the files of that one.
-    pub fn tree(&self, dir: &WorkspacePath, collector: &Collector<'_>) -> Result<FileTree, BuildError> {
-        let place = collector.image_path(dir)?;
-        match self.origin_at(dir) {
-            Some(Origin::Tarball(tarball)) => {
-                tarball.tree(&place, collector.owner, |file| self.is_replaced(dir, &file.path))
-            }
-            Some(Origin::Directory(from)) => Ok(collector.package_at(from, &place)?),
-            Some(Origin::Bundled) => Ok(FileTree::default()),
-            None => Ok(collector.package(dir)?),
-        }
-    }
-
-    /// Has the tarballs in the store of the packages in these directories.
-    pub async fn have(&self, dirs: impl Iterator<Item = &WorkspacePath>, context: &Context) -> Result<(), BuildError> {
-        self.locked.have(dirs.filter_map(|dir| self.node_modules.id_at(dir)), context).await
-    }
-
-    /// Whether a file that a package brings along in its own `node_modules` belongs to a package that the lockfile puts
-    /// there itself.
-    fn is_replaced(&self, dir: &WorkspacePath, file: &str) -> bool {
-        let origin = nested_place(dir, file).and_then(|place| self.origin_at(&place));
-        origin.is_some_and(|origin| !matches!(origin, Origin::Bundled))
-    }
-
-    /// How many files the package in `dir` has, and how many bytes.
-    pub fn weigh(&self, dir: &WorkspacePath, collector: &Collector<'_>) -> Result<(usize, u64), BuildError> {
-        match self.origin_at(dir) {
-            Some(Origin::Tarball(tarball)) if tarball.outline.has_bundled => {
-                let files = tarball.files()?;
-                let kept = || files.iter().filter(|file| !self.is_replaced(dir, &file.path));
-                Ok((kept().count(), kept().map(|file| file.size).sum()))
-            }
-            Some(Origin::Tarball(tarball)) => Ok((tarball.outline.files, tarball.outline.bytes)),
-            Some(Origin::Directory(from)) => Ok(collector.weigh(from)?),
-            Some(Origin::Bundled) => Ok((0, 0)),
-            None => Ok(collector.weigh(dir)?),
-        }
-    }
-
-    /// The commands of what lies in each directory, and their files.
-    fn commands(&self) -> Result<BTreeMap<WorkspacePath, BTreeMap<String, String>>, BuildError> {
-        let on_disk = |dir: &WorkspacePath| -> Result<_, BuildError> {
-            let bytes = host::read_if_present(&self.workspace.on_host(dir).join("package.json"))?;
-            Ok(bytes.as_deref().map(commands).unwrap_or_default())
-        };
-        let mut by_dir = BTreeMap::new();
-        for dir in self.node_modules.links.values().chain(self.node_modules.packages.keys()) {
-            let of_dir = match self.origin_at(dir) {
-                Some(Origin::Tarball(tarball)) => tarball.commands.clone(),
-                Some(Origin::Bundled) => {
-                    let package = self.node_modules.id_at(dir).and_then(|id| self.locked.lockfile.packages.get(id));
-                    package.and_then(|package| package.bins.clone()).unwrap_or_default()
-                }
-                Some(Origin::Directory(from)) => on_disk(from)?,
-                None => on_disk(dir)?,
-            };
-            by_dir.insert(dir.clone(), of_dir);
-        }
-        Ok(by_dir)
-    }
-
-    /// The links of every `.bin` to commands of what `is_kept`.
-    pub fn bin_links(
-        &self,
-        root: &ImagePath,
-        owner: Owner,
-        is_kept: impl Fn(&WorkspacePath) -> bool,
-    ) -> Result<FileTree, BuildError> {
-        let mut links = Vec::new();
-        for (link, target) in self.node_modules.bin_links(is_kept, |dir| self.commands.get(dir)) {
-            links.push((root.join(link.as_path())?, Entry::symlink(target, owner)));
-        }
-        Ok(FileTree::of(links)?)
     }
 }
 

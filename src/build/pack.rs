@@ -12,7 +12,9 @@ use super::{BuildError, BuildPlan, Context};
 use crate::digest::Digest;
 use crate::host::StatIndex;
 use crate::image::{AssembleError, OwnLayer, PlatformImages, assemble};
-use crate::layer::{self, FragmentKey, Layer, LayerKeys, LayerPlan, PackError, Packing, PieceCache};
+use crate::layer::{
+    self, FoundPiece, FragmentKey, Layer, LayerKeys, LayerPlan, PackError, PackedAhead, Packing, PieceCache,
+};
 use crate::path::HostPath;
 use crate::store::{KnownPieces, StoreError};
 use crate::workspace::Workspace;
@@ -95,8 +97,13 @@ impl<'a> Packer<'a> {
         Ok(FoundLayers(layers))
     }
 
-    /// Has every planned layer in the store: those that are known from earlier are not even read.
-    pub async fn pack(&self, found: FoundLayers<'_>) -> Result<PackedLayers, BuildError> {
+    /// Has every planned layer in the store: those that are known from earlier are not even read. `on_written` is told of
+    /// each other one as soon as it is there, with its place in the plan.
+    pub async fn pack(
+        &self,
+        found: FoundLayers<'_>,
+        mut on_written: impl FnMut(usize, &Layer),
+    ) -> Result<PackedLayers, BuildError> {
         let Self { plan, context, .. } = self;
         let unknown = found.unknown();
         let bytes = unknown.iter().map(|planned| planned.content_bytes()).sum();
@@ -106,7 +113,7 @@ impl<'a> Packer<'a> {
         }
         let task = context.progress.task("packing", bytes);
         let pieces = context.store.known_pieces();
-        let cache = StoreCache(&pieces);
+        let cache = self.found_pieces(&pieces);
         let on_bytes = |bytes| task.advance(bytes);
         let packing = self.packing(&cache, &on_bytes);
         let mut packed = PackedLayers { written: unknown.len(), ..PackedLayers::default() };
@@ -115,7 +122,11 @@ impl<'a> Packer<'a> {
             for (planned, keys, known) in found.0 {
                 let layer = match known {
                     Some(layer) => layer,
-                    None => write_layer(planned, &keys, packing, &pieces, context, &mut packed.compressed)?,
+                    None => {
+                        let written = write_layer(planned, &keys, packing, &pieces, context, &mut packed.compressed)?;
+                        on_written(packed.layers.len(), &written);
+                        written
+                    }
                 };
                 packed.layers.push(layer);
             }
@@ -148,7 +159,7 @@ impl<'a> Packer<'a> {
         let what = if context.store.blob(known.descriptor())?.is_some() { "damaged in" } else { "missing from" };
         context.progress.step(&format!("packing {} again, which is {what} the cache", expected.short()));
         let pieces = context.store.known_pieces();
-        let cache = StoreCache(&pieces);
+        let cache = self.found_pieces(&pieces);
         let packing = self.packing(&cache, &|_| ());
         let keys = LayerKeys::of(planned, context.mtime, plan.compression);
         let layer = write_layer(planned, &keys, packing, &pieces, context, &mut packed.compressed)?;
@@ -166,6 +177,11 @@ impl<'a> Packer<'a> {
             locked.ensure(layers.iter().copied(), self.context).await?;
         }
         Ok(())
+    }
+
+    /// What need not be compressed. Nothing more is packed ahead from now on.
+    fn found_pieces<'p>(&'p self, stored: &'p KnownPieces) -> FoundPieces<'p> {
+        FoundPieces { ahead: self.locked.iter().filter_map(|locked| locked.packed_ahead()).collect(), stored }
     }
 
     fn packing<'p>(&'p self, cache: &'p dyn PieceCache, on_bytes: &'p (dyn Fn(u64) + Sync)) -> Packing<'p> {
@@ -217,12 +233,19 @@ fn layer_name(keys: &LayerKeys) -> String {
     format!("layer-{}", keys.layer)
 }
 
-/// Finds pieces in the blobs of the store.
-struct StoreCache<'a>(&'a KnownPieces);
+/// Finds pieces among those that were packed ahead, and in the blobs of the store.
+struct FoundPieces<'a> {
+    ahead: Vec<&'a PackedAhead>,
+    stored: &'a KnownPieces,
+}
 
-impl PieceCache for StoreCache<'_> {
-    fn find(&self, fragment: &FragmentKey, number: u64, compressed: &mut Vec<u8>) -> Option<Digest> {
-        self.0.read(fragment, number, compressed)
+impl PieceCache for FoundPieces<'_> {
+    fn find(&self, fragment: &FragmentKey, number: u64, compressed: &mut Vec<u8>) -> Option<FoundPiece> {
+        let mut ahead = self.ahead.iter();
+        ahead.find_map(|ahead| ahead.find(fragment, number, compressed)).or_else(|| {
+            let digest = self.stored.read(fragment, number, compressed)?;
+            Some(FoundPiece { digest, is_new: false })
+        })
     }
 }
 

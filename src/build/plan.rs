@@ -130,6 +130,16 @@ impl Weight {
     }
 }
 
+/// How layers are compressed.
+pub(super) fn compression(request: &BuildRequest, settings: &Settings) -> Compression {
+    request.compression.or(settings.compression).unwrap_or(Compression::Gzip)
+}
+
+/// Whether identical files of a package's copies are hard links.
+pub(super) fn hard_links(settings: &Settings) -> bool {
+    settings.hard_links.unwrap_or(true)
+}
+
 /// What the images for one platform are made of.
 pub(super) struct Needs<'a> {
     pub target: TargetPlatform<'a>,
@@ -216,7 +226,7 @@ impl BuildPlan {
         bases: &Bases,
         request: &BuildRequest,
     ) -> Result<Self, BuildError> {
-        let compression = request.compression.or(settings.compression).unwrap_or(Compression::Gzip);
+        let compression = compression(request, settings);
         let format = format::chosen(request, settings);
         let mut plan = Self { services: Vec::new(), layers: Vec::new(), compression, format };
         for of_platform in needs {
@@ -252,7 +262,7 @@ impl BuildPlan {
             let draft = Draft::new(needs, &contents, target.platform, settings, bases, &systems, request)?;
             let Some(draft) = draft else { continue };
             let Draft { needs, settings: own, base, resolved, wanted, extension, system, files, run } = draft;
-            let (owner, hard_links) = (extension.user.owner, settings.hard_links.unwrap_or(true));
+            let (owner, hard_links) = (extension.user.owner, hard_links(settings));
             contents.collect(needs.installed(), owner)?;
             let ingredients = Ingredients {
                 service: &needs.service,

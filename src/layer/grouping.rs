@@ -13,6 +13,12 @@
 //! dissolved: its packages go to a layer of each of its services alone. Cheap is what is small and shared by few, for
 //! `size x (services - 1)` is what is stored twice then. Sizes are rounded to powers of two, so that a package that grows
 //! a little seldom changes which set is the cheapest.
+//!
+//! Where there is room left, large sets are split: a dependency that changes then changes a part of their bytes, and parts
+//! are sent while others are still packed. A package's name alone says which part it is in, so that nothing moves when
+//! another one comes or goes.
+
+mod parts;
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +57,8 @@ pub struct PackageSet {
     pub portability: Portability,
     /// The services.
     pub services: ServiceSet,
+    /// Which part of what they share, from 0.
+    pub part: u32,
 }
 
 /// For each unit of a workspace, the layer that holds it.
@@ -82,15 +90,16 @@ impl<K: Ord + Clone> PackageSets<K> {
         Self { portable: ServiceSets::of(portable, budget - for_bound), bound }
     }
 
-    /// The layer that holds a unit for `service`.
-    pub fn of_service(&self, unit: &K, portability: Portability, service: &str) -> PackageSet {
-        match (portability, &self.bound) {
-            (Portability::Bound, Some(sets)) => PackageSet { portability, services: sets.of_service(unit, service) },
-            _ => {
-                let services = self.portable.of_service(unit, service);
-                PackageSet { portability: Portability::Portable, services }
-            }
-        }
+    /// The layer that holds a unit for `service`. Units of one name, such as the copies of a package, share a part of what
+    /// the same services need.
+    pub fn of_service(&self, unit: &K, name: &str, portability: Portability, service: &str) -> PackageSet {
+        let (portability, sets) = match (portability, &self.bound) {
+            (Portability::Bound, Some(sets)) => (portability, sets),
+            _ => (Portability::Portable, &self.portable),
+        };
+        let services = sets.of_service(unit, service);
+        let part = sets.part(&services, name);
+        PackageSet { portability, services, part }
     }
 }
 
@@ -99,6 +108,8 @@ impl<K: Ord + Clone> PackageSets<K> {
 struct ServiceSets<K> {
     sets: BTreeMap<K, ServiceSet>,
     dissolved: BTreeSet<ServiceSet>,
+    /// How many layers a set is split into, where that is more than one.
+    parts: BTreeMap<ServiceSet, u32>,
 }
 
 impl<K: Ord + Clone> ServiceSets<K> {
@@ -117,7 +128,12 @@ impl<K: Ord + Clone> ServiceSets<K> {
             dissolved.insert(cheapest);
         }
         let sets = units.into_iter().map(|(key, unit)| (key, unit.services)).collect();
-        Self { sets, dissolved }
+        Self { sets, dissolved, parts: parts::of(&sizes, budget) }
+    }
+
+    /// The part of a set that holds units of this name.
+    fn part(&self, set: &ServiceSet, name: &str) -> u32 {
+        self.parts.get(set).map_or(0, |&parts| parts::of_name(name, parts))
     }
 
     /// The set whose layer holds the unit for `service`: the unit's own set, or the service alone if that set is
@@ -178,7 +194,7 @@ pub fn group(contents: ImageContents, directory: impl Fn(&ImagePath) -> Entry) -
         false => vec![Fragment::new("system packages", contents.system)],
     };
     let mut packages: Vec<_> = contents.packages.into_iter().collect();
-    packages.sort_by_key(|(set, _)| (set.portability, Reverse(set.services.len()), set.services.clone()));
+    packages.sort_by_key(|(set, _)| (set.portability, Reverse(set.services.len()), set.services.clone(), set.part));
     let below = [(LayerRole::System, BTreeSet::new(), system), (LayerRole::User, BTreeSet::new(), contents.user)];
     let groups = below
         .into_iter()
@@ -302,7 +318,7 @@ mod tests {
             (Bound, "hash", "ab", 20),
             (Bound, "core", "c", 1),
         ];
-        let layer = |portability, services| PackageSet { portability, services: set(services) };
+        let layer = |portability, services| PackageSet { portability, services: set(services), part: 0 };
         let table = [
             ("shared by all platforms", 9, Portable, "core", "a", layer(Portable, "abc")),
             ("of one platform", 9, Bound, "image", "a", layer(Bound, "abc")),
@@ -313,7 +329,7 @@ mod tests {
             ("room for one layer", 1, Bound, "image", "a", layer(Portable, "a")),
         ];
         for (comment, budget, portability, unit, service, expected) in table {
-            assert_eq!(package_sets(&own, budget).of_service(&unit, portability, service), expected, "{comment}");
+            assert_eq!(package_sets(&own, budget).of_service(&unit, unit, portability, service), expected, "{comment}");
         }
     }
 
@@ -325,7 +341,7 @@ mod tests {
         for budget in 1..6 {
             let (without, with) = (package_sets(&portable, budget), package_sets(&[portable, bound].concat(), budget));
             for ((_, unit, ..), service) in portable.iter().zip(["a", "b", "c"]) {
-                let of = |sets: &PackageSets<_>| sets.of_service(unit, Portable, service);
+                let of = |sets: &PackageSets<_>| sets.of_service(unit, unit, Portable, service);
                 assert!(budget == 1 || of(&without) == of(&with), "{budget}: {unit}");
             }
         }

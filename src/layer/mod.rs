@@ -14,6 +14,7 @@ mod keeping;
 mod key;
 mod line;
 mod pack;
+mod pack_ahead;
 mod package_archive;
 mod package_tarball;
 mod patch;
@@ -28,7 +29,8 @@ pub use collect::{CollectError, Collector};
 pub use foreign::{ForeignEntry, ForeignKind, KeptFiles, LayerListing, ListingError, list};
 pub use grouping::{ImageContents, PackageSet, PackageSets, Portability, ServiceSet, Unit, group};
 pub use key::{FragmentKey, LayerKey, LayerKeys};
-pub use pack::{PackError, Packed, PackedPiece, Packing, PieceCache, pack};
+pub use pack::{FoundPiece, PackError, Packed, PackedPiece, Packing, PieceCache, pack};
+pub use pack_ahead::{AheadPacker, PackedAhead};
 pub use package_archive::{PackageArchive, Scratch, SmallArchive};
 pub use package_tarball::{PackageFile, PackageTarball, TarballError, TarballLimits, YarnCompression};
 pub use patch::{FileState, PackagePatch, PatchError};
@@ -43,10 +45,10 @@ use serde::{Deserialize, Serialize};
 use crate::digest::DiffId;
 use crate::manifest::Descriptor;
 
-/// The rules by which trees become bytes: order, modes, cutting, compressors with their levels. An upgrade that changes
-/// any byte changes this text, which is part of every key.
-pub const RECIPE: &str =
-    "2: libdeflate 1.25 level 6, pieces of 1 MiB; zstd 1.5 level 3, pieces of 4 MiB, runs of 256 KiB";
+/// The rules by which trees become bytes: layers, order, modes, cutting, compressors with their levels. An upgrade that
+/// changes any byte changes this text, which is part of every key.
+pub const RECIPE: &str = "3: libdeflate 1.25 level 6, pieces of 1 MiB; zstd 1.5 level 3, pieces of 4 MiB, runs of 256 KiB; \
+                          sets of packages in parts of 32 MiB";
 
 /// What a layer is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

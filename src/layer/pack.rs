@@ -37,9 +37,18 @@ pub struct Packing<'a> {
 
 /// Finds the compressed bytes of pieces.
 pub trait PieceCache: Sync {
-    /// Puts the compressed bytes of a fragment's piece, if they are at hand, into `compressed`. Gives the digest they had
-    /// when they were packed; they are verified by whoever asks.
-    fn find(&self, fragment: &FragmentKey, number: u64, compressed: &mut Vec<u8>) -> Option<Digest>;
+    /// Puts the compressed bytes of a fragment's piece, if they are at hand, into `compressed`. They are verified by whoever
+    /// asks.
+    fn find(&self, fragment: &FragmentKey, number: u64, compressed: &mut Vec<u8>) -> Option<FoundPiece>;
+}
+
+/// A piece that need not be compressed again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FoundPiece {
+    /// The digest that the compressed bytes had when they were packed.
+    pub digest: Digest,
+    /// Whether that was in this very run.
+    pub is_new: bool,
 }
 
 /// A packed layer, and where in it lies what.
@@ -186,7 +195,7 @@ mod tests {
     struct NoCache;
 
     impl PieceCache for NoCache {
-        fn find(&self, _: &FragmentKey, _: u64, _: &mut Vec<u8>) -> Option<Digest> {
+        fn find(&self, _: &FragmentKey, _: u64, _: &mut Vec<u8>) -> Option<FoundPiece> {
             None
         }
     }

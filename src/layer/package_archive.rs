@@ -29,8 +29,8 @@ thread_local! {
 /// So many bytes of archives are kept before anybody has asked for them.
 const KEPT_IN_ALL: u64 = 256 << 20;
 
-/// A file without a name that holds the archives of a run, one behind the other. It is made when the first one needs it,
-/// and gone when the run ends, however that is.
+/// A file without a name that holds the archives of a run, one behind the other, and what was made of them ahead of time.
+/// It is made when the first one needs it, and gone when the run ends, however that is.
 pub struct Scratch {
     dir: HostPath,
     file: Mutex<Option<(Arc<File>, u64)>>,
@@ -60,6 +60,13 @@ impl Scratch {
             self.kept.lock().unwrap_or_else(PoisonError::into_inner).insert(tarball, (file, start));
         }
         Ok(())
+    }
+
+    /// Puts bytes behind what is there. Gives the file, and where they start in it.
+    pub fn put(&self, bytes: &[u8]) -> Result<(Arc<File>, u64), PackError> {
+        let (file, start) = self.reserve(bytes.len() as u64)?;
+        file.write_all_at(bytes, start).map_err(|error| self.failed(error))?;
+        Ok((file, start))
     }
 
     fn kept(&self, tarball: &Digest) -> Option<(Arc<File>, u64)> {

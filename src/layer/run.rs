@@ -10,7 +10,7 @@ use super::compression::Codec;
 use super::key::FragmentKey;
 use super::line::{Buffers, Piece};
 use super::piece::Stream;
-use super::{Fragment, LayerKeys, LayerPlan, PackError, Packing, PieceCache};
+use super::{FoundPiece, Fragment, LayerKeys, LayerPlan, PackError, Packing, PieceCache};
 use crate::digest::Digest;
 use crate::manifest::media_type::Compression;
 
@@ -62,10 +62,11 @@ impl<'p> Run<'p> {
     ) -> Result<Piece, PackError> {
         let length = self.stream.piece_length(number);
         // The checksums of gzip and zstd would let pass what is damaged outside of the content, as in a header.
-        if let Some(digest) = cache.find(&self.key, number, &mut buffers.compressed)
+        if let Some(FoundPiece { digest, is_new }) = cache.find(&self.key, number, &mut buffers.compressed)
             && Digest::of(&buffers.compressed) == digest
             && codec.decompress(&buffers.compressed, length, &mut buffers.tar)
         {
+            self.pieces_compressed.fetch_add(is_new.into(), Ordering::Relaxed);
             return Ok(Piece { buffers, digest });
         }
         self.pieces_compressed.fetch_add(1, Ordering::Relaxed);
@@ -78,6 +79,14 @@ impl<'p> Run<'p> {
     pub fn compressed(&self) -> impl Iterator<Item = String> {
         let compressed = self.pieces_compressed.load(Ordering::Relaxed) > 0;
         self.fragments.iter().filter(move |_| compressed).map(|fragment| fragment.label.clone())
+    }
+}
+
+/// Whether a fragment is a run of its own, whatever its neighbours are.
+pub(super) fn is_packed_alone(fragment: &Fragment, mtime: u64, compression: Compression) -> bool {
+    match compression {
+        Compression::Zstd => Stream::length_of(fragment.tree.iter(), mtime) >= SMALL,
+        Compression::Gzip | Compression::None => true,
     }
 }
 

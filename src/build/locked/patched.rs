@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use super::LockedError;
-use super::tarballs::ReadTarball;
+use super::tarball::ReadTarball;
 use crate::build::BuildError;
 use crate::digest::Digest;
 use crate::host;

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use tokio::task::block_in_place;
 
+use super::node_modules::nested_place;
 use super::tarballs::Tarballs;
-use super::{LockedPackages, Origin, nested_place};
+use super::{LockedPackages, Origin};
 use crate::build::{BuildError, Context};
-use crate::closure::{NodePlatform, Packages};
+use crate::closure::{LockedProduction, NodePlatform, Packages};
 use crate::config::Settings;
 use crate::layer::{Collector, FileTree};
 use crate::workspace::lockfiles::{DependencyKind, LockedPackage, Lockfile, PackageId, Target};
@@ -88,7 +89,7 @@ impl Supply {
         let is_unknown = |id: &&PackageId| !self.locked.origins.contains_key(*id);
         let unknown = places.iter().map(|(_, id)| id).filter(is_unknown).cloned().collect();
         // Whatever is to be taken from the installed ones was not good enough.
-        self.locked.look_at(unknown, workspace, &Settings::default(), context).await?;
+        self.locked.look_at(unknown, &LockedProduction::default(), workspace, &Settings::default(), context).await?;
         self.places.extend(places.iter().cloned());
         Ok(())
     }

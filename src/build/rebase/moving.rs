@@ -104,7 +104,7 @@ impl<'a> Move<'a> {
         let (compression, format) = (contract.compression, Format::Oci);
         let plan = BuildPlan { services: Vec::new(), layers: remade, compression, format };
         let packer = Packer { plan: &plan, locked: &[], context: &context };
-        let packed = packer.pack(packer.look_up()?).await?;
+        let packed = packer.pack(packer.look_up()?, |_, _| ()).await?;
         let own: Vec<OwnLayer> = packed.layers.iter().map(OwnLayer::from).chain(kept).collect();
         let image = assemble(&base.image, &own, user, &contract, format, &pack::rfc3339(mtime))?;
         context.store.put(image.config.bytes())?;
