@@ -307,9 +307,10 @@ async fn decide(request: &BuildRequest, packs: bool, context: &Context) -> Resul
     let fixes = request.fix_natives.unwrap_or(from == PackagesFrom::Lockfile);
     let mut supplies = Vec::new();
     for (needs, target) in needs.iter_mut().zip(platforms.each()) {
-        let natives = Natives { packages: needs.packages, locked: needs.locked, target, fixes, context };
-        supplies.extend(natives.settle(&mut needs.closures, &mut needs.contents).await?);
         needs.systems = system::provide(&needs.closures, target, context).await?;
+        let Needs { packages, locked, ref systems, .. } = *needs;
+        let natives = Natives { packages, locked, systems, target, fixes, context };
+        supplies.extend(natives.settle(&mut needs.closures, &mut needs.contents).await?);
     }
     context.progress.step("planning layers");
     let plan = BuildPlan::new(needs, &settings, &bases, request)?;

@@ -21,6 +21,7 @@ use serde_json::{Value, json};
 const REPOSITORY: &str = "base/node";
 const CONTRACT: &str = "dev.pirogue.contract";
 const SERVICES: [&str; 2] = ["api", "web"];
+const PLATFORMS: &str = "linux/amd64,linux/arm64";
 
 /// Two services that were pushed, upon a base for two platforms.
 struct Shop {
@@ -682,7 +683,7 @@ fn images_from_a_lockfile_move() {
     assert_eq!(layout::validate(&shop.workspace.beside("fresh")).len(), 2);
 }
 
-/// The whole sample in a registry that tests did not write, with no source present.
+/// The whole sample in a registry that tests did not write, for both platforms, with no source present.
 #[test]
 fn all_services_of_the_sample_move() {
     let Some(workspace) = sample::workspace() else { return };
@@ -694,8 +695,7 @@ fn all_services_of_the_sample_move() {
         assert_eq!(run.code, Some(0), "{run}");
         run
     };
-    let build =
-        || Build::of(&workspace, &scratch::folder().join("cache")).base(&base).with("--platform", "linux/amd64");
+    let build = || Build::of(&workspace, &scratch::folder().join("cache")).base(&base).with("--platform", PLATFORMS);
     run(&["copy", &format!("oci:{BASE}:20-alpine"), &base]);
     let before = build().to(&to).run().digests();
     let renewed = elsewhere.beside("renewed");
@@ -712,10 +712,10 @@ fn all_services_of_the_sample_move() {
     assert_eq!(digests("before"), before);
     let layout = elsewhere.beside("fresh");
     assert_eq!(digests("digest"), build().into_layout(&layout).run().digests());
-    assert_eq!(layout::validate(&layout).len(), SAMPLE.len());
+    assert_eq!(layout::validate(&layout).len(), 2 * SAMPLE.len());
     let pulled = elsewhere.beside("pulled");
     for service in SAMPLE {
         run(&["copy", &format!("{to}/{service}"), &format!("oci:{}:{service}", pulled.display())]);
     }
-    assert_eq!(layout::validate(&pulled).len(), SAMPLE.len());
+    assert_eq!(layout::validate(&pulled).len(), 2 * SAMPLE.len());
 }

@@ -180,16 +180,15 @@ impl InstalledPackage {
 
 /// The list of what was asked for, with more on it. What is asked for anew counts as it is asked for now.
 pub fn world(text: &str, wanted: &[Dependency]) -> String {
-    let is_asked_anew = |line: &&str| {
-        let name = line.parse::<Dependency>().map(|known| known.name);
-        wanted.iter().any(|dependency| name.as_ref().is_ok_and(|name| *name == dependency.name))
-    };
+    // apk sorts by names, whatever is said of versions, or that there must be none.
+    let name = |line: &str| line.parse::<Dependency>().map_or_else(|_| line.to_owned(), |known| known.name);
+    let is_asked_anew = |line: &&str| wanted.iter().any(|dependency| dependency.name == name(line));
     let mut lines: Vec<String> =
         text.split_ascii_whitespace().filter(|line| !is_asked_anew(line)).map(str::to_owned).collect();
-    let is_sorted = lines.is_sorted();
+    let is_sorted = lines.is_sorted_by_key(|line| name(line));
     lines.extend(wanted.iter().map(ToString::to_string));
     if is_sorted {
-        lines.sort();
+        lines.sort_by_cached_key(|line| name(line));
     }
     lines.iter().map(|line| format!("{line}\n")).collect()
 }
@@ -239,6 +238,21 @@ fn entries_of(tar: &[u8]) -> io::Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_asked_for() {
+        let table = [
+            ("sorted", "busybox\nmusl\n", "curl", "busybox curl musl"),
+            ("by name", "curl-dev\nmusl\n", "!nano curl>=8", "curl>=8 curl-dev musl !nano"),
+            ("not sorted", "musl\nbusybox\n", "curl", "musl busybox curl"),
+            ("anew", "busybox\ncurl\nmusl\n", "curl=8", "busybox curl=8 musl"),
+            ("nothing yet", "", "curl", "curl"),
+        ];
+        for (comment, text, wanted, expected) in table {
+            let wanted = Dependency::parse_list(wanted).unwrap();
+            assert_eq!(world(text, &wanted).split_whitespace().collect::<Vec<_>>().join(" "), expected, "{comment}");
+        }
+    }
 
     #[test]
     fn what_is_written_is_what_was_read() {

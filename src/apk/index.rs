@@ -105,9 +105,12 @@ impl Package {
 
     fn read_names(&mut self, key: char, value: &str) -> Result<(), ApkError> {
         match key {
-            'D' => self.depends = Dependency::parse_list(value)?,
-            'i' => self.install_if = Dependency::parse_list(value)?,
-            _ => self.provides = value.split_ascii_whitespace().map(str::parse).collect::<Result<_, _>>()?,
+            'D' => self.depends.extend(Dependency::parse_list(value)?),
+            'i' => self.install_if.extend(Dependency::parse_list(value)?),
+            _ => {
+                let provided = value.split_ascii_whitespace().map(str::parse);
+                self.provides.extend(provided.collect::<Result<Vec<_>, _>>()?);
+            }
         }
         Ok(())
     }
@@ -194,6 +197,8 @@ mod tests {
             let error = parse_index(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{comment}: {error}");
         }
+        let twice = parse_index("P:a\nV:1\np:b\np:c=1\nD:d\nD:e").unwrap();
+        assert_eq!((twice[0].provides.len(), twice[0].depends.len()), (2, 2), "a field in two lines");
         assert_eq!(parse_index("P:a\nV:1\nX:new").unwrap()[0].unknown_field, Some('X'));
         assert_eq!(parse_index("P:a\nV:1\nD:b>=x").unwrap()[0].unknown_field, Some('D'));
         assert_eq!(parse_index("P:a\nV:1\nx:new").unwrap()[0].unknown_field, None);

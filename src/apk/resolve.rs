@@ -283,6 +283,7 @@ mod tests {
             ("by priority", "v", "P:a\nV:1\np:v\nk:1\n\nP:b\nV:1\np:v\nk:2", "b-1"),
             ("what was named", "v b", "P:a\nV:1\np:v\nk:1\n\nP:b\nV:1\np:v", "b-1"),
             ("what another one brings", "v c", "P:a\nV:1\np:v\nk:1\n\nP:b\nV:1\np:v\n\nP:c\nV:1\nD:b", "b-1 c-1"),
+            ("what nothing but another one brings", "v c", "P:b\nV:1\np:v\n\nP:c\nV:1\nD:b", "b-1 c-1"),
             (
                 "the one that goes with the rest",
                 "v c",
@@ -368,11 +369,15 @@ mod tests {
 
     #[test]
     fn repositories_with_tags() {
-        let edge = "P:a\nV:2\nD:b\n\nP:b\nV:2";
+        let edge = "P:a\nV:2\nD:b\n\nP:b\nV:2\n\nP:c\nV:2\nD:b>1\n\nP:d\nV:2\n\nP:d-doc\nV:2\ni:d";
         let table = [
             ("not without being asked", "a", "P:a\nV:1", "a-1"),
             ("asked by its tag, with what it needs", "a@edge", "P:a\nV:1\n\nP:c\nV:1", "b-2 a-2"),
             ("what it needs from where others come too", "a@edge", "P:b\nV:3", "b-3 a-2"),
+            ("that first, though it is older", "a@edge", "P:b\nV:1", "b-1 a-2"),
+            ("unless it will not do", "c@edge", "P:b\nV:1", "b-2 c-2"),
+            ("by itself, for what came from there", "d@edge", "", "d-2 d-doc-2"),
+            ("not for what did not", "d", "P:d\nV:1", "d-1"),
             (
                 "not for others",
                 "c",

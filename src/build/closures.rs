@@ -11,6 +11,7 @@ use super::{BuildError, Context, Destination};
 use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
 use crate::config::Settings;
 use crate::layer::{FileTree, Portability, Unit};
+use crate::native::LibraryAnswers;
 use crate::workspace::{Service, ShippedFiles, WorkspacePath};
 
 /// What the services of a workspace need on one platform.
@@ -31,6 +32,8 @@ pub(super) struct ServiceClosure {
     pub shipped: Vec<PathBuf>,
     /// What is left out of them all, once native code was looked at.
     pub foreign: ForeignVariants,
+    /// What was asked of its base's libraries for that.
+    pub libraries: LibraryAnswers,
     /// What packages have in place of what lies in their directories, if anything does.
     pub supplied: BTreeMap<WorkspacePath, Arc<FileTree>>,
 }
@@ -89,6 +92,7 @@ pub(super) fn close(
             closure,
             shipped: files,
             foreign: ForeignVariants::default(),
+            libraries: LibraryAnswers::default(),
             supplied: BTreeMap::new(),
         });
     }

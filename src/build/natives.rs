@@ -2,7 +2,9 @@
 //! from the lockfile where that has what fits, and is an error otherwise.
 
 mod binaries;
+mod changes;
 mod error;
+mod foundation;
 mod missing;
 mod settling;
 mod unit;
@@ -11,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use binaries::Binaries;
 pub use error::{NativesError, Refusal, Remedy};
+use foundation::{Foundation, Foundations};
 use settling::Settling;
 use unit::{Candidates, Host};
 
@@ -19,6 +22,7 @@ use super::closures::Closures;
 use super::contents::Contents;
 use super::locked::{LockedNodeModules, Supply};
 use super::platforms::{Platforms, TargetPlatform};
+use super::system::Systems;
 use super::{BuildError, Context};
 use crate::closure::{NodePlatform, Packages};
 use crate::layer::Owner;
@@ -49,6 +53,8 @@ pub(super) struct Natives<'a> {
     pub packages: &'a dyn Packages,
     /// The packages of the lockfile, if they come from there.
     pub locked: Option<&'a LockedNodeModules<'a>>,
+    /// What is added to the bases, which may bring libraries.
+    pub systems: &'a Systems,
     /// The platform of the images, with all bases known.
     pub target: TargetPlatform<'a>,
     /// Whether the lockfile may give what the installed packages do not have.
@@ -75,22 +81,21 @@ impl Natives<'_> {
         let Platforms { settings, request, bases: Some(bases), .. } = self.target.platforms else { return Ok(None) };
         let bases: BTreeMap<&str, &ResolvedBase> = bases.of_platform(self.target.platform).collect();
         let mut binaries = Binaries::remembered(&self.packages.workspace().root, self.context)?;
-        let libraries: BTreeMap<&str, BaseLibraries> =
-            bases.iter().map(|(name, base)| (*name, base.files.libraries())).collect();
+        let mut foundations = Foundations::default();
         let (mut supply, mut candidates) = (None, Candidates::default());
         let mut refused = Refused::default();
         for needs in &mut closures.services {
             self.context.cancellation.check()?;
             let name = base_name(&needs.service.name, settings, request);
-            let (Some(base), Some(libraries)) = (bases.get(name.as_str()), libraries.get(name.as_str())) else {
-                continue;
-            };
+            let Some(base) = bases.get(name.as_str()) else { continue };
+            let system = self.systems.of_service(&needs.service.name);
+            let Foundation { files, libraries, .. } = foundations.of(base, system);
             let settings = settings.of_service(&needs.service.name);
             let service = Service {
                 base,
                 libraries,
                 platform: self.target.of_service(&needs.service.name),
-                owner: settings.user.clone().unwrap_or_default().entries(&base.files)?.owner,
+                owner: settings.user.clone().unwrap_or_default().entries(files)?.owner,
                 keeps_foreign: settings.keeps_foreign_variants.unwrap_or(false),
             };
             let mut settling = Settling {

@@ -284,6 +284,7 @@ impl BuildPlan {
             let layers = contents::layers(above, contents.root(), &files, owner)?;
             let (root, outside) = (contents.root(), contents.places_outside_root(&ingredients)?);
             let relied_on = ReliedOn::of(&resolved.image, &files, root, &outside, is_made_for_entrypoint(&own), owner);
+            let relied_on = ReliedOn { libraries: needs.libraries.clone(), ..relied_on };
             let roles = layers.iter().map(|layer| layer.role).collect();
             let contract = Contract::new(self.compression, hard_links, root.clone(), wanted, run, relied_on, roles);
             let contract = contract.adding(system.added.clone());

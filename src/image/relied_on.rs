@@ -8,6 +8,7 @@ use super::links::Dangling;
 use super::{BaseFiles, BaseImage, BaseSoftware};
 use crate::digest::{Digest, Hasher};
 use crate::layer::{ForeignKind, Owner};
+use crate::native::LibraryAnswers;
 use crate::path::ImagePath;
 
 /// What of a base the layers above it rely on.
@@ -25,6 +26,9 @@ pub struct ReliedOn {
     /// The C library, `musl` or `glibc`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub libc: Option<String>,
+    /// What decided which native code the layers hold, and that it can be loaded.
+    #[serde(default, skip_serializing_if = "LibraryAnswers::is_empty")]
+    pub libraries: LibraryAnswers,
     /// The base's entrypoint, where the image keeps it and its command or health check was made for it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entrypoint: Option<Vec<String>>,
@@ -48,6 +52,12 @@ pub enum Difference {
     /// Another C library.
     #[error("the C library changed, {} -> {}", shown(.0), shown(.1))]
     Libc(Option<String>, Option<String>),
+    /// A library that native code needs, or one of its versions or symbols.
+    #[error("native code in the image needs what the base no longer has: {0}")]
+    Lacking(String),
+    /// The same for native code that was left out, or taken from elsewhere, since it could not be loaded.
+    #[error("native code was chosen for a base without what this one has: {0}")]
+    Added(String),
     /// Another entrypoint.
     #[error("the base's entrypoint changed, {0:?} -> {1:?}")]
     Entrypoint(Vec<String>, Vec<String>),
@@ -101,7 +111,11 @@ impl ReliedOn {
     pub fn on(&self, image: &BaseImage, files: &BaseFiles, root: &ImagePath, owner: Owner) -> Self {
         let place = |path: &String| Some((path.clone(), files.shown(&ImagePath::new(path).ok()?)));
         let places = self.places.keys().filter_map(place).collect();
-        Self::with(image, files, root, places, self.entrypoint.is_some(), owner)
+        let libraries = match self.libraries.is_empty() {
+            true => LibraryAnswers::default(),
+            false => self.libraries.of(&files.libraries()),
+        };
+        Self { libraries, ..Self::with(image, files, root, places, self.entrypoint.is_some(), owner) }
     }
 
     fn with(
@@ -119,6 +133,7 @@ impl ReliedOn {
             chain_id: config.rootfs.chain_id(image.layers.len()),
             node: node.map(|version| version.split('.').next().unwrap_or_default().to_owned()),
             libc: files.libc().map(str::to_owned),
+            libraries: LibraryAnswers::default(),
             entrypoint: keeps_entrypoint.then(|| config.config.entrypoint.clone()),
             owner,
             places,
@@ -134,6 +149,12 @@ impl ReliedOn {
         }
         if self.libc != other.libc {
             found.push(Difference::Libc(self.libc.clone(), other.libc.clone()));
+        } else {
+            // All of another C library would be other.
+            let contrary = self.libraries.contrary(&other.libraries).into_iter();
+            found.extend(
+                contrary.map(|(what, is)| if is { Difference::Added(what) } else { Difference::Lacking(what) }),
+            );
         }
         if self.entrypoint != other.entrypoint {
             let of = |side: &Self| side.entrypoint.clone().unwrap_or_default();

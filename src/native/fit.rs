@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use super::{BaseLibraries, Binary, Elf, ForeignFormat, Libc, Library};
+use super::{BaseLibraries, Binary, Elf, ForeignFormat, Libc, Library, LibraryAnswers};
 
 /// What musl takes for itself: names that begin with `lib`, one of these and a dot.
 ///
@@ -87,8 +87,14 @@ pub enum Fit {
 
 impl Fit {
     /// How a file fits a base with these libraries, in an image for this processor. `shipped` are the names of the libraries
-    /// that packages of the image bring along. `None` for what is no native code.
-    pub fn of(binary: &Binary, cpu: &str, base: &BaseLibraries, shipped: &BTreeSet<String>) -> Option<Self> {
+    /// that packages of the image bring along. `None` for what is no native code. What was asked of the base joins `answers`.
+    pub fn of(
+        binary: &Binary,
+        cpu: &str,
+        base: &BaseLibraries,
+        shipped: &BTreeSet<String>,
+        answers: &mut LibraryAnswers,
+    ) -> Option<Self> {
         let misfit = match binary {
             Binary::None => return None,
             Binary::Damaged => Some(Misfit::Damaged),
@@ -97,7 +103,7 @@ impl Fit {
             Binary::Elf(elf) if elf.cpu != cpu => {
                 Some(Misfit::Cpu { made_for: elf.cpu.clone(), wanted: cpu.to_owned() })
             }
-            Binary::Elf(elf) => misfit(elf, base, shipped),
+            Binary::Elf(elf) => misfit(elf, base, shipped, answers),
         };
         Some(match (misfit, binary) {
             (Some(misfit), _) => Self::Not(misfit),
@@ -109,38 +115,41 @@ impl Fit {
     }
 }
 
-fn misfit(elf: &Elf, base: &BaseLibraries, shipped: &BTreeSet<String>) -> Option<Misfit> {
+fn misfit(elf: &Elf, base: &BaseLibraries, shipped: &BTreeSet<String>, answers: &mut LibraryAnswers) -> Option<Misfit> {
     let base_libc = base.libc?;
     let other = elf.libc().filter(|libc| *libc != base_libc);
     let of_libc = |lacking| other.map(|made_for| Misfit::Libc { made_for, base: base_libc, lacking });
     // A base of which nothing is known but the name of its C library.
-    let Some(c_library) = base.c_library() else { return of_libc(None) };
-    if other == Some(Libc::Bionic) {
+    if base.c_library().is_none() || other == Some(Libc::Bionic) {
         return of_libc(None);
     }
-    let is_there = |name: &str| base.names.contains(name) || shipped.contains(name);
     if let Some(interpreter) = &elf.interpreter {
         let name = interpreter.rsplit('/').next().unwrap_or(interpreter);
-        if !base.names.contains(name) {
+        if !answers.has_library(base, name) {
             return of_libc(Some(name.to_owned())).or_else(|| Some(Misfit::Library(name.to_owned())));
         }
     }
     for name in &elf.needed {
-        if !(is_there(name) || base_libc == Libc::Musl && is_of_musl(name)) {
+        let is_of_itself = base_libc == Libc::Musl && is_of_musl(name);
+        if !(is_of_itself || shipped.contains(name) || answers.has_library(base, name)) {
             let is_libc = name.starts_with("ld-") || name.starts_with("libc.");
             let of_libc = of_libc(Some(name.clone())).filter(|_| is_libc);
             return of_libc.or_else(|| Some(Misfit::Library(name.clone())));
         }
     }
     match base_libc {
-        Libc::Musl if is_there(GCOMPAT) => None,
+        Libc::Musl if elf.glibc_symbols.is_empty() => None,
+        Libc::Musl if shipped.contains(GCOMPAT) || answers.has_library(base, GCOMPAT) => None,
         Libc::Musl => {
-            let lacking = elf.glibc_symbols.iter().find(|symbol| !musl_has(c_library, symbol));
+            let lacking = elf.glibc_symbols.iter().find(|symbol| !answers.has_symbol(base, symbol));
             lacking.and_then(|symbol| of_libc(Some(symbol.clone())))
         }
         Libc::Glibc | Libc::Bionic => elf.versions.iter().find_map(|(library, needed)| {
             let offered = offered_versions(library, base, shipped)?;
-            needed.iter().rev().find_map(|version| lacking_version(library, version, offered))
+            needed.iter().rev().find_map(|version| {
+                answers.is_as_new(base, library, version);
+                lacking_version(library, version, offered)
+            })
         }),
     }
 }
@@ -153,7 +162,7 @@ fn is_of_musl(name: &str) -> bool {
 /// Whether musl has a symbol of glibc: by this name, or by that without `64`, as its loader tries.
 ///
 /// Source: musl, `ldso/dynlink.c`, `get_lfs64` (1.2.4).
-fn musl_has(musl: &Library, symbol: &str) -> bool {
+pub(super) fn musl_has(musl: &Library, symbol: &str) -> bool {
     let has = |symbol: &str| musl.symbols.contains(symbol);
     has(symbol)
         || symbol.strip_suffix("64").is_some_and(has)
@@ -161,7 +170,7 @@ fn musl_has(musl: &Library, symbol: &str) -> bool {
 }
 
 /// The versions of a library, where they are known: those of all of glibc's libraries are those of its largest.
-fn offered_versions<'a>(
+pub(super) fn offered_versions<'a>(
     library: &str,
     base: &'a BaseLibraries,
     shipped: &BTreeSet<String>,
@@ -174,7 +183,7 @@ fn offered_versions<'a>(
     base.described.get(name).map(|library| &library.versions)
 }
 
-fn lacking_version(library: &str, needed: &str, offered: &BTreeSet<String>) -> Option<Misfit> {
+pub(super) fn lacking_version(library: &str, needed: &str, offered: &BTreeSet<String>) -> Option<Misfit> {
     let (kind, number) = needed.split_once('_')?;
     if offered.contains(needed) {
         return None;
@@ -246,6 +255,7 @@ mod tests {
             "x64",
             base,
             &names(shipped),
+            &mut LibraryAnswers::default(),
         ) {
             Some(Fit::Not(misfit)) => misfit.to_string(),
             other => format!("{:?}", other.unwrap()),
@@ -344,7 +354,7 @@ mod tests {
         for (comment, elf, base, shipped, expected) in table {
             assert_eq!(told(elf, base, shipped), expected, "{comment}");
         }
-        let of = |binary| Fit::of(&binary, "x64", &musl, &BTreeSet::new());
+        let of = |binary| Fit::of(&binary, "x64", &musl, &BTreeSet::new(), &mut LibraryAnswers::default());
         assert_eq!(of(Binary::None), None);
         assert_eq!(of(Binary::Foreign(ForeignFormat::MacOs)), Some(Fit::Not(Misfit::System("macOS"))));
         assert_eq!(of(Binary::Damaged), Some(Fit::Not(Misfit::Damaged)));

@@ -23,13 +23,15 @@ impl SystemPackage {
     }
 }
 
-/// A line for each set of packages: the services that have it, with their platforms where `several` of them are built.
+/// A line for each set of packages: the services that have it, with their platforms where `several` of them are built; in
+/// short where all have it.
 pub(super) fn lines<'a>(
     images: impl Iterator<Item = (&'a String, &'a String, &'a Vec<SystemPackage>)>,
     several: bool,
 ) -> Vec<String> {
     let mut sets: Vec<(&Vec<SystemPackage>, Vec<String>)> = Vec::new();
-    for (service, platform, packages) in images.filter(|(.., packages)| !packages.is_empty()) {
+    let mut count = 0;
+    for (service, platform, packages) in images.inspect(|_| count += 1).filter(|(.., packages)| !packages.is_empty()) {
         let label = if several { format!("{service} ({platform})") } else { service.clone() };
         match sets.iter_mut().find(|(known, _)| *known == packages) {
             Some((_, labels)) => labels.push(label),
@@ -38,7 +40,8 @@ pub(super) fn lines<'a>(
     }
     let line = |(packages, labels): (&Vec<SystemPackage>, Vec<String>)| {
         let packages = packages.iter().map(|package| format!("{} {}", package.name, package.version));
-        format!("Added to the base of {}: {}.", labels.join(", "), packages.collect::<Vec<_>>().join(", "))
+        let whose = if labels.len() == count && count > 1 { "all images".to_owned() } else { labels.join(", ") };
+        format!("Added to the base of {whose}: {}.", packages.collect::<Vec<_>>().join(", "))
     };
     sets.into_iter().map(line).collect()
 }

@@ -21,6 +21,8 @@ pub struct AlpineBase {
     pub musl: String,
     /// The version of Alpine.
     pub release: &'static str,
+    /// Libraries by their paths, besides a loader that is none or in its place.
+    pub libraries: Vec<(&'static str, Vec<u8>)>,
 }
 
 impl Default for AlpineBase {
@@ -30,6 +32,7 @@ impl Default for AlpineBase {
             repositories: "https://apk.example.com/main\n".to_owned(),
             musl: "p:so:libc.musl-x86_64.so.1=1\n".to_owned(),
             release: "3.21.3",
+            libraries: Vec::new(),
         }
     }
 }
@@ -85,7 +88,7 @@ impl AlpineBase {
         let of_arch = |text: &str| text.replace("x86_64", arch);
         let text = |path: &str, text: &str| (path.to_owned(), text.as_bytes().to_vec(), 0o644);
         let trigger = format!("busybox-1.37.0-r12.{}.trigger", checksum(b"busybox"));
-        let files: Vec<File> = vec![
+        let mut files: Vec<File> = vec![
             text("etc/alpine-release", &self.release_file()),
             text("etc/apk/arch", &format!("{arch}\n")),
             text(&format!("etc/apk/keys/{}", key.name), &key.public()),
@@ -102,6 +105,10 @@ impl AlpineBase {
             (of_arch("lib/ld-musl-x86_64.so.1"), BUSYBOX.to_vec(), 0o755),
             text("usr/local/bin/node", "no program\n"),
         ];
+        for (path, library) in &self.libraries {
+            files.retain(|(known, ..)| known != path);
+            files.push(((*path).to_owned(), library.clone(), 0o755));
+        }
         let layer = self.tar(files);
         tiny_base::put(layout, &layer, "application/vnd.oci.image.layer.v1.tar")
     }

@@ -103,10 +103,22 @@ impl<'a> World<'a> {
         let holds = |dependency: &Dependency| {
             self.present(state).any(|package| package.satisfies(dependency)) != dependency.is_conflict
         };
+        // Of a repository with a tag, for what came from there.
+        let is_asked = |tag: Option<&str>, package: &Package| {
+            let mut from_there = state.chosen.iter().filter(|at| self.candidates[**at].tag == tag);
+            tag.is_none()
+                || from_there.any(|at| {
+                    let chosen = self.candidates[*at].package;
+                    package.install_if.iter().any(|dependency| !dependency.is_conflict && chosen.satisfies(dependency))
+                })
+        };
         let wanted = self.conditional.iter().copied().filter(|at| {
             let Candidate { package, tag, .. } = &self.candidates[*at];
             let is_there = self.present(state).any(|present| present.name == package.name);
-            tag.is_none() && !is_there && package.install_if.iter().all(holds) && package.install_if.iter().any(is_new)
+            !is_there
+                && is_asked(*tag, package)
+                && package.install_if.iter().all(holds)
+                && package.install_if.iter().any(is_new)
         });
         let mut wanted: Vec<usize> = wanted.collect();
         wanted.sort_by(|a, b| self.order(&self.candidates[*a].package.name, *b, *a).then(a.cmp(b)));
@@ -127,7 +139,7 @@ impl<'a> World<'a> {
     pub(super) fn is_open(&self, goal: &Goal) -> bool {
         let mut names = self.satisfying(goal).map(|at| &self.candidates[at].package.name);
         let first = names.next();
-        first.is_none() || names.any(|name| Some(name) != first)
+        first.is_none() || names.any(|name| Some(name) != first) || self.options(goal).is_empty()
     }
 
     /// What could reach a goal, the best first.
@@ -136,8 +148,12 @@ impl<'a> World<'a> {
         let mut options: Vec<usize> =
             self.satisfying(goal).filter(|at| self.is_chosen_by_itself(&self.candidates[*at], dependency)).collect();
         options.sort_by(|a, b| {
-            let preferred =
-                |at: usize| self.candidates[at].tag.is_some() && self.candidates[at].tag == dependency.tag.as_deref();
+            // That of the tag that was named, then those that are for everybody; others of a tag only where these do not do.
+            let preferred = |at: usize| match self.candidates[at].tag {
+                Some(tag) if dependency.tag.as_deref() == Some(tag) => 2,
+                None => 1,
+                Some(_) => 0,
+            };
             preferred(*b).cmp(&preferred(*a)).then_with(|| self.order(&dependency.name, *b, *a)).then(a.cmp(b))
         });
         options

@@ -84,9 +84,15 @@ impl NativesError {
             }
             Remedy::Tried => "the lockfile has nothing that fits: ",
         };
+        let lacks_library =
+            |(refusal, _): &(Refusal, Vec<String>)| matches!(refusal, Refusal::File { misfit: Misfit::Library(_), .. });
+        let library = match platform.ends_with("musl") && refused.values().any(lacks_library) {
+            true => "; a library comes with the package of Alpine that has it, by `base.packages`",
+            false => "",
+        };
         Some(format!(
-            "{fix}install the packages on {platform}, or name a base that they fit; if nothing loads it there: `native = \
-             \"keep\"` under `[package.\"{name}\"]` in pirogue.toml"
+            "{fix}install the packages on {platform}, or name a base that they fit{library}; if nothing loads it there: \
+             `native = \"keep\"` under `[package.\"{name}\"]` in pirogue.toml"
         ))
     }
 }

@@ -1,12 +1,13 @@
 //! One service: rounds in which packages are dropped, added and replaced, until its native code fits or is refused.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::task::block_in_place;
 
 use super::binaries::Binaries;
+use super::changes::Changes;
 use super::missing::{MissingVariant, missing_variants};
 use super::unit::{Candidates, Judged, Unit, shipped_libraries};
 use super::{ForeignVariants, Natives, Refusal, Refused, Service};
@@ -15,8 +16,8 @@ use crate::build::closures::{self, ServiceClosure};
 use crate::build::contents::{Contents, PackageTaste};
 use crate::build::locked::{Place, Supply};
 use crate::closure::{FittedPackages, ProductionTree};
-use crate::native::{is_candidate, names_a_platform};
-use crate::workspace::{PackageJson, ShippedFiles, WorkspacePath};
+use crate::native::{LibraryAnswers, is_candidate, names_a_platform};
+use crate::workspace::{ShippedFiles, WorkspacePath};
 
 /// One service, while its native code is settled.
 pub(super) struct Settling<'a, 'b> {
@@ -25,19 +26,6 @@ pub(super) struct Settling<'a, 'b> {
     pub binaries: &'b mut Binaries,
     pub candidates: &'b mut Candidates,
     pub supply: &'b mut Option<Supply>,
-}
-
-/// What differs from the packages as they are installed.
-#[derive(Default)]
-struct Changes {
-    /// Packages that the base cannot load.
-    foreign: BTreeSet<WorkspacePath>,
-    /// Why, by `name@version`.
-    reasons: BTreeMap<String, Refusal>,
-    /// Packages of the lockfile where nothing was.
-    added: BTreeMap<WorkspacePath, Arc<PackageJson>>,
-    /// What the lockfile was asked for, whatever came of it.
-    asked: BTreeSet<WorkspacePath>,
 }
 
 impl Settling<'_, '_> {
@@ -59,7 +47,7 @@ impl Settling<'_, '_> {
         }
         // Each round but the last drops packages or asks the lockfile for further ones, which it does once for each.
         loop {
-            let (units, judged) = self.judge(needs, contents).await?;
+            let (units, judged) = self.judge(needs, contents, &mut changes.answers).await?;
             if self.drop_foreign(needs, &units, &judged, &mut changes) || self.add_variants(needs, &mut changes).await?
             {
                 self.close_again(needs, production, &changes)?;
@@ -74,6 +62,7 @@ impl Settling<'_, '_> {
             needs.foreign = self.left_out(dropped, &units, judged, contents);
             let fitted: Vec<WorkspacePath> = needs.fitted().cloned().collect();
             needs.closure.bound.extend(fitted);
+            needs.libraries = changes.answers;
             return Ok(());
         }
     }
@@ -104,6 +93,7 @@ impl Settling<'_, '_> {
         &mut self,
         needs: &ServiceClosure,
         contents: &mut Contents<'_>,
+        answers: &mut LibraryAnswers,
     ) -> Result<(Vec<Unit>, Vec<Judged>), BuildError> {
         let units = block_in_place(|| self.units(needs, contents))?;
         let unread = |unit: &&Unit| unit.candidates.iter().any(|file| self.binaries.get(&file.digest).is_none());
@@ -120,7 +110,7 @@ impl Settling<'_, '_> {
         let shipped = shipped_libraries(units.iter().flat_map(|unit| unit.candidates.iter()), self.binaries, &host);
         let judged = units.iter().map(|unit| match self.is_kept(&unit.label) {
             true => Judged::unlooked(),
-            false => unit.judge(self.binaries, &host, &shipped),
+            false => unit.judge(self.binaries, &host, &shipped, answers),
         });
         let judged = judged.collect();
         Ok((units, judged))
@@ -301,7 +291,7 @@ impl Settling<'_, '_> {
             block_in_place(|| self.binaries.read(&[&unit]))?;
             let host = self.service.host();
             let shipped = shipped_libraries(unit.candidates.iter(), self.binaries, &host);
-            let judged = unit.judge(self.binaries, &host, &shipped);
+            let judged = unit.judge(self.binaries, &host, &shipped, &mut changes.answers);
             if judged.variants.files.is_empty() || judged.variants.refusal().is_some() {
                 continue;
             }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::binaries::Binaries;
 use crate::digest::Digest;
 use crate::layer::{Content, Entry, FileTree, Kind};
-use crate::native::{BaseLibraries, Binary, Fit, Variants, Verdict, is_candidate};
+use crate::native::{BaseLibraries, Binary, Fit, LibraryAnswers, Variants, Verdict, is_candidate};
 use crate::path::ImagePath;
 use crate::workspace::WorkspacePath;
 
@@ -115,11 +115,18 @@ impl Unit {
         places
     }
 
-    /// Judges its native code.
-    pub fn judge(&self, binaries: &Binaries, host: &Host<'_>, shipped: &BTreeSet<String>) -> Judged {
+    /// Judges its native code. What was asked of the base for that joins `answers`.
+    pub fn judge(
+        &self,
+        binaries: &Binaries,
+        host: &Host<'_>,
+        shipped: &BTreeSet<String>,
+        answers: &mut LibraryAnswers,
+    ) -> Judged {
         let mut by_package: BTreeMap<&str, Vec<(String, Fit)>> = BTreeMap::new();
         for file in self.candidates.iter() {
-            let fit = binaries.get(&file.digest).and_then(|binary| Fit::of(binary, host.cpu, host.base, shipped));
+            let binary = binaries.get(&file.digest);
+            let fit = binary.and_then(|binary| Fit::of(binary, host.cpu, host.base, shipped, answers));
             let (package, path) = self.inside(&file.place);
             by_package.entry(package).or_default().extend(fit.map(|fit| (path.to_owned(), fit)));
         }
