@@ -151,7 +151,8 @@ impl<'a> Walk<'a> {
         Ok(after)
     }
 
-    /// What was met, and when each file is reached by a program that begins with `starts` and may load what is `listed`.
+    /// What was met, and when each file is reached by a program that begins with `starts` and may load what is
+    /// `listed`.
     fn finish(mut self, starts: &[PathBuf], listed: &[PathBuf]) -> Graph {
         let at = |path: &PathBuf| self.positions.get(path.as_os_str()).copied();
         let (starts, listed) = (starts.iter().filter_map(at).collect(), listed.iter().filter_map(at).collect());
@@ -245,8 +246,8 @@ impl Graph {
         })
     }
 
-    /// Walks from the start along what is certain, then along what depends on conditions; the rest is reached later, if at
-    /// all, some of it as soon as what is listed is loaded.
+    /// Walks from the start along what is certain, then along what depends on conditions; the rest is reached later,
+    /// if at all, some of it as soon as what is listed is loaded.
     fn find_out_when(&mut self, starts: Vec<usize>, listed: Vec<usize>) {
         for at in self.reachable(starts, When::AtStart) {
             self.files[at].when = When::AtStart;
@@ -260,7 +261,7 @@ impl Graph {
         }
     }
 
-    /// The positions of these files and of all that run with them, along requests that are no less certain than `level`.
+    /// The positions of these files and of all that run with them, along requests no less certain than `level`.
     fn reachable(&self, mut open: Vec<usize>, level: When) -> Vec<usize> {
         let mut is_met = vec![false; self.files.len()];
         let mut met = Vec::new();

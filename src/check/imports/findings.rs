@@ -64,8 +64,8 @@ fn is_of_what_is_there(subject: &Subject<'_>, file: &Reached, request: &Request)
     }
 }
 
-/// Whether code asks for something as soon as it is loaded that the service loads by its directory. What begins at the root
-/// is for browsers.
+/// Whether code asks for something as soon as it is loaded that the service loads by its directory. What begins at the
+/// root is for browsers.
 fn is_asked_for_by_listed(file: &Reached, request: &Request) -> bool {
     file.is_listed && request.when == When::AtStart && !request.specifier.starts_with('/')
 }

@@ -1,5 +1,5 @@
-//! Code that the service's own code may load without naming its files: it lists a directory, or hands one or a pattern to
-//! somebody who does. Plugins, routes, models and entities are loaded that way.
+//! Code that the service's own code may load without naming its files: it lists a directory, or hands one or a pattern
+//! to somebody who does. Plugins, routes, models and entities are loaded that way.
 
 use std::path::{Path, PathBuf};
 
