@@ -65,11 +65,15 @@ fn found(workspace: &TestWorkspace) -> Vec<String> {
 
 #[test]
 fn code_that_can_be_sure_of_its_imports() {
-    let table: [(&str, &str, &[&str]); 36] = [
+    let table: [(&str, &str, &[&str]); 42] = [
         ("all there", "require('left'); require('lib'); require('fs'); require('node:test'); import('left')", &[]),
         ("nowhere", "require('lost')", &["error import-missing: `web@1.0.0` asks at the start for `lost`"]),
         ("tried", "try { require('lost') } catch {}", &["note lazy-import-missing: `web@1.0.0` tries to load `lost`"]),
         ("tried without a catch", "try { require('lost') } finally {}", &["error import-missing"]),
+        ("tried, and given up", "try { require('lost') } catch (e) { log(e); throw e }", &["error import-missing"]),
+        ("tried, and ended", "try { require('lost') } catch { process.exit(1) }", &["error import-missing"]),
+        ("given up in a case", "try { require('lost') } catch (e) { if (e.code) throw e }", &["note lazy-import-missing"]),
+        ("given up unless", "try { require('lost') } catch (e) { if (a) return; throw e }", &["note lazy-import-missing"]),
         ("what follows a try in any case", "try {} catch {} finally { require('lost') }", &["error import-missing"]),
         ("in a function", "function f() { require('lost') }", &["note lazy-import-missing: `web@1.0.0` may later ask"]),
         ("in a method", "class A { a() { require('lost') } b = require('lost') }", &["note lazy-import-missing"]),
@@ -94,6 +98,8 @@ fn code_that_can_be_sure_of_its_imports() {
         ("called at once with this", "(function () { require('lost') }).call(this)", &["error import-missing"]),
         ("as TypeScript writes it", "__exportStar(require('lost'), exports)", &["error import-missing"]),
         ("import caught", "import('lost').catch(() => {})", &["note lazy-import-missing"]),
+        ("import caught in vain", "import('lost').catch(() => process.exit(1))", &["error import-missing"]),
+        ("import caught in vain, at length", "import('lost').catch(e => { throw e })", &["error import-missing"]),
         ("import not caught", "import('lost')", &["error import-missing"]),
         ("where it lies", "require.resolve('lost')", &["error import-missing"]),
         (
@@ -145,12 +151,68 @@ fn what_leads_to_a_file_counts_too() {
     }
 }
 
+/// What is loaded by listing its directory is known as far as that: what it asks for and is not there, is told of.
+#[test]
+fn what_is_loaded_with_its_directory() {
+    let (warning, note): (&[&str], &[&str]) = (&["warning lazy-import-missing"], &["note lazy-import-missing"]);
+    let path = "const { join } = require('path'), fs = require('fs');";
+    let table: [(&str, &str, &str, &str, &[&str]); 17] = [
+        ("plugins", "app.register(load, { dir: join(__dirname, 'a') })", "a/b.js", "require('lost')", warning),
+        ("deeper", "app.register(load, { dir: join(__dirname, 'a') })", "a/b/c.js", "require('lost')", warning),
+        ("within a function", "() => load(join(__dirname, 'a'))", "a/b.js", "require('lost')", warning),
+        ("all there", "load(join(__dirname, 'a'))", "a/b.js", "require('left')", &[]),
+        ("of another directory", "load(join(__dirname, 'a'))", "b/b.js", "require('lost')", &[]),
+        ("of a similar one", "load(join(__dirname, 'a'))", "ab/b.js", "require('lost')", &[]),
+        ("itself lazy", "load(join(__dirname, 'a'))", "a/b.js", "() => require('lost')", note),
+        ("itself tried", "load(join(__dirname, 'a'))", "a/b.js", "try { require('lost') } catch {}", note),
+        ("tests", "load(join(__dirname, 'a'))", "a/b.spec.js", "require('lost')", &[]),
+        ("for browsers", "static(join(__dirname, 'a'))", "a/b.mjs", "import '/lost.js'", note),
+        (
+            "a pattern",
+            "orm({ entities: [__dirname + '/**/*.entity{.ts,.js}'] })",
+            "a/b.entity.js",
+            "require('lost')",
+            warning,
+        ),
+        (
+            "and what it does not match",
+            "orm({ entities: [__dirname + '/*.js'] })",
+            "a/b.entity.js",
+            "require('lost')",
+            &[],
+        ),
+        ("read", "fs.readdirSync(join(__dirname, 'a')).map((b) => require(b))", "a/b.js", "require('lost')", warning),
+        (
+            "its own",
+            "fs.readdirSync(__dirname).map((b) => require(join(__dirname, b)))",
+            "b.js",
+            "require('lost')",
+            warning,
+        ),
+        ("not below its own", "require(join(__dirname, b))", "a/b.js", "require('lost')", &[]),
+        ("a computed name", "require(`./a/${b}.js`)", "a/b.js", "require('lost')", warning),
+        ("above its own", "x(join(__dirname, '..'))", "a/b.js", "require('lost')", &[]),
+    ];
+    for (comment, main, file, code, expected) in table {
+        let found = found(
+            &shop(&format!("{path} {main}"))
+                .and(&[(&format!("apps/web/dist/{file}"), code), ("apps/web/dist/a/c.txt", "")]),
+        );
+        let fits = found.len() == expected.len() && found.iter().zip(expected).all(|(it, start)| it.starts_with(start));
+        assert!(fits, "{comment}: {found:#?}");
+    }
+    let through = shop(&format!("{path} load(join(__dirname, 'a'))"))
+        .and(&[("apps/web/dist/a/b.js", "require('left')"), ("node_modules/left/index.js", "require('lost')")]);
+    assert!(found(&through)[0].starts_with("warning lazy-import-missing"), "by a package");
+}
+
 #[test]
 fn packages_that_lack_a_file_of_their_own() {
     let left = "node_modules/left/index.js";
-    let table: [(&str, &str, &[&str]); 8] = [
+    let table: [(&str, &str, &[&str]); 9] = [
         ("at the start", "require('./gone')", &["error import-missing"]),
         ("in a function", "() => require('./gone')", &["warning lazy-import-missing"]),
+        ("tried in a function", "() => { try { require('./gone') } catch { throw x } }", &["note lazy-import-missing"]),
         ("tried", "try { require('./gone') } catch {}", &["note lazy-import-missing"]),
         ("an addon", "() => require('./gone.node')", &["note lazy-import-missing"]),
         ("another package", "() => require('lost')", &["note lazy-import-missing"]),

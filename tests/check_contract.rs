@@ -119,6 +119,46 @@ fn paths_of_health_checks() {
     ");
 }
 
+#[test]
+fn native_code_of_packages() {
+    let found = "warning addon-missing /app/node_modules/left/package.json";
+    let plain = r#"{"name": "left", "version": "1.2.0"}"#;
+    let loads = r#"{"name": "left", "version": "1.2.0", "dependencies": {"bindings": "1"}}"#;
+    let variants = r#"{"name": "left", "version": "1.2.0", "optionalDependencies": {"left-linux-x64-musl": "1"}}"#;
+    let recipe = ("node_modules/left/binding.gyp", "{}");
+    let addon = ("node_modules/left/build/Release/left.node", "");
+    let of_another = ("node_modules/bindings/build/left.node", "");
+    let table: [(&str, &str, &[(&str, &str)], &[&str]); 8] = [
+        ("none needed", plain, &[], &[]),
+        ("a recipe, and nothing made by it", plain, &[recipe], &[found]),
+        ("made", plain, &[recipe, addon], &[]),
+        ("looked for, and not there", loads, &[], &[found]),
+        ("there", loads, &[addon], &[]),
+        ("that of another package", loads, &[of_another], &[found]),
+        ("a package for each platform", variants, &[recipe], &[]),
+        ("not loaded", plain, &[recipe, ("apps/web/dist/main.js", "")], &[]),
+    ];
+    for (comment, left, files, expected) in table {
+        let bindings = [
+            ("node_modules/bindings/package.json", r#"{"name": "bindings", "version": "1.5.0"}"#),
+            ("node_modules/left/package.json", left),
+        ];
+        assert_found(&shop(&bindings).and(files), expected, comment);
+    }
+    let web = shop(&[recipe]);
+    assert_snapshot!(run(&web, "check", &[]).stdout, @"
+    web (2 files of code)
+      warning[addon-missing] /app/node_modules/left/package.json
+        `left@1.2.0` loads native code of its own, and has none in the image
+        fix: let its install script run on a machine like the base, such as with `npm rebuild left`
+
+    no errors, 1 warning, 1 note (`--verbose` shows them)
+    ");
+    let optional =
+        r#"{"name": "web", "version": "1.0.0", "main": "dist/main.js", "optionalDependencies": {"left": "1"}}"#;
+    assert_found(&web.and(&[("apps/web/package.json", optional)]), &[], "it may be missing whole");
+}
+
 /// Two services beside a compose file.
 fn two_services(settings: &str, compose: &str) -> TestWorkspace {
     shop(&[

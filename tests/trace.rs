@@ -38,7 +38,7 @@ fn package_files(files: &ImageFiles) -> BTreeSet<String> {
 
 /// Each kind of thing that code needs of packages: what it is, the files of one package (a star before those that have to
 /// stay), its package.json, and how the service uses it.
-const RULES: [(&str, &[(&str, &str)], &str, &str); 25] = [
+const RULES: [(&str, &[(&str, &str)], &str, &str); 26] = [
     ("imports", &[("*index.js", "require('./a')"), ("*a.js", ""), ("b.js", "")], "{}", "require('x')"),
     (
         "lazy ones",
@@ -159,6 +159,12 @@ const RULES: [(&str, &[(&str, &str)], &str, &str); 25] = [
         &[("index.js", ""), ("*locale/de.js", ""), ("src/de.js", "")],
         "{}",
         "const f = (name) => require('x/locale/' + name)",
+    ),
+    (
+        "computed names of the package, by a variable",
+        &[("index.js", ""), ("*locale/de.js", ""), ("src/de.js", "")],
+        "{}",
+        "let name; name = 'x/locale/' + a; require(name)",
     ),
     ("a name in quotes", &[("*index.js", ""), ("b.js", "")], "{}", "load('x')"),
     (

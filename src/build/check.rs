@@ -183,8 +183,8 @@ fn check_anew<'a>(
     let results: Vec<Result<Option<Checked>, BuildError>> = open.par_iter().map(check).collect();
     for (image, result) in open.iter().zip(results) {
         let Some(checked) = result? else { continue };
-        // What is to be mended is looked at again: it may depend on more than what the image holds.
-        if checked.findings.iter().all(|finding| finding.severity == Severity::Note) {
+        // Errors are looked at again while they are mended: how, may depend on more than what the image holds.
+        if checked.findings.iter().all(|finding| finding.severity != Severity::Error) {
             context.store.put_fact(&image.fact, &serde_json::to_vec(&checked).unwrap_or_default())?;
         }
         image.close(checked, checks);

@@ -21,6 +21,8 @@ pub enum Code {
     LazyImportMissing,
     /// Code names a file that is not there.
     DataFileMissing,
+    /// A package lacks its native code.
+    AddonMissing,
     /// A file of code is not valid.
     SyntaxError,
     /// Node takes a file for another kind of module than it is.
@@ -55,7 +57,7 @@ pub enum Code {
 
 impl Code {
     /// All there are.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::EntryPointMissing,
         Self::EntryPointUnreadable,
         Self::CommandNotFound,
@@ -63,6 +65,7 @@ impl Code {
         Self::ImportMissing,
         Self::LazyImportMissing,
         Self::DataFileMissing,
+        Self::AddonMissing,
         Self::SyntaxError,
         Self::WrongModuleKind,
         Self::SecretFile,
@@ -90,6 +93,7 @@ impl Code {
             Self::ImportMissing => "import-missing",
             Self::LazyImportMissing => "lazy-import-missing",
             Self::DataFileMissing => "data-file-missing",
+            Self::AddonMissing => "addon-missing",
             Self::SyntaxError => "syntax-error",
             Self::WrongModuleKind => "wrong-module-kind",
             Self::SecretFile => "secret-file",
@@ -118,6 +122,7 @@ impl Code {
             Self::ImportMissing => "Code that runs at the start asks for a module that is not in the image",
             Self::LazyImportMissing => "Code that may run later asks for a module that is not in the image",
             Self::DataFileMissing => "Code names a file that is not in the image",
+            Self::AddonMissing => "A package loads native code of its own and has none in the image",
             Self::SyntaxError => "A file of code is not valid JavaScript",
             Self::WrongModuleKind => "Node takes a file for an ES module or for CommonJS, and it is the other",
             Self::SecretFile => "A file that is made to hold secrets is in the image",

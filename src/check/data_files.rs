@@ -3,6 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
+use globset::{GlobBuilder, GlobMatcher};
+
 use super::imports::{Graph, Reached};
 use super::{CheckError, Code, Finding, Severity, Subject};
 use crate::host;
@@ -64,8 +66,15 @@ fn missing(subject: &Subject<'_>, file: &Reached, named: &NamedFile) -> Result<O
     }))
 }
 
-fn is_pattern(path: &str) -> bool {
+/// Whether a path that code names is a pattern.
+pub(super) fn is_pattern(path: &str) -> bool {
     path.contains(['*', '{'])
+}
+
+/// What says whether a path is one of a pattern's.
+pub(super) fn matcher(pattern: &Path) -> Option<GlobMatcher> {
+    let glob = GlobBuilder::new(&pattern.to_string_lossy()).literal_separator(true).build().ok()?;
+    Some(glob.compile_matcher())
 }
 
 fn is_there(subject: &Subject<'_>, wanted: &Path, named: &NamedFile) -> bool {
@@ -77,10 +86,7 @@ fn is_there(subject: &Subject<'_>, wanted: &Path, named: &NamedFile) -> bool {
         };
         return path.into_iter().flatten().any(|path| subject.files.find(path).is_some());
     }
-    let Ok(glob) = globset::GlobBuilder::new(&wanted.to_string_lossy()).literal_separator(true).build() else {
-        return true;
-    };
-    let glob = glob.compile_matcher();
+    let Some(glob) = matcher(wanted) else { return true };
     let constant: PathBuf =
         wanted.components().take_while(|part| !is_pattern(&part.as_os_str().to_string_lossy())).collect();
     subject.files.below(&constant).any(|path| glob.is_match(path))

@@ -2,6 +2,7 @@
 
 mod cause;
 mod findings;
+mod listed;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -26,6 +27,8 @@ pub(super) struct Reached {
     pub is_ours: bool,
     /// Whether it is reached as soon as the service starts.
     pub when: When,
+    /// Whether it is reached as soon as somebody loads what lies in a directory that the service's code names.
+    pub is_listed: bool,
     /// Where each of its requests leads, in their order.
     targets: Vec<Target>,
     /// Why it was not read.
@@ -54,7 +57,8 @@ pub(super) fn reach(subject: &Subject<'_>) -> Result<Graph, CheckError> {
     let mut walk = Walk::new(subject);
     let starts = walk.starts();
     walk.follow(starts.clone())?;
-    Ok(walk.finish(&starts))
+    let listed = listed::follow(&mut walk)?;
+    Ok(walk.finish(&starts, &listed))
 }
 
 /// The way through all files that can be reached from some.
@@ -103,9 +107,15 @@ impl<'a> Walk<'a> {
             for path in &next {
                 self.positions.insert(path.clone().into_os_string(), self.graph.files.len());
                 let is_ours = self.subject.is_ours(path);
-                let (path, when) = (path.clone(), When::Later);
-                let reached = Reached { path, is_ours, module: None, when, targets: Vec::new(), unread: None };
-                self.graph.files.push(reached);
+                self.graph.files.push(Reached {
+                    path: path.clone(),
+                    module: None,
+                    is_ours,
+                    when: When::Later,
+                    is_listed: false,
+                    targets: Vec::new(),
+                    unread: None,
+                });
             }
             next = self.step(&next)?;
         }
@@ -141,11 +151,12 @@ impl<'a> Walk<'a> {
         Ok(after)
     }
 
-    /// What was met, and when each file is reached by a program that begins with `starts`.
-    fn finish(mut self, starts: &[PathBuf]) -> Graph {
-        let starts: Vec<usize> =
-            starts.iter().filter_map(|path| self.positions.get(path.as_os_str()).copied()).collect();
-        self.graph.find_out_when(&starts);
+    /// What was met, and when each file is reached by a program that begins with `starts` and may load what is
+    /// `listed`.
+    fn finish(mut self, starts: &[PathBuf], listed: &[PathBuf]) -> Graph {
+        let at = |path: &PathBuf| self.positions.get(path.as_os_str()).copied();
+        let (starts, listed) = (starts.iter().filter_map(at).collect(), listed.iter().filter_map(at).collect());
+        self.graph.find_out_when(starts, listed);
         self.graph
     }
 }
@@ -235,37 +246,44 @@ impl Graph {
         })
     }
 
-    /// Walks from the start along what is certain, then along what depends on conditions; the rest is reached later, if at
-    /// all.
-    fn find_out_when(&mut self, starts: &[usize]) {
-        for level in [When::AtStart, When::Guarded] {
-            let mut open: Vec<usize> = match level {
-                When::AtStart => starts.to_vec(),
-                _ => (0..self.files.len()).filter(|at| self.files[*at].when == When::AtStart).collect(),
-            };
-            let mut is_open = vec![false; self.files.len()];
-            while let Some(at) = open.pop() {
-                if std::mem::replace(&mut is_open[at], true) {
-                    continue;
-                }
-                self.files[at].when = self.files[at].when.min(level);
-                let Some(module) = self.files[at].module.clone() else { continue };
-                for (request, target) in module.requests.iter().zip(&self.files[at].targets) {
-                    let runs = !matches!(
-                        request.kind,
-                        RequestKind::RequireResolve
-                            | RequestKind::ImportResolve
-                            | RequestKind::Program
-                            | RequestKind::Parameter
-                    );
-                    if let Target::File(target) = target
-                        && runs
-                        && request.when <= level
-                    {
-                        open.push(*target);
-                    }
-                }
-            }
+    /// Walks from the start along what is certain, then along what depends on conditions; the rest is reached later,
+    /// if at all, some of it as soon as what is listed is loaded.
+    fn find_out_when(&mut self, starts: Vec<usize>, listed: Vec<usize>) {
+        for at in self.reachable(starts, When::AtStart) {
+            self.files[at].when = When::AtStart;
         }
+        let started = (0..self.files.len()).filter(|at| self.files[*at].when == When::AtStart).collect();
+        for at in self.reachable(started, When::Guarded) {
+            self.files[at].when = self.files[at].when.min(When::Guarded);
+        }
+        for at in self.reachable(listed, When::AtStart) {
+            self.files[at].is_listed = true;
+        }
+    }
+
+    /// The positions of these files and of all that run with them, along requests no less certain than `level`.
+    fn reachable(&self, mut open: Vec<usize>, level: When) -> Vec<usize> {
+        let mut is_met = vec![false; self.files.len()];
+        let mut met = Vec::new();
+        while let Some(at) = open.pop() {
+            if std::mem::replace(&mut is_met[at], true) {
+                continue;
+            }
+            met.push(at);
+            let file = &self.files[at];
+            let requests = file.module.iter().flat_map(|module| &module.requests).zip(&file.targets);
+            open.extend(requests.filter_map(|(request, target)| match target {
+                Target::File(target) if request.kind.runs() && request.when <= level => Some(*target),
+                _ => None,
+            }));
+        }
+        met
+    }
+}
+
+impl RequestKind {
+    /// Whether what is asked for runs in the same program.
+    fn runs(self) -> bool {
+        !matches!(self, Self::RequireResolve | Self::ImportResolve | Self::Program | Self::Parameter)
     }
 }

@@ -3,6 +3,7 @@
 //! Each kind of check is a file here that gives [`Finding`]s. To add one: a variant of [`Code`], its file, its line in
 //! [`check`], its section in `docs/checks.md`.
 
+mod addons;
 mod allowance;
 mod base;
 mod code;
@@ -50,7 +51,7 @@ use crate::path::ImagePath;
 use crate::workspace::{Service, Workspace};
 
 /// The name of these checks, for whoever remembers what they found. It changes when what they find does.
-pub const RECIPE: &str = "checks 4, javascript 4";
+pub const RECIPE: &str = "checks 5, javascript 6";
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -190,6 +191,7 @@ pub fn check(subject: &Subject<'_>) -> Result<Checked, CheckError> {
     checked.findings.extend(reached.findings(subject)?);
     checked.findings.extend(module_kind::check(subject, &reached)?);
     checked.findings.extend(data_files::check(subject, &reached)?);
+    checked.findings.extend(addons::check(subject, &reached));
     checked.findings.extend(writable::check(subject, &reached));
     checked.findings.extend(requests::check(subject, &reached)?);
     checked.reached = reached.len();

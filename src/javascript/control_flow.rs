@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use oxc_ast::ast::{CallExpression, Declaration, Expression, Program, Statement};
+use oxc_ast::ast::{ArrowFunctionBody, CallExpression, Declaration, Expression, Program, Statement};
 use oxc_span::GetSpan as _;
 
 /// Whether a statement may leave the function, or the file, around it.
@@ -13,6 +13,42 @@ pub(super) fn returns(statement: &Statement<'_>) -> bool {
         Statement::IfStatement(inner) => returns(&inner.consequent) || inner.alternate.as_ref().is_some_and(returns),
         _ => false,
     }
+}
+
+/// Whether statements end in any case with an error, or with the process: what they catch is not done without.
+///
+/// `catch (error) { console.error(error); process.exit(1) }`
+pub(super) fn gives_up(statements: &[Statement<'_>]) -> bool {
+    // What returns before may be done without after all.
+    let before_return = statements.iter().take_while(|statement| !returns(statement));
+    before_return.into_iter().any(|statement| match statement {
+        Statement::ThrowStatement(_) => true,
+        Statement::BlockStatement(block) => gives_up(&block.body),
+        Statement::ExpressionStatement(statement) => ends_process(&statement.expression),
+        _ => false,
+    })
+}
+
+/// The same of a function that is told of an error: `.catch((error) => { throw error })`.
+pub(super) fn function_gives_up(function: &Expression<'_>) -> bool {
+    match function.get_inner_expression() {
+        Expression::FunctionExpression(function) => {
+            function.body.as_ref().is_some_and(|body| gives_up(&body.statements))
+        }
+        Expression::ArrowFunctionExpression(arrow) => match &arrow.body {
+            ArrowFunctionBody::FunctionBody(body) => gives_up(&body.statements),
+            body => body.as_expression().is_some_and(ends_process),
+        },
+        _ => false,
+    }
+}
+
+/// `process.exit(…)`, `process.abort()`
+fn ends_process(expression: &Expression<'_>) -> bool {
+    let Expression::CallExpression(call) = expression.get_inner_expression() else { return false };
+    let Expression::StaticMemberExpression(member) = call.callee.get_inner_expression() else { return false };
+    member.object.get_inner_expression().is_specific_id("process")
+        && ["exit", "abort"].contains(&member.property.name.as_str())
 }
 
 /// Where the function begins that is called where it stands: `(function () {})()`, `(() => {}).call(this)`.

@@ -56,6 +56,8 @@ pub struct Request {
     pub kind: RequestKind,
     /// Whether asking can be avoided.
     pub when: When,
+    /// Whether somebody looks after its failure: `try`, `.catch(…)`.
+    pub is_caught: bool,
 }
 
 /// The means by which code asks for a module.

@@ -20,7 +20,7 @@ use reaches::ReachesReader;
 
 use super::bundles::Bundle;
 use super::constant_paths::{ConstantPath, Known, called_name, constant_path, first, text};
-use super::control_flow::{function_called_at_once, functions_called_by, returns};
+use super::control_flow::{function_called_at_once, function_gives_up, functions_called_by, gives_up, returns};
 use super::frameworks::{loaded_by_call, loaded_by_new};
 use super::lines::Lines;
 use super::module_kind::{CommonJsNames, Written, only_asks};
@@ -30,7 +30,7 @@ use super::serving::ServingReader;
 use super::{FileUse, Module, NamedFile, Origin, Request, RequestKind, When};
 
 /// The name of this reader of code. It changes when what it finds does.
-pub const READER: &str = "javascript 4";
+pub const READER: &str = "javascript 6";
 
 /// Reads the text of a file. Code that does not parse gives what was understood of it.
 pub fn read(source: &str, source_type: SourceType) -> Module {
@@ -56,6 +56,7 @@ pub fn read(source: &str, source_type: SourceType) -> Module {
 struct Found<T> {
     module: usize,
     when: When,
+    is_caught: bool,
     offset: u32,
     what: T,
 }
@@ -95,6 +96,7 @@ impl Reader {
             specifier: found.what.0,
             kind: found.what.1,
             when: found.when.max(modules[found.module]),
+            is_caught: found.is_caught,
         };
         let file = |found: Found<(ConstantPath, FileUse)>| {
             Some(NamedFile {
@@ -121,8 +123,8 @@ impl Reader {
     }
 
     fn request(&mut self, specifier: &str, kind: RequestKind, offset: u32) {
-        let Position { module, when, .. } = self.position;
-        self.requests.push(Found { module, when, offset, what: (specifier.to_owned(), kind) });
+        let Position { module, when, is_caught, .. } = self.position;
+        self.requests.push(Found { module, when, is_caught, offset, what: (specifier.to_owned(), kind) });
     }
 
     /// Takes in a request by an expression, whose value may be known only when the code runs.
@@ -213,14 +215,21 @@ impl<'a> Visit<'a> for Reader {
         loaded_by_call(call).iter().for_each(|package| self.request(package, RequestKind::Require, offset));
         self.called_at_once.extend(function_called_at_once(call));
         // What fails is caught: `import('x').catch(…)`, `import('x').then(…, …)`.
-        let is_caught = matches!(call.callee.get_inner_expression(), Expression::StaticMemberExpression(member)
-            if member.property.name == "catch" || (member.property.name == "then" && call.arguments.len() > 1));
-        match is_caught {
-            true => {
-                self.guarded(|reader| reader.visit_expression(&call.callee));
+        let catcher = match call.callee.get_inner_expression() {
+            Expression::StaticMemberExpression(member) => match member.property.name.as_str() {
+                "catch" => call.arguments.first(),
+                "then" => call.arguments.get(1),
+                _ => None,
+            },
+            _ => None,
+        };
+        match catcher {
+            Some(catcher) => {
+                let gives_up = catcher.as_expression().is_some_and(function_gives_up);
+                self.caught(gives_up, |reader| reader.visit_expression(&call.callee));
                 call.arguments.iter().for_each(|argument| self.visit_argument(argument));
             }
-            false => walk::walk_call_expression(self, call),
+            None => walk::walk_call_expression(self, call),
         }
     }
 
@@ -297,10 +306,10 @@ impl<'a> Visit<'a> for Reader {
 
     fn visit_try_statement(&mut self, statement: &TryStatement<'a>) {
         match &statement.handler {
-            Some(handler) => self.guarded(|reader| {
-                reader.visit_block_statement(&statement.block);
-                reader.visit_catch_clause(handler);
-            }),
+            Some(handler) => {
+                self.caught(gives_up(&handler.body.body), |reader| reader.visit_block_statement(&statement.block));
+                self.guarded(|reader| reader.visit_catch_clause(handler));
+            }
             None => self.visit_block_statement(&statement.block),
         }
         statement.finalizer.iter().for_each(|finalizer| self.visit_block_statement(finalizer));

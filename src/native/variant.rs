@@ -83,6 +83,11 @@ fn addon(path: &str) -> String {
     own.map(String::as_str).collect::<Vec<_>>().join("_")
 }
 
+/// Whether the end of a name is one that programs and libraries have on other systems alone.
+fn is_of_another_system(path: &str) -> bool {
+    [".exe", ".dll", ".dylib"].iter().any(|end| path.ends_with(end))
+}
+
 /// Whether Node loads a file as an addon.
 fn is_addon(path: &str) -> bool {
     path.ends_with(".node")
@@ -148,6 +153,7 @@ impl Variants {
                     Verdict::LeaveOut
                 }
                 // A helper for another system, which nothing here would start.
+                Fit::Not(_) if is_of_another_system(path) => Verdict::Keep,
                 Fit::Not(_) if is_for_another[at] && !is_addon(path) => Verdict::Keep,
                 Fit::Not(misfit) => Verdict::Refuse(misfit.clone()),
             }
@@ -289,6 +295,11 @@ mod tests {
                 "a helper for another system",
                 vec![("vendor/windows/size.exe", not()), ("vendor/macos/size", not())],
                 vec![Keep, Keep],
+            ),
+            (
+                "a helper for another system, by the end of its name",
+                vec![("util/agent.exe", not()), ("lib/a.dylib", not()), ("util/agent", not())],
+                vec![Keep, Keep, refuse()],
             ),
             (
                 "for another runtime",

@@ -17,6 +17,7 @@ impl Graph {
             let severity = match file.when.max(request.when) {
                 When::AtStart => Severity::Error,
                 _ if is_of_what_is_there(subject, file, request) => Severity::Warning,
+                _ if is_asked_for_by_listed(file, request) => Severity::Warning,
                 When::Guarded | When::Later => Severity::Note,
             };
             let package = subject.package_at(&file.path).map(|package| package.dir);
@@ -58,9 +59,15 @@ fn is_of_what_is_there(subject: &Subject<'_>, file: &Reached, request: &Request)
     let place = |dir: &Path| Some(dir.join("node_modules").join(package_of(&request.specifier)?));
     let is_there = |dir: PathBuf| subject.files.find(&dir).is_some_and(|(_, found)| found.is_directory());
     match request.specifier.starts_with('.') {
-        true => request.when != When::Guarded && !is_addon(&request.specifier),
+        true => request.when != When::Guarded && !request.is_caught && !is_addon(&request.specifier),
         false => request.when == When::AtStart && file.path.ancestors().skip(1).filter_map(place).any(is_there),
     }
+}
+
+/// Whether code asks for something as soon as it is loaded that the service loads by its directory. What begins at the
+/// root is for browsers.
+fn is_asked_for_by_listed(file: &Reached, request: &Request) -> bool {
+    file.is_listed && request.when == When::AtStart && !request.specifier.starts_with('/')
 }
 
 fn is_addon(specifier: &str) -> bool {
@@ -91,7 +98,11 @@ impl Group<'_> {
         let who = package.as_ref().map_or_else(|| "this file".to_owned(), |package| format!("`{}`", package.label()));
         let verb = match (severity, file.when.max(request.when)) {
             (Severity::Error, _) => "asks at the start for",
+            (Severity::Warning, _) if file.is_listed && request.when == When::AtStart => {
+                "asks, once it is loaded with its directory, for"
+            }
             (_, When::Guarded) => "tries to load",
+            _ if request.is_caught => "may later try to load",
             _ => "may later ask for",
         };
         let more = match places {

@@ -11,6 +11,8 @@ pub(super) struct Position {
     /// The module of the bundle; 0 outside of any.
     pub module: usize,
     pub when: When,
+    /// Whether what fails here is caught.
+    pub is_caught: bool,
     /// Whether a function around has a parameter `require`.
     pub require_is_parameter: bool,
 }
@@ -18,13 +20,20 @@ pub(super) struct Position {
 impl Default for Position {
     /// Where a file begins.
     fn default() -> Self {
-        Self { module: 0, when: When::AtStart, require_is_parameter: false }
+        Self { module: 0, when: When::AtStart, is_caught: false, require_is_parameter: false }
     }
 }
 
 impl Reader {
     pub(super) fn guarded(&mut self, walk: impl FnOnce(&mut Self)) {
         self.at_most(When::Guarded, walk);
+    }
+
+    /// Walks what has somebody who is told if it fails; `gives_up` if that one cannot go on either.
+    pub(super) fn caught(&mut self, gives_up: bool, walk: impl FnOnce(&mut Self)) {
+        let before = std::mem::replace(&mut self.position.is_caught, true);
+        self.at_most(if gives_up { When::AtStart } else { When::Guarded }, walk);
+        self.position.is_caught = before;
     }
 
     pub(super) fn at_most(&mut self, when: When, walk: impl FnOnce(&mut Self)) {
@@ -40,6 +49,7 @@ impl Reader {
             self.position = Position { module, ..Position::default() };
         } else if !self.called_at_once.contains(&offset) {
             self.position.when = When::Later;
+            self.position.is_caught = false; // it is called from elsewhere
         }
         let names = parameters.items.iter().filter_map(|parameter| parameter.pattern.get_identifier_name());
         self.position.require_is_parameter |= names.into_iter().any(|name| name == "require");

@@ -31,6 +31,8 @@ pub(super) struct ReachesReader {
     found: BTreeSet<Reach>,
     /// Texts that may be paths of modules relative to this file.
     relative: BTreeSet<String>,
+    /// What names begin with that are put together, and may be those of modules: `x-driver-`.
+    prefixes: BTreeSet<String>,
     /// Whether a module is asked for by a name of which nothing is known.
     any: bool,
     /// From where to where directories are only looked at.
@@ -43,12 +45,13 @@ impl ReachesReader {
         self.harmless.push((span.start, span.end));
     }
 
-    /// What was found. Relative texts count only where something is done that may load them.
+    /// What was found. Relative texts and beginnings of names count only where something is done that may load them.
     pub fn finish(mut self, requests: &[Request]) -> BTreeSet<Reach> {
         if self.any {
             let is_asked_for = |text: &String| requests.iter().any(|request| request.specifier == *text);
             let relative = self.relative.into_iter().filter(|text| !is_asked_for(text));
             self.found.extend(relative.map(|text| Reach::Files(text.trim_start_matches("./").to_owned())));
+            self.found.extend(self.prefixes.into_iter().map(Reach::Modules));
         }
         self.found
     }
@@ -56,6 +59,12 @@ impl ReachesReader {
 
 fn is_relative(text: &str) -> bool {
     text.starts_with("./") || text.starts_with("../")
+}
+
+/// Whether the name of a module may begin so, and end with more: `x-`, `@x/y-`, `x/lib/`.
+fn begins_name(text: &str) -> bool {
+    let is_of_name = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte);
+    text.trim_start_matches('@').bytes().all(is_of_name) && text.len() > 1 && text.ends_with(['-', '/'])
 }
 
 impl Reader {
@@ -107,7 +116,10 @@ impl Reader {
             }
             Expression::TemplateLiteral(_) | Expression::BinaryExpression(_) => {
                 let start = leading_text(expression);
-                self.reaches.relative.extend(is_relative(&start).then_some(start));
+                match is_relative(&start) {
+                    true => _ = self.reaches.relative.insert(start),
+                    false => self.reaches.prefixes.extend(begins_name(&start).then_some(start)),
+                }
             }
             _ => {}
         }
