@@ -379,11 +379,12 @@ pub(super) fn node_in(entrypoint: &[String]) -> Option<&str> {
     matches!(last.rsplit('/').next(), Some("node" | "nodejs")).then_some(last)
 }
 
-/// `node`, the options of the start script, and the entry point; without `node` where the entrypoint is node itself, as in
+/// `node`, the options of the start script, the entry point, and what the script hands to it; without `node` where the entrypoint is node itself, as in
 /// distroless bases.
 fn command(service: &Service, entrypoint: &[String]) -> Vec<String> {
     let mut command = if node_in(entrypoint).is_some() { Vec::new() } else { vec!["node".to_owned()] };
     command.extend(service.entry_point.node_options.iter().cloned());
     command.push(service.entry_point.file.display().to_string());
+    command.extend(service.entry_point.arguments.iter().cloned());
     command
 }

@@ -2,6 +2,7 @@ mod named_files;
 mod position;
 mod reaches;
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use oxc_allocator::Allocator;
@@ -32,12 +33,29 @@ use super::{FileUse, Module, NamedFile, Origin, Request, RequestKind, When};
 /// The name of this reader of code. It changes when what it finds does.
 pub const READER: &str = "javascript 6";
 
+thread_local! {
+    /// What code is parsed into, file after file, so that no memory is asked for again and again.
+    static ARENA: RefCell<Allocator> = RefCell::default();
+}
+
+/// An arena that grew beyond so many bytes is not kept for the next file.
+const LARGEST_ARENA: usize = 8 << 20;
+
 /// Reads the text of a file. Code that does not parse gives what was understood of it.
 pub fn read(source: &str, source_type: SourceType) -> Module {
-    let allocator = Allocator::default();
+    let mut arena = ARENA.take();
+    let module = read_into(&arena, source, source_type);
+    arena.reset();
+    if arena.capacity() <= LARGEST_ARENA {
+        ARENA.set(arena);
+    }
+    module
+}
+
+fn read_into(arena: &Allocator, source: &str, source_type: SourceType) -> Module {
     // A module of CommonJS is the body of a function.
     let options = ParseOptions { allow_return_outside_function: true, ..ParseOptions::default() };
-    let parsed = Parser::new(&allocator, source, source_type).with_options(options).parse();
+    let parsed = Parser::new(arena, source, source_type).with_options(options).parse();
     let mut reader = Reader::default();
     for (specifier, requests) in &parsed.module_record.requested_modules {
         for request in requests.iter().filter(|request| !request.is_type) {

@@ -17,6 +17,8 @@ pub struct EntryPoint {
     pub file: PathBuf,
     /// Options for node that the start script names, such as `--enable-source-maps`.
     pub node_options: Vec<String>,
+    /// What the start script hands to the file.
+    pub arguments: Vec<String>,
     /// Where it was found: `main`, ``the script `start` ``, `search`.
     pub found_by: String,
 }
@@ -95,11 +97,11 @@ impl EntryPoint {
         for candidate in &named {
             if let Some(file) = resolve(dir, &candidate.file.to_string_lossy())? {
                 match found.iter_mut().find(|known| known.file == file) {
-                    // `main` and the start script agree; the script knows the options.
-                    Some(known) if known.node_options.is_empty() => {
-                        known.node_options.clone_from(&candidate.node_options)
+                    // `main` and the start script agree; the script, which comes last, knows the options.
+                    Some(known) => {
+                        known.node_options.clone_from(&candidate.node_options);
+                        known.arguments.clone_from(&candidate.arguments);
                     }
-                    Some(_) => {}
                     None => found.push(Self { file, ..candidate.clone() }),
                 }
             }
@@ -132,7 +134,7 @@ impl EntryPoint {
     }
 
     fn new(file: PathBuf, found_by: &str) -> Self {
-        Self { file, node_options: Vec::new(), found_by: found_by.to_owned() }
+        Self { file, node_options: Vec::new(), arguments: Vec::new(), found_by: found_by.to_owned() }
     }
 }
 
@@ -157,8 +159,9 @@ fn named(member: &Member) -> Vec<EntryPoint> {
     named.extend(package_json.bin.iter().map(|file| EntryPoint::new(file.into(), "`bin`")));
     let started =
         START_SCRIPTS.iter().find_map(|script| Some((script, node_command(package_json.scripts.get(*script)?)?)));
-    if let Some((script, (node_options, file))) = started {
-        named.push(EntryPoint { file: file.into(), node_options, found_by: format!("the script `{script}`") });
+    if let Some((script, NodeCommand { options, file, arguments })) = started {
+        let found_by = format!("the script `{script}`");
+        named.push(EntryPoint { file: file.into(), node_options: options, arguments, found_by });
     }
     named
 }
@@ -221,9 +224,16 @@ fn search(dir: &HostPath, below: &Path, mains: &mut Vec<PathBuf>, indexes: &mut 
     Ok(())
 }
 
-/// Finds `node [OPTION…] FILE` in a shell command: the last such call of a chain such as `npm run build && node a.js`.
-/// Gives the options and the file.
-fn node_command(script: &str) -> Option<(Vec<String>, String)> {
+/// A call of node, `node [OPTION…] FILE [ARGUMENT…]`.
+#[derive(Debug, PartialEq, Eq)]
+struct NodeCommand {
+    options: Vec<String>,
+    file: String,
+    arguments: Vec<String>,
+}
+
+/// Finds a call of node in a shell command: the last one of a chain such as `npm run build && node a.js`.
+fn node_command(script: &str) -> Option<NodeCommand> {
     script.split(['&', ';', '|']).rev().find_map(|command| {
         let words: Vec<&str> = command.split_whitespace().map(|word| word.trim_matches(['"', '\''])).collect();
         let node = words.iter().position(|word| *word == "node")?;
@@ -237,7 +247,8 @@ fn node_command(script: &str) -> Option<(Vec<String>, String)> {
         let mut rest = words[node + 1..].iter();
         while let Some(word) = rest.next() {
             if !word.starts_with('-') {
-                return Some((options, (*word).to_owned()));
+                let behind = rest.as_slice().len();
+                return Some(NodeCommand { options, file: (*word).to_owned(), arguments: arguments(command, behind) });
             }
             options.push((*word).to_owned());
             if takes_a_value(word) {
@@ -246,6 +257,17 @@ fn node_command(script: &str) -> Option<(Vec<String>, String)> {
         }
         None
     })
+}
+
+/// The last words of a shell command, so many; none where the shell would make something else of one of them.
+fn arguments(command: &str, count: usize) -> Vec<String> {
+    let words: Vec<&str> = command.split_whitespace().collect();
+    let arguments = words.get(words.len().saturating_sub(count)..).unwrap_or_default();
+    let is_plain = |word: &&str| !word.contains(['"', '\'', '`', '$', '<', '>', '*', '?', '\\', '~', '(']);
+    match arguments.iter().all(is_plain) {
+        true => arguments.iter().map(ToString::to_string).collect(),
+        false => Vec::new(),
+    }
 }
 
 /// Options of node whose value is the next word. Source: Node's documentation, "Command-line API".
@@ -265,20 +287,28 @@ mod tests {
 
     #[test]
     fn start_scripts() {
-        let table: [(&str, Option<(&[&str], &str)>); 9] = [
-            ("node dist/main", Some((&[], "dist/main"))),
-            ("NODE_ENV=production node dist/main.js --port 1", Some((&[], "dist/main.js"))),
-            ("cross-env A=1 node --enable-source-maps dist/main", Some((&["--enable-source-maps"], "dist/main"))),
-            ("node -r dotenv/config dist/main", Some((&["-r", "dotenv/config"], "dist/main"))),
-            ("npm run build && node dist/main", Some((&[], "dist/main"))),
+        let table: [(&str, Option<(&[&str], &str, &[&str])>); 14] = [
+            ("node dist/main", Some((&[], "dist/main", &[]))),
+            ("NODE_ENV=production node dist/main.js --port 1", Some((&[], "dist/main.js", &["--port", "1"]))),
+            ("cross-env A=1 node --enable-source-maps dist/main", Some((&["--enable-source-maps"], "dist/main", &[]))),
+            ("node -r dotenv/config dist/main", Some((&["-r", "dotenv/config"], "dist/main", &[]))),
+            ("npm run build && node dist/main", Some((&[], "dist/main", &[]))),
+            ("node 'dist/main.js' serve && echo done", Some((&[], "dist/main.js", &["serve"]))),
+            ("node dist/main --port $PORT", Some((&[], "dist/main", &[]))),
+            ("node dist/main > log.txt", Some((&[], "dist/main", &[]))),
+            ("node dist/main --name 'a b'", Some((&[], "dist/main", &[]))),
+            ("node -r dist/main.js dist/main.js", Some((&["-r", "dist/main.js"], "dist/main.js", &[]))),
             ("nest start", None),
             ("ts-node src/main.ts", None),
             ("echo node dist/main", None),
             ("node", None),
         ];
         for (script, expected) in table {
-            let expected = expected.map(|(options, file)| {
-                (options.iter().map(|option| option.to_string()).collect::<Vec<_>>(), file.to_owned())
+            let words = |words: &[&str]| words.iter().map(ToString::to_string).collect();
+            let expected = expected.map(|(options, file, arguments)| NodeCommand {
+                options: words(options),
+                file: file.to_owned(),
+                arguments: words(arguments),
             });
             assert_eq!(node_command(script), expected, "{script}");
         }
