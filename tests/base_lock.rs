@@ -128,7 +128,7 @@ fn a_build_writes_the_lock_and_the_next_asks_nobody() {
     assert_snapshot!(shop.lock(), @r#"
     # Written by pirogue; `pirogue base update` renews it. Keep it under version control.
     version = 1
-    recipe = "2: libdeflate 1.25 level 6, pieces of 1 MiB; zstd 1.5 level 3, pieces of 4 MiB, runs of 256 KiB"
+    recipe = "3: libdeflate 1.25 level 6, pieces of 1 MiB; zstd 1.5 level 3, pieces of 4 MiB, runs of 256 KiB; sets of packages in parts of 32 MiB"
 
     [[base]]
     reference = "[HOST]/base/node:20-alpine"
@@ -257,7 +257,7 @@ fn locked_refuses_what_would_change_the_lock() {
     assert_snapshot!(refused(&[]), @r"
     exit code: 1
     ----- stderr
-    error: `--locked`, but pirogue.lock was written for other rules of making layers, `1: another`: `2: libdeflate 1.25 level 6, pieces of 1 MiB; zstd 1.5 level 3, pieces of 4 MiB, runs of 256 KiB`
+    error: `--locked`, but pirogue.lock was written for other rules of making layers, `1: another`: `3: libdeflate 1.25 level 6, pieces of 1 MiB; zstd 1.5 level 3, pieces of 4 MiB, runs of 256 KiB; sets of packages in parts of 32 MiB`
     hint: build once without `--locked`, and check pirogue.lock in
     ");
     let rewritten = shop.build(&[]);

@@ -159,7 +159,7 @@ fn what_an_image_says_of_its_making() {
     let certificate = fs::read_to_string(shop.workspace.root().join("corp.pem")).unwrap();
     let text = text.replace(&json!(certificate).to_string(), "\"[PEM]\"").replace("},", "},\n").replace("],", "],\n");
     assert_snapshot!(text, @r#"
-    {"version":1,"recipe":"2: libdeflate 1.25 level 6, pieces of 1 MiB; zstd 1.5 level 3, pieces of 4 MiB, runs of 256 KiB","compression":"gzip","hard_links":true,"root":"/app","extension":{"user":{"new":{"name":"api","uid":1200,"gid":1200,"home":"/home/api","shell":"/bin/sh","groups":["node"]}},
+    {"version":1,"recipe":"3: libdeflate 1.25 level 6, pieces of 1 MiB; zstd 1.5 level 3, pieces of 4 MiB, runs of 256 KiB; sets of packages in parts of 32 MiB","compression":"gzip","hard_links":true,"root":"/app","extension":{"user":{"new":{"name":"api","uid":1200,"gid":1200,"home":"/home/api","shell":"/bin/sh","groups":["node"]}},
     "certificates":[{"name":"corp","pem":"[PEM]"}],
     "time_zone":"Europe/Paris"},
     "run":{"working_dir":"/app/apps/api","command":["node","dist/main.js"],
@@ -476,7 +476,7 @@ fn images_that_say_too_little_or_too_much() {
     resolving the base [HOST]/base/node:20-alpine
     error: nothing was pushed, for not all images can be moved to another base
       `[HOST]/shop/api:latest` (linux/amd64): no init that this pirogue knows: `upstart`
-      `[HOST]/shop/web:latest` (linux/amd64): its layers were made by other rules than this pirogue's, `1: other rules` and not `2: libdeflate 1.25 level 6, pieces of 1 MiB; zstd 1.5 level 3, pieces of 4 MiB, runs of 256 KiB`
+      `[HOST]/shop/web:latest` (linux/amd64): its layers were made by other rules than this pirogue's, `1: other rules` and not `3: libdeflate 1.25 level 6, pieces of 1 MiB; zstd 1.5 level 3, pieces of 4 MiB, runs of 256 KiB; sets of packages in parts of 32 MiB`
     hint: build these from their sources, `pirogue build SERVICE`, or move only the others by naming them
     ");
     whole();
@@ -489,7 +489,7 @@ fn images_that_say_too_little_or_too_much() {
     resolving the base [HOST]/base/node:20-alpine
     error: nothing was pushed, for not all images can be moved to another base
       `[HOST]/shop/api:latest` (linux/amd64): its layers are not those that it was made of: another tool changed it
-      `[HOST]/shop/web:latest` (linux/amd64): its contract cannot be read: unknown field `shell`, expected one of `working_dir`, `entrypoint`, `command`, `env`, `expose`, `labels`, `health` at line 1 column 456
+      `[HOST]/shop/web:latest` (linux/amd64): its contract cannot be read: unknown field `shell`, expected one of `working_dir`, `entrypoint`, `command`, `env`, `expose`, `labels`, `health` at line 1 column 493
     hint: build these from their sources, `pirogue build SERVICE`, or move only the others by naming them
     ");
     whole();
