@@ -184,7 +184,7 @@ pub async fn build(request: &BuildRequest, context: &Context) -> Result<Built, B
 
 /// Decides everything about the images, and makes none.
 pub async fn plan(request: &BuildRequest, context: &Context) -> Result<BuildPlan, BuildError> {
-    let decided = decide(request, false, context).await;
+    let decided = decide(request, Purpose::Look, context).await;
     let (decided, index) =
         decided.map_err(|error| context.cancellation.check().err().map_or(error, BuildError::from))?;
     pack::save_index(index, context)?;
@@ -198,7 +198,7 @@ pub async fn check(request: &BuildRequest, context: &Context) -> Result<Vec<Serv
 }
 
 async fn check_steps(request: &BuildRequest, context: &Context) -> Result<Vec<ServiceCheck>, BuildError> {
-    let (decided, index) = decide(request, false, context).await?;
+    let (decided, index) = decide(request, Purpose::Look, context).await?;
     let fetched = decided.fetched();
     let packer = Packer { plan: &decided.plan, locked: &fetched, context };
     let checks = check::check(&decided, &packer.look_up()?, &packer).await?;
@@ -214,7 +214,7 @@ async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildEr
 }
 
 async fn run_steps(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
-    let (decided, index) = decide(request, true, context).await?;
+    let (decided, index) = decide(request, Purpose::Make, context).await?;
     let Decided { plan, bases, destinations, .. } = &decided;
     decided.lock.record(bases, plan, context)?;
 
@@ -265,8 +265,20 @@ impl Decided {
     }
 }
 
-/// Decides everything. If layers will be packed, that begins with packages of the lockfile while others still come.
-async fn decide(request: &BuildRequest, packs: bool, context: &Context) -> Result<(Decided, StatIndex), BuildError> {
+/// What is decided for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// To be looked at.
+    Look,
+    /// To be made. Packages of the lockfile are packed while others still come.
+    Make,
+}
+
+async fn decide(
+    request: &BuildRequest,
+    purpose: Purpose,
+    context: &Context,
+) -> Result<(Decided, StatIndex), BuildError> {
     let workspace = Workspace::discover(&request.dir)?;
     let settings = Settings::read(&workspace.root)?;
     let destinations = Destination::of(request, &settings, &workspace.root)?;
@@ -289,7 +301,8 @@ async fn decide(request: &BuildRequest, packs: bool, context: &Context) -> Resul
     let locked = match from {
         PackagesFrom::Installed => None,
         PackagesFrom::Lockfile => {
-            Some(locked::provide(&workspace, &based, &mut resolving, &mut platforms, packs, context).await?)
+            let packed = if purpose == Purpose::Make { &services[..] } else { &[] };
+            Some(locked::provide(&workspace, &based, &mut resolving, &mut platforms, packed, context).await?)
         }
     };
     let installed = InstalledPackages::new(&workspace, &index);

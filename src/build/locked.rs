@@ -33,7 +33,7 @@ use crate::config::Settings;
 use crate::layer::{LayerPlan, PackedAhead};
 use crate::platform::Platform;
 use crate::workspace::lockfiles::{LockedPackage, Lockfile, PackageId, Source};
-use crate::workspace::{PackageJson, PackageManager, Workspace, WorkspacePath};
+use crate::workspace::{PackageJson, PackageManager, Service, Workspace, WorkspacePath};
 
 /// The packages that a lockfile names, with all that images need of them.
 pub(super) struct LockedPackages {
@@ -43,6 +43,8 @@ pub(super) struct LockedPackages {
     /// The platforms of services' images, for each platform that is built for: C libraries differ.
     platforms: BTreeMap<Platform, BTreeSet<NodePlatform>>,
     tarballs: Tarballs,
+    /// The services whose packages are packed as they come.
+    built: BTreeSet<WorkspacePath>,
 }
 
 /// Where the files of a package are.
@@ -84,21 +86,20 @@ fn correct(package: &mut LockedPackage, manager: PackageManager, package_json: &
 }
 
 /// Brings the packages of a workspace's lockfile into the store. Which variants of a package are right depends on the C
-/// libraries of the bases of these services; what does not is fetched while the bases come. If layers will be packed, that
-/// begins with what is there first.
+/// libraries of the bases of these services; what does not is fetched while the bases come. Packages of services whose
+/// layers will be `packed` are as soon as they are there.
 pub(super) async fn provide(
     workspace: &Workspace,
     services: &BTreeSet<String>,
     bases: &mut Resolving,
     platforms: &mut Platforms<'_>,
-    packs: bool,
+    packed: &[Service],
     context: &Context,
 ) -> Result<LockedPackages, BuildError> {
     let settings = platforms.settings;
     let mut locked = LockedPackages::read(workspace, settings, context)?;
-    if packs {
-        locked.tarballs.pack_ahead(services, platforms, context)?;
-    }
+    locked.built = packed.iter().map(|service| service.dir.clone()).collect();
+    locked.tarballs.pack_ahead(packed, platforms, context)?;
     let any: Vec<NodePlatform> = platforms.each().map(|platform| platform.of_any()).collect();
     let (bases, ()) = try_join(bases.finish(), locked.look_ahead(workspace, settings, &any, context)).await?;
     platforms.bases = Some(bases);
@@ -124,8 +125,13 @@ impl LockedPackages {
         let lockfile = block_in_place(|| Lockfile::read(workspace))?;
         let tarballs = Tarballs::new(workspace, lockfile.manager, settings, context)?;
         warn_of_own_scripts(workspace, context);
-        let (origins, package_jsons, platforms) = Default::default();
-        Ok(Self { lockfile, origins, package_jsons, platforms, tarballs })
+        Ok(Self::new(lockfile, tarballs))
+    }
+
+    /// Nothing is known of the packages yet.
+    fn new(lockfile: Lockfile, tarballs: Tarballs) -> Self {
+        let (origins, package_jsons, platforms, built) = Default::default();
+        Self { lockfile, origins, package_jsons, platforms, tarballs, built }
     }
 
     /// Brings into the store what is needed with whatever C library, before the bases tell which one it is.
@@ -141,8 +147,8 @@ impl LockedPackages {
             let limits = self.lockfile.packages.get(id).and_then(|package| package.limits.as_ref());
             limits.is_none_or(|limits| limits.libc.is_empty())
         };
-        let certain = production.packages.iter().filter(|id| is_for_any(id)).cloned().collect();
-        self.look_at(certain, &production, workspace, settings, context).await
+        let certain = production.packages.into_iter().filter(is_for_any).collect();
+        self.look_at(certain, platforms, workspace, settings, context).await
     }
 
     /// Brings everything into the store that is needed on the platforms.
@@ -153,15 +159,15 @@ impl LockedPackages {
         context: &Context,
     ) -> Result<(), BuildError> {
         loop {
-            let platforms = self.platforms.values().flatten();
-            let production = block_in_place(|| LockedProduction::of(&self.lockfile, platforms));
+            let platforms: Vec<NodePlatform> = self.platforms.values().flatten().cloned().collect();
+            let production = block_in_place(|| LockedProduction::of(&self.lockfile, &platforms));
             let unknown: Vec<PackageId> =
-                production.packages.iter().filter(|id| !self.origins.contains_key(id)).cloned().collect();
+                production.packages.into_iter().filter(|id| !self.origins.contains_key(id)).collect();
             if unknown.is_empty() {
                 break;
             }
             // What is learned may leave some of them out.
-            self.look_at(unknown, &production, workspace, settings, context).await?;
+            self.look_at(unknown, &platforms, workspace, settings, context).await?;
         }
         self.warn_of_unverified(context);
         Ok(())
@@ -196,12 +202,14 @@ impl LockedPackages {
         }
     }
 
-    /// Where packages will lie, most likely: what is learned later may change that.
-    fn expected_places(&self, production: &LockedProduction) -> BTreeMap<PackageId, Vec<WorkspacePath>> {
+    /// Where packages of the services that are built will lie, most likely: what is learned later may change that.
+    fn expected_places(&self, platforms: &[NodePlatform]) -> BTreeMap<PackageId, Vec<WorkspacePath>> {
         let mut places: BTreeMap<PackageId, Vec<WorkspacePath>> = BTreeMap::new();
+        let of_services = LockedProduction::of_members(self.built.clone(), &self.lockfile, platforms);
         // An error is told once it is certain.
-        let node_modules = NodeModules::of(&self.lockfile, production).unwrap_or_default();
-        for (place, id) in node_modules.packages {
+        let node_modules =
+            NodeModules::of(&self.lockfile, &LockedProduction::of(&self.lockfile, platforms)).unwrap_or_default();
+        for (place, id) in node_modules.packages.into_iter().filter(|(_, id)| of_services.packages.contains(id)) {
             places.entry(id).or_default().push(place);
         }
         places
@@ -211,7 +219,7 @@ impl LockedPackages {
     async fn look_at(
         &mut self,
         unknown: Vec<PackageId>,
-        production: &LockedProduction,
+        platforms: &[NodePlatform],
         workspace: &Workspace,
         settings: &Settings,
         context: &Context,
@@ -237,7 +245,7 @@ impl LockedPackages {
             self.origins.insert(id, origin);
         }
         let packages: Vec<&LockedPackage> = fetched.iter().filter_map(|id| self.lockfile.packages.get(id)).collect();
-        let expected = LazyCell::new(|| self.expected_places(production));
+        let expected = LazyCell::new(|| self.expected_places(platforms));
         // What is patched is not packed as it comes.
         let places = |at: usize| match packages.get(at).is_some_and(|package| is_patched(package)) {
             true => Vec::new(),

@@ -21,10 +21,19 @@ impl LockedProduction {
     /// platforms. Where the lockfile does not say for which platforms a package is (yarn 1), it stays. Nothing that is
     /// missing is an error here, since nobody may ask for it.
     pub fn of<'a>(lockfile: &Lockfile, platforms: impl IntoIterator<Item = &'a NodePlatform>) -> Self {
-        let mut production = Self { packages: BTreeSet::new(), members: lockfile.importers.keys().cloned().collect() };
+        Self::of_members(lockfile.importers.keys().cloned().collect(), lockfile, platforms)
+    }
+
+    /// The same for some of the members.
+    pub fn of_members<'a>(
+        members: BTreeSet<WorkspacePath>,
+        lockfile: &Lockfile,
+        platforms: impl IntoIterator<Item = &'a NodePlatform>,
+    ) -> Self {
+        let mut production = Self { packages: BTreeSet::new(), members };
         for platform in platforms {
             let mut walk = Walk { lockfile, platform, taken: BTreeSet::new(), queue: VecDeque::new() };
-            lockfile.importers.keys().for_each(|dir| walk.from(dir));
+            production.members.iter().for_each(|dir| walk.from(dir));
             production.packages.extend(walk.taken.into_iter().filter_map(|node| match node {
                 Node::Package(id) => Some(id),
                 Node::Member(_) => None,

@@ -1,6 +1,6 @@
 //! Layers that leave for registries while others are packed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use tokio::task::JoinSet;
 
@@ -16,7 +16,7 @@ use crate::transfer;
 /// that has the layer, from where the others' mount it.
 pub struct Ahead {
     /// By the layer's place in the plan.
-    repositories: Vec<Vec<Repository>>,
+    repositories: Vec<BTreeSet<Repository>>,
     sendings: JoinSet<Result<(Repository, Digest, u64), BuildError>>,
     context: Context,
 }
@@ -33,16 +33,18 @@ impl Ahead {
         request: &BuildRequest,
         context: &Context,
     ) -> Result<Self, BuildError> {
-        let mut repositories = vec![Vec::new(); plan.layers.len()];
+        let mut repositories = vec![BTreeSet::new(); plan.layers.len()];
         for destination in destinations {
-            let mut goes = vec![false; plan.layers.len()];
+            let mut first: BTreeMap<usize, Repository> = BTreeMap::new();
             for service in &plan.services {
-                let Some(first) = references(service, destination, request)?.into_iter().next() else { continue };
+                let Some(reference) = references(service, destination, request)?.into_iter().next() else { continue };
                 for &layer in service.images.iter().flat_map(|image| &image.layers) {
-                    if let (Some(goes @ false), Some(of_layer)) = (goes.get_mut(layer), repositories.get_mut(layer)) {
-                        *goes = true;
-                        of_layer.push(first.repository().clone());
-                    }
+                    first.entry(layer).or_insert_with(|| reference.repository().clone());
+                }
+            }
+            for (layer, repository) in first {
+                if let Some(repositories) = repositories.get_mut(layer) {
+                    repositories.insert(repository);
                 }
             }
         }

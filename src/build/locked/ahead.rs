@@ -1,7 +1,6 @@
 //! Packages are packed while others are still on their way, at the places that the lockfile gives them as far as it is known
 //! by then.
 
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +13,7 @@ use crate::config::Settings;
 use crate::layer::{Fragment, Owner, PackError, PackedAhead, Scratch};
 use crate::manifest::media_type::Compression;
 use crate::path::ImagePath;
-use crate::workspace::WorkspacePath;
+use crate::workspace::{Service, WorkspacePath};
 
 /// Packs packages on threads of its own. Dropping it ends them.
 pub(super) struct PackingAhead {
@@ -44,19 +43,19 @@ impl Package {
 }
 
 impl PackingAhead {
-    /// Waits for packages of these services; `None` where what images hold of packages, and whose it is, is only known
-    /// later.
+    /// Waits for packages of these services; `None` without any, or where what images hold of packages, and whose it is, is
+    /// only known later.
     pub fn start(
-        services: &BTreeSet<String>,
+        services: &[Service],
         platforms: &Platforms<'_>,
         scratch: &Arc<Scratch>,
         context: &Context,
     ) -> Result<Option<Self>, BuildError> {
         let Platforms { settings, request, .. } = platforms;
         let compression = plan::compression(request, settings);
-        let is_whole = |service: &String| {
-            let nothing_excluded = settings.of_service(service).exclude.is_none_or(|patterns| patterns.is_empty());
-            nothing_excluded && platforms.lean(service) == Lean { slim: false, traced: false }
+        let is_whole = |service: &Service| {
+            let exclude = settings.of_service(&service.name).exclude.unwrap_or_default();
+            exclude.is_empty() && platforms.lean(&service.name) == Lean { slim: false, traced: false }
         };
         let (Some(owner), true) = (common_owner(services, settings), services.iter().all(is_whole)) else {
             return Ok(None);
@@ -128,8 +127,8 @@ fn pack(packed: &PackedAhead, packages: &Mutex<Receiver<Package>>, is_over: &Ato
 }
 
 /// The user who owns the files of all these services, if it is one, and does not depend on a base.
-fn common_owner(services: &BTreeSet<String>, settings: &Settings) -> Option<Owner> {
-    let owner = |service: &String| settings.of_service(service).user.unwrap_or_default().own_owner();
+fn common_owner(services: &[Service], settings: &Settings) -> Option<Owner> {
+    let owner = |service: &Service| settings.of_service(&service.name).user.unwrap_or_default().own_owner();
     let mut owners = services.iter().map(owner);
     let first = owners.next()??;
     owners.all(|owner| owner == Some(first)).then_some(first)

@@ -9,7 +9,7 @@ use super::node_modules::nested_place;
 use super::tarballs::Tarballs;
 use super::{LockedPackages, Origin};
 use crate::build::{BuildError, Context};
-use crate::closure::{LockedProduction, NodePlatform, Packages};
+use crate::closure::{NodePlatform, Packages};
 use crate::config::Settings;
 use crate::layer::{Collector, FileTree};
 use crate::workspace::lockfiles::{DependencyKind, LockedPackage, Lockfile, PackageId, Target};
@@ -29,9 +29,7 @@ impl Supply {
     pub fn open(workspace: &Workspace, settings: &Settings, context: &Context) -> Result<Self, BuildError> {
         let lockfile = block_in_place(|| Lockfile::read(workspace))?;
         let tarballs = Tarballs::new(workspace, lockfile.manager, settings, context)?;
-        let (origins, package_jsons, platforms) = Default::default();
-        let locked = LockedPackages { lockfile, origins, package_jsons, platforms, tarballs };
-        Ok(Self { locked, places: BTreeMap::new() })
+        Ok(Self { locked: LockedPackages::new(lockfile, tarballs), places: BTreeMap::new() })
     }
 
     /// All that was brought.
@@ -89,7 +87,7 @@ impl Supply {
         let is_unknown = |id: &&PackageId| !self.locked.origins.contains_key(*id);
         let unknown = places.iter().map(|(_, id)| id).filter(is_unknown).cloned().collect();
         // Whatever is to be taken from the installed ones was not good enough.
-        self.locked.look_at(unknown, &LockedProduction::default(), workspace, &Settings::default(), context).await?;
+        self.locked.look_at(unknown, &[], workspace, &Settings::default(), context).await?;
         self.places.extend(places.iter().cloned());
         Ok(())
     }

@@ -16,7 +16,7 @@ use crate::layer::{Content, Kind, LayerPlan, PackedAhead, Scratch};
 use crate::npm_registry::{Mirror, NpmClient, NpmClientOptions, NpmSettings, Tarball};
 use crate::store::StoreError;
 use crate::workspace::lockfiles::LockedPackage;
-use crate::workspace::{PackageManager, Workspace, WorkspacePath};
+use crate::workspace::{PackageManager, Service, Workspace, WorkspacePath};
 
 /// The client of the registries, and what contents are read from.
 pub(super) struct Tarballs {
@@ -53,10 +53,10 @@ impl Tarballs {
         Ok(Self { client, scratch: Scratch::new(&context.store.scratch_dir()), ahead: None })
     }
 
-    /// From now on, has packages packed as soon as they are there.
+    /// From now on, has packages of these services packed as soon as they are there.
     pub fn pack_ahead(
         &mut self,
-        services: &BTreeSet<String>,
+        services: &[Service],
         platforms: &Platforms<'_>,
         context: &Context,
     ) -> Result<(), BuildError> {
