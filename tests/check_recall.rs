@@ -27,7 +27,7 @@ use serde_json::Value;
 const SERVICES: [&str; 3] = ["api-gateway", "gestion_commerciale_service", "customer-service"];
 
 /// So many files of each service are taken away, one after the other: as many of each kind as there are of all.
-const TRIED: usize = 14;
+const TRIED: usize = 120;
 
 /// A machine that does much else may be slow.
 const PATIENCE: Duration = Duration::from_secs(180);
