@@ -3,9 +3,8 @@
 
 use std::path::{Path, PathBuf};
 
-use globset::{GlobBuilder, GlobMatcher};
-
 use super::imports::{Graph, Reached};
+use super::pattern::{is_pattern, matcher};
 use super::{CheckError, Code, Finding, Severity, Subject};
 use crate::host;
 use crate::javascript::{FileUse, Module, NamedFile, Origin, When};
@@ -64,17 +63,6 @@ fn missing(subject: &Subject<'_>, file: &Reached, named: &NamedFile) -> Result<O
         message: format!("the code names {what}: `{}`", wanted.display()),
         fix: Some(fix(subject, &wanted)?),
     }))
-}
-
-/// Whether a path that code names is a pattern.
-pub(super) fn is_pattern(path: &str) -> bool {
-    path.contains(['*', '{'])
-}
-
-/// What says whether a path is one of a pattern's.
-pub(super) fn matcher(pattern: &Path) -> Option<GlobMatcher> {
-    let glob = GlobBuilder::new(&pattern.to_string_lossy()).literal_separator(true).build().ok()?;
-    Some(glob.compile_matcher())
 }
 
 fn is_there(subject: &Subject<'_>, wanted: &Path, named: &NamedFile) -> bool {

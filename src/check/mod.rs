@@ -16,6 +16,7 @@ mod known_modules;
 mod launch;
 mod module_kind;
 mod package;
+mod pattern;
 mod permissions;
 mod platforms;
 mod requests;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use globset::GlobMatcher;
 
 use super::{Reached, Walk};
-use crate::check::data_files::{is_pattern, matcher};
+use crate::check::pattern::{is_pattern, matcher};
 use crate::check::{CheckError, Subject, package_top};
 use crate::javascript::{FileUse, Module, Reach, source_type};
 
