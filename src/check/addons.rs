@@ -1,7 +1,7 @@
 //! Whether packages that need native code have any: it is made or fetched by install scripts, which need not have run.
 
 use std::collections::BTreeSet;
-use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::imports::Graph;
@@ -17,7 +17,8 @@ const LOADERS: [&str; 5] =
 
 /// One finding for each package that code leads to, that would load an addon of its own and has none.
 pub(super) fn check(subject: &Subject<'_>, graph: &Graph) -> Vec<Finding> {
-    let is_addon = |path: &&Path| path.extension() == Some(OsStr::new("node"));
+    // Every file is looked at, so by its bytes.
+    let is_addon = |path: &&Path| path.as_os_str().as_bytes().ends_with(b".node");
     let with_addons: BTreeSet<&Path> = subject.files.layer_files().filter(is_addon).filter_map(package_top).collect();
     let reached: BTreeSet<&Path> = graph.modules().filter_map(|(file, _)| package_top(&file.path)).collect();
     let packages = subject.closure.packages.iter().filter_map(|(dir, package)| {

@@ -43,6 +43,7 @@ pub use resolver::{Missing, Resolved, Resolver};
 pub use secrets::{Scan, Scanner, Secret};
 pub use trace::{BadPattern, KeepPatterns, trace};
 
+use self::imports::Graph;
 use crate::closure::DependencyClosure;
 use crate::host::HostError;
 use crate::image::{RunSettings, RunUser};
@@ -189,21 +190,28 @@ pub fn check(subject: &Subject<'_>) -> Result<Checked, CheckError> {
     checked.findings.extend(entry_point::check(subject));
     let (reached, secrets) = rayon::join(|| imports::reach(subject), || secrets::check(subject));
     let reached = reached?;
-    checked.findings.extend(reached.findings(subject)?);
-    checked.findings.extend(module_kind::check(subject, &reached)?);
-    checked.findings.extend(data_files::check(subject, &reached)?);
-    checked.findings.extend(addons::check(subject, &reached));
-    checked.findings.extend(writable::check(subject, &reached));
-    checked.findings.extend(requests::check(subject, &reached)?);
+    let (kinds, others) = rayon::join(|| module_kind::check(subject, &reached), || of_code(subject, &reached));
+    checked.findings.extend(kinds?);
+    checked.findings.extend(others?);
     checked.reached = reached.len();
     checked.computed = reached.computed(subject);
     checked.unread = reached.unread();
     checked.findings.extend(secrets?);
-    checked.findings.extend(permissions::check(subject));
     allowance::apply(subject, &mut checked.findings);
     checked.findings.sort();
     checked.findings.dedup();
     Ok(checked)
+}
+
+/// What is wrong with what code asks for and does.
+fn of_code(subject: &Subject<'_>, reached: &Graph) -> Result<Vec<Finding>, CheckError> {
+    let mut findings = reached.findings(subject)?;
+    findings.extend(data_files::check(subject, reached)?);
+    findings.extend(addons::check(subject, reached));
+    findings.extend(writable::check(subject, reached));
+    findings.extend(requests::check(subject, reached)?);
+    findings.extend(permissions::check(subject));
+    Ok(findings)
 }
 
 impl Subject<'_> {
