@@ -355,6 +355,18 @@ fn services_share_what_any_of_them_reaches() {
     assert_eq!(alone["api"].digest, both["api"].digest, "the same image, built alone");
 }
 
+/// Maps weigh as much as code, and who reads none needs none.
+#[test]
+fn services_without_source_maps_get_none_of_others() {
+    let settings = "trace = true\n[service.web]\ncommand = [\"node\", \"--enable-source-maps\", \"main.js\"]\n";
+    let maps = [("node_modules/x/a.js.map", "{}"), ("node_modules/x/b.js.map", "{}")];
+    let (_, images) = built(&shop(settings).and(&maps), &["--no-check"]);
+    let of = |service: &str| package_files(&images[service].files).into_iter().filter(|file| file.starts_with("x/"));
+    assert_eq!(of("api").collect::<Vec<_>>(), ["x/a.js", "x/b.js", "x/package.json"]);
+    let with_maps = ["x/a.js", "x/b.js", "x/b.js.map", "x/package.json"];
+    assert_eq!(of("web").collect::<Vec<_>>(), with_maps);
+}
+
 #[test]
 fn services_that_are_not_traced_share_nothing_with_those_that_are() {
     let (_, images) = built(&shop("[service.api]\ntrace = true\n"), &[]);
