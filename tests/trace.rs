@@ -350,6 +350,12 @@ fn services_share_what_any_of_them_reaches() {
     let left_out = &report["services"][0]["images"][0];
     assert_eq!(left_out["untraced"][0], json!({"package": "x@1.0.0", "files": 1, "bytes": 14_000, "kept_files": 3}));
     assert_eq!(left_out["leaner"]["trace"], json!({"taken": true, "files": 2, "bytes": 14_013}));
+    let (whole, _) = built(&shop(""), &[]);
+    let would_save = |service: usize| whole["services"][service]["images"][0]["leaner"]["trace"].clone();
+    // `x/b.js`, `x/c.js`, and the files of `y`, whose package.json would stay.
+    assert_eq!(would_save(0), json!({"taken": false, "files": 4, "bytes": 14_103}));
+    let (unchecked, _) = built(&shop(""), &["--no-check"]);
+    assert_eq!(unchecked["services"][0]["images"][0]["leaner"]["trace"], Value::Null, "nobody looked");
 
     let (_, alone) = built(&shop("trace = true\n"), &["api"]);
     assert_eq!(alone["api"].digest, both["api"].digest, "the same image, built alone");

@@ -23,6 +23,7 @@ mod requests;
 mod resolver;
 mod secrets;
 mod trace;
+mod unreached;
 mod writable;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,7 +47,7 @@ pub use trace::{BadPattern, KeepPatterns, trace};
 use crate::closure::DependencyClosure;
 use crate::host::HostError;
 use crate::image::{RunSettings, RunUser};
-use crate::layer::PackError;
+use crate::layer::{LeftOut, PackError};
 use crate::manifest::ContainerConfig;
 use crate::path::ImagePath;
 use crate::workspace::{Service, Workspace};
@@ -121,6 +122,8 @@ pub struct Checked {
     pub computed: BTreeMap<String, usize>,
     /// Files that were not read, each with the reason.
     pub unread: BTreeMap<String, String>,
+    /// The files of packages that no import leads to.
+    pub unreached: LeftOut,
 }
 
 impl Checked {
@@ -198,6 +201,7 @@ pub fn check(subject: &Subject<'_>) -> Result<Checked, CheckError> {
     checked.reached = reached.len();
     checked.computed = reached.computed(subject);
     checked.unread = reached.unread();
+    checked.unreached = unreached::weigh(subject, &reached);
     checked.findings.extend(secrets?);
     checked.findings.extend(permissions::check(subject));
     allowance::apply(subject, &mut checked.findings);

@@ -244,12 +244,8 @@ impl Trace<'_> {
         let tops = self.kept.iter().filter_map(|path| package_top(path)).filter(|top| !self.packages.contains(*top));
         let tops: BTreeSet<PathBuf> = tops.map(Path::to_owned).collect();
         for top in tops {
-            let belongs = |path: &PathBuf| {
-                let name = file_name(path);
-                is_native(&name) || is_license(&name)
-            };
             let own = self.files.of_package(&top);
-            self.keep(own.into_iter().filter(belongs).collect());
+            self.keep(own.into_iter().filter(|path| stays_with_package(path)).collect());
             let optional = self.subject.package_at(&top).and_then(|package| package.package_json);
             for name in
                 optional.iter().flat_map(|json| json.optional_dependencies.keys().chain(json.dependencies.keys()))
@@ -300,6 +296,12 @@ impl Trace<'_> {
         self.kept.append(&mut manifests);
         self.kept
     }
+}
+
+/// Whether a file stays whatever code says, where anything of its package does: native code and licences.
+pub(super) fn stays_with_package(path: &Path) -> bool {
+    let name = file_name(path);
+    is_native(&name) || is_license(&name)
 }
 
 /// Whether a file is for other programs than a service: types and source maps, pages for `man`, what Python compiled.
