@@ -984,7 +984,11 @@ fn a_build_that_succeeds_as_json() {
                   "files": 0,
                   "bytes": 0
                 },
-                "trace": null
+                "trace": {
+                  "taken": false,
+                  "files": 0,
+                  "bytes": 0
+                }
               },
               "untraced": [],
               "undeclared": {},

@@ -292,7 +292,7 @@ fn es_modules_name_files_whole() {
 #[test]
 fn data_files() {
     let path = "const {join} = require('path'), fs = require('fs');";
-    let table: [(&str, &str, &[&str]); 14] = [
+    let table: [(&str, &str, &[&str]); 20] = [
         ("there", "fs.readFileSync(join(__dirname, 'there.txt'))", &[]),
         ("read at the start", "fs.readFileSync(join(__dirname, 'a.txt'))", &["error data-file-missing"]),
         ("read later", "() => fs.readFileSync(join(__dirname, 'a.txt'))", &["warning data-file-missing"]),
@@ -303,6 +303,28 @@ fn data_files() {
         ("a prefix of a name", "x(join(__dirname, 'th') + name)", &[]),
         ("by a variable", "const a = join(__dirname, 'a'); fs.mkdirSync(a); fs.readdirSync(a)", &[]),
         ("asked for before", "if (fs.existsSync(__dirname + '/a')) fs.readFileSync(__dirname + '/a')", &[]),
+        (
+            "asked for by a variable in a function",
+            "async () => { const a = join(__dirname, 'a'); await fs.promises.access(a); await fs.promises.readFile(a) }",
+            &[],
+        ),
+        (
+            "made by another name of the variable",
+            "const a = join(__dirname, 'a'); () => { const b = a; fs.rename(old, b); fs.readFile(b) }",
+            &[],
+        ),
+        (
+            "only read by a variable in a function",
+            "async () => { const a = join(__dirname, 'a'); await fs.promises.readFile(a) }",
+            &["warning data-file-missing"],
+        ),
+        ("not missed", "try { fs.readFileSync(__dirname + '/a') } catch (e) { if (e.code !== 'ENOENT') throw e }", &[]),
+        ("missed", "try { fs.readFileSync(__dirname + '/a') } catch (e) { throw e }", &["error data-file-missing"]),
+        (
+            "not missed by a promise",
+            "fs.promises.readFile(__dirname + '/a').catch((e) => { if (e.code !== 'ENOENT') throw e })",
+            &[],
+        ),
         ("made later", "x(join(__dirname, 'logs/a.log')); x(join(__dirname, '../.env'))", &[]),
         (
             "a pattern",

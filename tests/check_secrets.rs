@@ -3,6 +3,8 @@
 
 mod harness;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use harness::checks::{assert_found, found, run, shop};
 use harness::sample;
 use insta::assert_snapshot;
@@ -36,12 +38,48 @@ fn secrets_in_the_files_of_a_service() {
     let google =
         format!(r#"{{"type": "service_account", "private_key": "{}"}}"#, pem("PRIVATE KEY", &key).replace('\n', "\\n"));
     let azure = |key: &str| format!("AccountName=a;Account{}={key}==;EndpointSuffix=core.windows.net", "Key");
-    let table: [(&str, String, bool); 31] = [
+    let base64 = |text: &str| STANDARD.encode(text);
+    let pem_of = |label: &str| pem(label, &key);
+    let putty =
+        |lines: &str| format!("PuTTY-User-Key-File-3: ssh-rsa\nEncryption: none\nPublic-Lines: 1\n{key}\n{lines}");
+    let login = |auth: &str| format!(r#"{{"auths":{{"registry.example":{{"auth":"{auth}"}}}}}}"#);
+    let lines = |text: &str| {
+        text.as_bytes().chunks(60).map(|line| format!("  {}\n", String::from_utf8_lossy(line))).collect::<String>()
+    };
+    let hex = "0123456789abcdef".repeat(4);
+    let table: [(&str, String, bool); 54] = [
         ("a private key", pem("PRIVATE KEY", &key), true),
         ("of the old kind", pem("RSA PRIVATE KEY", &key), true),
         ("of SSH", pem("OPENSSH PRIVATE KEY", &key), true),
         ("with a password", pem("RSA PRIVATE KEY", &format!("Proc-Type: 4,ENCRYPTED\n\n{key}")), true),
         ("as a text in code", pem("EC PRIVATE KEY", &key).replace('\n', "\\n' +\n '"), true),
+        ("of PGP", pem("PGP PRIVATE KEY BLOCK", &format!("Version: 1\n\n{key}")), true),
+        ("a public key of PGP", pem("PGP PUBLIC KEY BLOCK", &key), false),
+        ("of PuTTY", putty(&format!("Private-Lines: 1\n{key}\n")), true),
+        ("the public half of PuTTY", putty(""), false),
+        ("in base64", format!("client-key-data: {}", base64(&pem_of("EC PRIVATE KEY"))), true),
+        ("in base64, in lines", format!("{}\n", lines(&base64(&pem_of("RSA PRIVATE KEY")))), true),
+        ("a certificate in base64", format!("client-certificate-data: {}", base64(&pem_of("CERTIFICATE"))), false),
+        ("how keys begin, in base64", base64("-----BEGIN PRIVATE KEY-----"), false),
+        (
+            "in a source map",
+            format!(r#"{{"sourcesContent": ["const key = `{}`"]}}"#, pem_of("PRIVATE KEY").replace('\n', "\\n")),
+            true,
+        ),
+        ("with line ends of Windows", pem_of("PRIVATE KEY").replace('\n', "\r\n"), true),
+        ("logins of Kubernetes", format!(".dockerconfigjson: {}", base64(&login(&random(20)))), true),
+        ("no logins of Kubernetes", format!(".dockerconfigjson: {}", base64(&login(""))), false),
+        ("logins as docker writes them", base64(&login(&random(20)).replace("{\"auths\":", "{\n\t\"auths\": ")), true),
+        ("of Docker Hub", format!("dckr_{}_{}", "pat", random(27)), true),
+        ("of Docker Hub, as a placeholder", "dckr_pat_your-token-goes-here-please".to_owned(), false),
+        ("of DigitalOcean", format!("dop_{}_{hex}", "v1"), true),
+        ("of DigitalOcean, shortened", format!("dop_{}_{}", "v1", &hex[1..]), false),
+        ("of a client of Google", format!("GOCSPX{}{}", "-", random(28)), true),
+        ("of a client of Google, as a placeholder", "GOCSPX-your-client-secret".to_owned(), false),
+        ("much that looks drawn by lot", random(4096), false),
+        ("a sum of a package", format!(r#"integrity: "sha512-{}==""#, random(86)), false),
+        ("a picture in code", format!("url(data:image/png;base64,{})", random(2000)), false),
+        ("a token of a session", format!("eyJhbGciOiJIUzI1NiJ9.{}.{}", random(40), random(43)), false),
         ("a public key", pem("PUBLIC KEY", &key), false),
         ("a certificate", pem("CERTIFICATE", &key), false),
         ("code that knows how keys begin", "text.startsWith('-----BEGIN PRIVATE KEY-----')".to_owned(), false),
@@ -83,7 +121,7 @@ fn secrets_in_the_files_of_a_service() {
 #[test]
 fn files_with_secrets() {
     let login = format!(r#"{{"auths": {{"registry.example": {{"auth": "{}"}}}}}}"#, random(20));
-    let table: [(&str, &str, &str, &[&str]); 16] = [
+    let table: [(&str, &str, &str, &[&str]); 24] = [
         ("variables", "env", ".env", &["error secret-file apps/web/.env"]),
         ("variables of a stage", "env", ".env.production", &["error secret-file"]),
         ("an example of variables", "env", ".env.example", &[]),
@@ -96,6 +134,14 @@ fn files_with_secrets() {
         ("a variable for npm", "variable", ".npmrc", &[]),
         ("a token under another name", "token", "npmrc", &[]),
         ("a token for yarn", "yarn", ".yarnrc.yml", &["error secret-in-file apps/web/.yarnrc.yml:1"]),
+        ("a token for yarn 1", "yarn1", ".yarnrc", &["error secret-in-file apps/web/.yarnrc:1"]),
+        ("a token for bun", "bun", "bunfig.toml", &["error secret-in-file apps/web/bunfig.toml:1"]),
+        ("a variable for bun", "bun-variable", "bunfig.toml", &[]),
+        ("a password in a URL", "url", ".npmrc", &["error secret-in-file apps/web/.npmrc:1"]),
+        ("a cluster", "key", "/home/node/.kube/config", &["error secret-file /home/node/.kube/config"]),
+        ("passwords of PostgreSQL", "key", ".pgpass", &["error secret-file"]),
+        ("passwords of curl", "key", ".netrc", &["error secret-file"]),
+        ("something else of a netrc", "key", "netrc.js", &[]),
         ("a login", "login", "/home/node/.docker/config.json", &["error secret-in-file"]),
         ("a helper for logins", "helper", "/home/node/.docker/config.json", &[]),
         ("something else of that name", "login", "config.json", &[]),
@@ -107,6 +153,10 @@ fn files_with_secrets() {
         ("given/token", "registry=https://npm.example/\n//npm.example/:_authToken=abcdef\n"),
         ("given/variable", "//npm.example/:_authToken=${NPM_TOKEN}\n"),
         ("given/yarn", "npmAuthToken: abcdef\n"),
+        ("given/yarn1", "\"//npm.example/:_authToken\" \"abcdef\"\n"),
+        ("given/bun", "[install.registry]\nurl = \"https://npm.example\"\ntoken = \"abcdef\"\n"),
+        ("given/bun-variable", "[install.registry]\nurl = \"https://npm.example\"\ntoken = \"$NPM_TOKEN\"\n"),
+        ("given/url", "registry=https://ann:secret@npm.example/\n"),
         ("given/login", &login),
         ("given/helper", r#"{"auths": {"registry.example": {}}, "credsStore": "pass"}"#),
     ];

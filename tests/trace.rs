@@ -38,7 +38,7 @@ fn package_files(files: &ImageFiles) -> BTreeSet<String> {
 
 /// Each kind of thing that code needs of packages: what it is, the files of one package (a star before those that have to
 /// stay), its package.json, and how the service uses it.
-const RULES: [(&str, &[(&str, &str)], &str, &str); 26] = [
+const RULES: [(&str, &[(&str, &str)], &str, &str); 29] = [
     ("imports", &[("*index.js", "require('./a')"), ("*a.js", ""), ("b.js", "")], "{}", "require('x')"),
     (
         "lazy ones",
@@ -167,6 +167,25 @@ const RULES: [(&str, &[(&str, &str)], &str, &str); 26] = [
         "let name; name = 'x/locale/' + a; require(name)",
     ),
     ("a name in quotes", &[("*index.js", ""), ("b.js", "")], "{}", "load('x')"),
+    ("a name in quotes, in a comment", &[("index.js", "")], "{}", "/* load('x') */ // or 'x'"),
+    (
+        "a place that is asked for in vain",
+        &[("*index.mjs", ""), ("b.js", "")],
+        r#"{"exports": {"import": "./index.mjs"}}"#,
+        "try { load(require.resolve('x')) } catch { load('x') }",
+    ),
+    (
+        "files for other programs, in a directory that is handed on",
+        &[
+            ("*index.js", "fs.readdirSync(path.join(__dirname, 'a'))"),
+            ("*a/b.py", ""),
+            ("a/__pycache__/b.cpython-313.pyc", ""),
+            ("a/man/man1/b.1", ""),
+            ("*a/b.1", ""),
+        ],
+        "{}",
+        "require('x')",
+    ),
     (
         "a module of it in quotes",
         &[("index.js", ""), ("*hook.mjs", "")],
@@ -242,6 +261,55 @@ fn what_stays_of_a_package() {
     }
 }
 
+/// A service of two packages, of which it only asks for `x`, with this code and this command.
+fn of_two_packages(code: &str, command: &str) -> BTreeSet<String> {
+    let workspace = TestWorkspace::new(&[
+        (
+            "package.json",
+            r#"{"name": "api", "version": "1.0.0", "main": "main.js", "dependencies": {"x": "1"}, "optionalDependencies": {"y": "1"}}"#,
+        ),
+        ("package-lock.json", r#"{"name": "api", "lockfileVersion": 3, "packages": {}}"#),
+        ("pirogue.toml", &format!("trace = true\n[service.api]\ncommand = {command}\n")),
+        ("main.js", code),
+        ("node_modules/x/package.json", r#"{"name": "x", "version": "1.0.0"}"#),
+        ("node_modules/x/index.js", "require('./a')"),
+        ("node_modules/x/index.js.map", "{}"),
+        ("node_modules/x/a.js", ""),
+        ("node_modules/x/a.js.map", "{}"),
+        ("node_modules/x/b.js.map", "{}"),
+        ("node_modules/x/a.d.ts.map", "{}"),
+        ("node_modules/y/package.json", r#"{"name": "y", "version": "1.0.0"}"#),
+        ("node_modules/y/index.js", ""),
+        ("node_modules/y/LICENSE", ""),
+        ("node_modules/y/lib/package.json", "{}"),
+    ]);
+    let (_, images) = built(&workspace, &["--no-check"]);
+    package_files(&images["api"].files)
+}
+
+/// Who looks for plugins opens the package.json of all that is installed.
+#[test]
+fn packages_keep_their_package_json_where_code_lists_them() {
+    let command = r#"["node", "main.js"]"#;
+    let asked_for = ["x/a.js", "x/index.js", "x/package.json"];
+    let listing = "require('x'); fs.readdirSync(path.join(dir, 'node_modules'))";
+    let listed = asked_for.into_iter().chain(["y/package.json"]);
+    assert_eq!(of_two_packages(listing, command), listed.map(str::to_owned).collect());
+    for other in ["require('x'); fs.readdirSync(dir)", "require('x'); path.join(dir, 'node_modules')"] {
+        assert_eq!(of_two_packages(other, command), asked_for.map(str::to_owned).into(), "{other}");
+    }
+}
+
+#[test]
+fn source_maps_stay_where_node_reads_them() {
+    let with_maps = ["x/a.js", "x/a.js.map", "x/index.js", "x/index.js.map", "x/package.json"];
+    let asked_for = ["x/a.js", "x/index.js", "x/package.json"];
+    let found = of_two_packages("require('x')", r#"["node", "--enable-source-maps", "main.js"]"#);
+    assert_eq!(found, with_maps.map(str::to_owned).into());
+    let found = of_two_packages("require('x')", r#"["node", "main.js"]"#);
+    assert_eq!(found, asked_for.map(str::to_owned).into());
+}
+
 /// A workspace of two services that need the same packages, and different files of them.
 fn shop(settings: &str) -> TestWorkspace {
     let service = |name: &str| {
@@ -282,9 +350,27 @@ fn services_share_what_any_of_them_reaches() {
     let left_out = &report["services"][0]["images"][0];
     assert_eq!(left_out["untraced"][0], json!({"package": "x@1.0.0", "files": 1, "bytes": 14_000, "kept_files": 3}));
     assert_eq!(left_out["leaner"]["trace"], json!({"taken": true, "files": 2, "bytes": 14_013}));
+    let (whole, _) = built(&shop(""), &[]);
+    let would_save = |service: usize| whole["services"][service]["images"][0]["leaner"]["trace"].clone();
+    // `x/b.js`, `x/c.js`, and the files of `y`, whose package.json would stay.
+    assert_eq!(would_save(0), json!({"taken": false, "files": 4, "bytes": 14_103}));
+    let (unchecked, _) = built(&shop(""), &["--no-check"]);
+    assert_eq!(unchecked["services"][0]["images"][0]["leaner"]["trace"], Value::Null, "nobody looked");
 
     let (_, alone) = built(&shop("trace = true\n"), &["api"]);
     assert_eq!(alone["api"].digest, both["api"].digest, "the same image, built alone");
+}
+
+/// Maps weigh as much as code, and who reads none needs none.
+#[test]
+fn services_without_source_maps_get_none_of_others() {
+    let settings = "trace = true\n[service.web]\ncommand = [\"node\", \"--enable-source-maps\", \"main.js\"]\n";
+    let maps = [("node_modules/x/a.js.map", "{}"), ("node_modules/x/b.js.map", "{}")];
+    let (_, images) = built(&shop(settings).and(&maps), &["--no-check"]);
+    let of = |service: &str| package_files(&images[service].files).into_iter().filter(|file| file.starts_with("x/"));
+    assert_eq!(of("api").collect::<Vec<_>>(), ["x/a.js", "x/b.js", "x/package.json"]);
+    let with_maps = ["x/a.js", "x/b.js", "x/b.js.map", "x/package.json"];
+    assert_eq!(of("web").collect::<Vec<_>>(), with_maps);
 }
 
 #[test]
@@ -459,9 +545,7 @@ fn nothing_is_left_out_that_a_service_opens() {
         let of_packages = opened.iter().filter(|path| path.contains("node_modules/")).count();
         assert!(of_packages > 300, "{service} opens {of_packages} files of packages");
         let files = &traced.images[service].files;
-        // With `--enable-source-maps` node reads the maps that are there, for the lines of errors, and goes without others.
-        let opened = opened.iter().filter(|path| !path.ends_with(".map"));
-        let missing: Vec<&&str> = opened.filter(|path| !is_there(files, &format!("app/{path}"))).collect();
+        let missing: Vec<&&str> = opened.iter().filter(|path| !is_there(files, &format!("app/{path}"))).collect();
         assert!(missing.is_empty(), "{service}: {missing:#?}");
 
         let bytes = |report: &Report| report.image(service)["package_bytes"].as_u64().unwrap();

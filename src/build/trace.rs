@@ -109,29 +109,33 @@ impl Tracing<'_> {
         let mut plan = BuildPlan { services: Vec::new(), layers: Vec::new(), compression, format };
         // A service that is built by its name alone has no part in what those reach that are built without one.
         let fleet = selection::names(workspace, settings, &[])?;
-        for service in &whole.services {
+        for (at, service) in whole.services.iter().enumerate() {
             if !self.built.iter().any(|built| built.dir == service.service.dir) {
                 continue;
             }
             let mut images = Vec::new();
-            for image in &service.images {
+            for (of_platform, image) in service.images.iter().enumerate() {
+                let reads_maps =
+                    self.traces.get(&(at, of_platform)).is_some_and(|own| own.iter().any(|path| is_map(path)));
                 let counts = |other: &ServicePlan, of_platform: &ImagePlan| {
                     of_platform.platform == image.platform
                         && (other.service.dir == service.service.dir
                             || (fleet.contains(&service.service.name) && fleet.contains(&other.service.name)))
                 };
-                images.push(self.image(image, counts, &mut plan)?);
+                images.push(self.image(image, counts, reads_maps, &mut plan)?);
             }
             plan.services.push(ServicePlan { images, ..service.clone() });
         }
         Ok(plan)
     }
 
-    /// The image with its layers in `plan`, where those for which `counts` holds say what shared layers keep.
+    /// The image with its layers in `plan`, where those for which `counts` holds say what shared layers keep. Of their source
+    /// maps, an image that reads none has none.
     fn image(
         &self,
         image: &ImagePlan,
         counts: impl Fn(&ServicePlan, &ImagePlan) -> bool,
+        reads_maps: bool,
         plan: &mut BuildPlan,
     ) -> Result<ImagePlan, BuildError> {
         let mut planned = ImagePlan { layers: Vec::new(), ..image.clone() };
@@ -141,7 +145,8 @@ impl Tracing<'_> {
             let Some(whole) = self.decided.plan.layers.get(index) else { continue };
             let layer = match (image.traced.is_some(), whole.role) {
                 (true, LayerRole::Packages) => {
-                    let kept = self.kept_of(index, &counts);
+                    let mut kept = self.kept_of(index, &counts);
+                    kept.retain(|path| reads_maps || !is_map(path));
                     let layer = whole.keeping(image.contract.hard_links, |path, entry| stays(path, entry, &kept))?;
                     packages.extend(smaller_packages(whole, &layer));
                     layer
@@ -184,6 +189,10 @@ impl Tracing<'_> {
         };
         self.traces.iter().filter(of_image).flat_map(|(_, trace)| trace).map(PathBuf::as_path).collect()
     }
+}
+
+fn is_map(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension == "map")
 }
 
 /// Whether a file of a package stays where `kept` is kept, or a link: that stays if what it leads to does.

@@ -28,6 +28,7 @@ pub(super) fn check(subject: &Subject<'_>, graph: &Graph) -> Result<Vec<Finding>
 }
 
 /// Whether the code cannot do without it, as far as can be seen: nowhere does it make the file or ask whether it is there.
+/// Nor does it count on what nobody misses.
 fn is_counted_on(named: &NamedFile, module: &Module) -> bool {
     let path = Path::new(&named.path);
     let is_made = |other: &NamedFile| {
@@ -37,7 +38,7 @@ fn is_counted_on(named: &NamedFile, module: &Module) -> bool {
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let is_made_later = path.components().any(|part| MADE_LATER.iter().any(|made| part.as_os_str() == *made));
-    !is_made_later && !name.starts_with(KEPT_OUT) && !module.files.iter().any(is_made)
+    !named.may_be_missing && !is_made_later && !name.starts_with(KEPT_OUT) && !module.files.iter().any(is_made)
 }
 
 /// Whether the service does not start without it.

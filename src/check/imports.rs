@@ -181,6 +181,11 @@ impl Graph {
         self.files.iter().filter(|file| file.module.is_some()).count()
     }
 
+    /// The files that can be reached, code or not.
+    pub fn paths(&self) -> impl Iterator<Item = &Path> {
+        self.files.iter().map(|file| file.path.as_path())
+    }
+
     /// The files of code with what they say.
     pub fn modules(&self) -> impl Iterator<Item = (&Reached, &Module)> {
         self.files.iter().filter_map(|file| Some((file, file.module.as_deref()?)))

@@ -33,6 +33,8 @@ pub(super) struct Launch {
     pub required: Vec<String>,
     /// And with `import`.
     pub imported: Vec<String>,
+    /// Whether node reads the source map of all code that it loads.
+    pub maps_sources: bool,
 }
 
 impl Launch {
@@ -72,6 +74,8 @@ impl Launch {
             match name {
                 "-r" | "--require" => self.required.extend(value.or_else(|| words.next())),
                 "--import" => self.imported.extend(value.or_else(|| words.next())),
+                "--enable-source-maps" => self.maps_sources = true,
+                "--no-enable-source-maps" => self.maps_sources = false,
                 "-e" | "--eval" | "-p" | "--print" | "-v" | "--version" => return None,
                 "--" => return words.next().and_then(|main| self::main(subject, &main)),
                 _ if WITH_VALUE.contains(&name) && value.is_none() => _ = words.next(),

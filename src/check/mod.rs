@@ -23,6 +23,7 @@ mod requests;
 mod resolver;
 mod secrets;
 mod trace;
+mod unreached;
 mod writable;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,13 +48,13 @@ use self::imports::Graph;
 use crate::closure::DependencyClosure;
 use crate::host::HostError;
 use crate::image::{RunSettings, RunUser};
-use crate::layer::PackError;
+use crate::layer::{LeftOut, PackError};
 use crate::manifest::ContainerConfig;
 use crate::path::ImagePath;
 use crate::workspace::{Service, Workspace};
 
 /// The name of these checks, for whoever remembers what they found. It changes when what they find does.
-pub const RECIPE: &str = "checks 5, javascript 6";
+pub const RECIPE: &str = "checks 6, javascript 7";
 
 /// How much a finding matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -122,6 +123,8 @@ pub struct Checked {
     pub computed: BTreeMap<String, usize>,
     /// Files that were not read, each with the reason.
     pub unread: BTreeMap<String, String>,
+    /// The files of packages that no import leads to.
+    pub unreached: LeftOut,
 }
 
 impl Checked {
@@ -196,6 +199,7 @@ pub fn check(subject: &Subject<'_>) -> Result<Checked, CheckError> {
     checked.reached = reached.len();
     checked.computed = reached.computed(subject);
     checked.unread = reached.unread();
+    checked.unreached = unreached::weigh(subject, &reached);
     checked.findings.extend(secrets?);
     allowance::apply(subject, &mut checked.findings);
     checked.findings.sort();

@@ -16,6 +16,9 @@ impl Checked {
                 platforms.entry(finding).or_default().push(platform.to_string());
             }
             whole.reached = whole.reached.max(checked.reached);
+            if checked.unreached.bytes > whole.unreached.bytes {
+                whole.unreached = checked.unreached;
+            }
             for (package, places) in checked.computed {
                 let known = whole.computed.entry(package).or_default();
                 *known = places.max(*known);

@@ -4,6 +4,8 @@
 //! The base is not looked at. What a package ships is public since it was published: it is told as a note, and only files
 //! whose names give reason are opened there.
 
+mod keys;
+mod logins;
 mod names;
 mod scanner;
 mod tokens;

@@ -31,6 +31,7 @@ pub fn trace(subject: &Subject<'_>, keep: &KeepPatterns) -> Result<BTreeSet<Path
         mentions: Mentions::of(subject),
         kept: BTreeSet::new(),
         packages: BTreeSet::new(),
+        lists_packages: false,
         open: VecDeque::new(),
     };
     let mut walk = Walk::new(subject);
@@ -57,6 +58,9 @@ pub fn trace(subject: &Subject<'_>, keep: &KeepPatterns) -> Result<BTreeSet<Path
         trace.whole_packages();
         trace.open.retain(|path| !walk.has(path));
         if trace.open.is_empty() {
+            if launch.maps_sources {
+                trace.keep_source_maps();
+            }
             return Ok(trace.with_manifests());
         }
     }
@@ -90,6 +94,8 @@ struct Trace<'a> {
     kept: BTreeSet<PathBuf>,
     /// The directories of the packages of which something is kept.
     packages: BTreeSet<PathBuf>,
+    /// Whether code may list the installed packages.
+    lists_packages: bool,
     /// What is kept and has to be followed.
     open: VecDeque<PathBuf>,
 }
@@ -155,8 +161,8 @@ impl Trace<'_> {
             true => self.files.below(path),
             false => self.files.beginning(path),
         };
-        // Where code may read any file, it still reads no types and no source maps, unless it names them.
-        let is_read = |path: &&Path| !is_for_tools(&file_name(path));
+        // Where code may read any file, it still reads none that is written for other programs, unless it names it.
+        let is_read = |path: &&Path| !is_for_others(path);
         let is_of_package = |path: &&Path| package_top(path) == Some(top);
         self.keep(kept.filter(is_of_package).filter(is_read).map(Path::to_owned).collect());
     }
@@ -177,6 +183,7 @@ impl Trace<'_> {
                     }
                 }
                 Reach::Modules(start) => self.keep_modules(file, start),
+                Reach::Manifests => self.lists_packages = true,
                 Reach::PackageOf(specifier) => {
                     let top = package_of(specifier).and_then(|name| self.package_near(dir, &name));
                     top.into_iter().for_each(|top| self.keep(self.files.of_package(&top)));
@@ -237,12 +244,8 @@ impl Trace<'_> {
         let tops = self.kept.iter().filter_map(|path| package_top(path)).filter(|top| !self.packages.contains(*top));
         let tops: BTreeSet<PathBuf> = tops.map(Path::to_owned).collect();
         for top in tops {
-            let belongs = |path: &PathBuf| {
-                let name = file_name(path);
-                is_native(&name) || is_license(&name)
-            };
             let own = self.files.of_package(&top);
-            self.keep(own.into_iter().filter(belongs).collect());
+            self.keep(own.into_iter().filter(|path| stays_with_package(path)).collect());
             let optional = self.subject.package_at(&top).and_then(|package| package.package_json);
             for name in
                 optional.iter().flat_map(|json| json.optional_dependencies.keys().chain(json.dependencies.keys()))
@@ -261,8 +264,19 @@ impl Trace<'_> {
         }
     }
 
+    /// Keeps the source maps of the code that is kept, which node reads beside it.
+    fn keep_source_maps(&mut self) {
+        let map_of = |path: &PathBuf| {
+            let mut map = path.clone().into_os_string();
+            map.push(".map");
+            PathBuf::from(map)
+        };
+        let maps: Vec<PathBuf> = self.kept.iter().filter(|path| is_code(path)).map(map_of).collect();
+        self.kept.extend(maps.into_iter().filter(|map| self.files.has(map)));
+    }
+
     /// All that is kept, with the package.json files that Node reads on the way to it, and those of packages that the service
-    /// itself declares.
+    /// itself declares, or of all where code may list them.
     fn with_manifests(mut self) -> BTreeSet<PathBuf> {
         let mut manifests = BTreeSet::new();
         for path in &self.kept {
@@ -276,9 +290,28 @@ impl Trace<'_> {
         let declared = service.iter().flat_map(|service| service.package_json.dependencies.keys());
         let tops = declared.filter_map(|name| self.package_near(&dir, name));
         manifests.extend(tops.map(|top| top.join("package.json")).filter(|path| self.files.has(path)));
+        if self.lists_packages {
+            manifests.extend(self.files.manifests().map(Path::to_owned));
+        }
         self.kept.append(&mut manifests);
         self.kept
     }
+}
+
+/// Whether a file stays whatever code says, where anything of its package does: native code and licences.
+pub(super) fn stays_with_package(path: &Path) -> bool {
+    let name = file_name(path);
+    is_native(&name) || is_license(&name)
+}
+
+/// Whether a file is for other programs than a service: types and source maps, pages for `man`, what Python compiled.
+fn is_for_others(path: &Path) -> bool {
+    let name = file_name(path);
+    let is_section = |end: &str| matches!(end.as_bytes(), [b'1'..=b'9']);
+    let is_of_man = path.parent().is_some_and(|dir| file_name(dir).starts_with("man"));
+    is_for_tools(&name)
+        || name.ends_with(".pyc")
+        || (is_of_man && name.rsplit_once('.').is_some_and(|(_, end)| is_section(end)))
 }
 
 /// Whether a file of this name is native code that code loads or links to: `.node`, `.so`, `.so.1`.

@@ -2,6 +2,7 @@
 //! on which port it listens. Read with a real parser; what only running would tell is counted and not guessed.
 
 mod bundles;
+mod comments;
 mod constant_paths;
 mod control_flow;
 mod file_uses;
@@ -19,6 +20,7 @@ use std::collections::BTreeSet;
 use oxc_span::SourceType;
 use serde::{Deserialize, Serialize};
 
+pub use comments::comments;
 pub use module_kind::Written;
 pub use reader::{READER, read};
 pub use serving::Serving;
@@ -131,6 +133,8 @@ pub struct NamedFile {
     pub is_open: bool,
     /// What is done with it.
     pub used: FileUse,
+    /// Whether somebody looks after it that asks for `ENOENT`: it may be missing.
+    pub may_be_missing: bool,
     /// When.
     pub when: When,
 }
@@ -144,6 +148,8 @@ pub enum Reach {
     Modules(String),
     /// Anything in the package of this module, whose place it asks for: `dirname(require.resolve('x/package.json'))`.
     PackageOf(String),
+    /// The package.json of any package: it knows of `node_modules`, and lists directories.
+    Manifests,
 }
 
 /// How to parse a file, by its name; `None` for what is no code or never runs.

@@ -15,7 +15,7 @@ use oxc_ast::ast::{
 };
 use oxc_ast_visit::{Visit, walk};
 use oxc_parser::{ParseOptions, Parser};
-use oxc_span::{GetSpan as _, SourceType};
+use oxc_span::{GetSpan as _, SourceType, Span};
 use position::Position;
 use reaches::ReachesReader;
 
@@ -31,7 +31,7 @@ use super::serving::ServingReader;
 use super::{FileUse, Module, NamedFile, Origin, Request, RequestKind, When};
 
 /// The name of this reader of code. It changes when what it finds does.
-pub const READER: &str = "javascript 6";
+pub const READER: &str = "javascript 7";
 
 thread_local! {
     /// What code is parsed into, file after file, so that no memory is asked for again and again.
@@ -89,6 +89,10 @@ struct Reader {
     requires: Requires,
     commonjs: CommonJsNames,
     known: Known,
+    /// Paths that variables within functions hold, by name; of functions with the same name for one, that of the last.
+    known_inside: Known,
+    /// Code whose failure is caught, with who catches it.
+    tries: Vec<(Span, Span)>,
     /// What is done with the paths at these places.
     uses: BTreeMap<u32, FileUse>,
     /// Where paths end that were taken in whole.
@@ -106,7 +110,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn finish(self, source: &str) -> Module {
+    fn finish(mut self, source: &str) -> Module {
         let lines = Lines::of(source);
         let modules = self.bundle.when();
         let request = |found: Found<(String, RequestKind)>| Request {
@@ -116,6 +120,12 @@ impl Reader {
             when: found.when.max(modules[found.module]),
             is_caught: found.is_caught,
         };
+        let asks_for_absence = |handler: &Span| {
+            source.get(handler.start as usize..handler.end as usize).is_some_and(|text| text.contains("ENOENT"))
+        };
+        self.tries.retain(|(_, handler)| asks_for_absence(handler));
+        let may_be_missing =
+            |offset: u32| self.tries.iter().any(|(tried, _)| tried.start <= offset && offset < tried.end);
         let file = |found: Found<(ConstantPath, FileUse)>| {
             Some(NamedFile {
                 line: lines.at(found.offset),
@@ -123,6 +133,7 @@ impl Reader {
                 path: found.what.0.normal()?,
                 is_open: found.what.0.is_open,
                 used: found.what.1,
+                may_be_missing: may_be_missing(found.offset),
                 when: found.when.max(modules[found.module]),
             })
         };
@@ -136,7 +147,7 @@ impl Reader {
         let serving = self.serving.finish(source, |offset| lines.at(offset));
         let for_commonjs = self.commonjs.first().map(|(offset, name)| (lines.at(offset), name));
         let written = Written { as_es_module: false, for_commonjs };
-        let reaches = self.reaches.finish(&requests);
+        let reaches = self.reaches.finish(source, &requests);
         Module { requests, files, computed, reaches, ports: self.ports, serving, written, syntax_error: None }
     }
 
@@ -243,6 +254,7 @@ impl<'a> Visit<'a> for Reader {
         };
         match catcher {
             Some(catcher) => {
+                self.tries.push((call.callee.span(), catcher.span()));
                 let gives_up = catcher.as_expression().is_some_and(function_gives_up);
                 self.caught(gives_up, |reader| reader.visit_expression(&call.callee));
                 call.arguments.iter().for_each(|argument| self.visit_argument(argument));
@@ -325,6 +337,7 @@ impl<'a> Visit<'a> for Reader {
     fn visit_try_statement(&mut self, statement: &TryStatement<'a>) {
         match &statement.handler {
             Some(handler) => {
+                self.tries.push((statement.block.span, handler.span));
                 self.caught(gives_up(&handler.body.body), |reader| reader.visit_block_statement(&statement.block));
                 self.guarded(|reader| reader.visit_catch_clause(handler));
             }

@@ -3,6 +3,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
+use serde::{Deserialize, Serialize};
+
 use super::{FileTree, Kind};
 use crate::path::ImagePath;
 use crate::workspace::PackageJson;
@@ -37,7 +39,7 @@ pub struct Slimming {
 }
 
 /// Files that are left out.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LeftOut {
     /// How many.
     pub files: usize,

@@ -46,7 +46,7 @@ pub fn table(report: &BuildReport) -> String {
         let _ = writeln!(text, "Left out of them: {} of native code for other platforms.", megabytes(foreign));
     }
     for (taken, words) in [(true, "`slim` left out"), (false, "`slim = true` would leave out")] {
-        let counts = |image: &ImageReport| taken || image.leaner.trace.is_none();
+        let counts = |image: &ImageReport| taken || !image.leaner.trace.is_some_and(|trace| trace.taken);
         let saved = || {
             let images = images().filter(|(_, image)| counts(image));
             images.map(|(_, image)| image.leaner.slim).filter(|slim| slim.taken == taken)
@@ -61,7 +61,19 @@ pub fn table(report: &BuildReport) -> String {
             );
         }
     }
-    let traced = || images().filter_map(|(_, image)| image.leaner.trace);
+    let of_trace =
+        |taken| images().filter_map(|(_, image)| image.leaner.trace).filter(move |trace| trace.taken == taken);
+    let untraced = || of_trace(false);
+    let bytes: u64 = untraced().map(|trace| trace.bytes).sum();
+    if bytes > 0 {
+        let _ = writeln!(
+            text,
+            "Of the packages of {}, `trace = true` would leave out up to {}, which no import leads to.",
+            count(untraced().count(), "image"),
+            megabytes(bytes),
+        );
+    }
+    let traced = || of_trace(true);
     let bytes: u64 = traced().map(|trace| trace.bytes).sum();
     if bytes > 0 {
         let _ = writeln!(

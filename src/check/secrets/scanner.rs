@@ -2,7 +2,8 @@ use std::path::Path;
 
 use aho_corasick::AhoCorasick;
 
-use super::tokens::{self, MARKS, Secret};
+use super::logins;
+use super::tokens::{MARKS, Secret};
 use crate::check::CheckError;
 
 /// Looks through the bytes of files once for all that should not be in them.
@@ -50,7 +51,9 @@ impl Scanner {
 fn by_name(path: &Path, text: &[u8]) -> Option<(Secret, u32)> {
     let name = path.file_name()?.to_str()?;
     match name {
-        ".npmrc" | ".yarnrc.yml" => tokens::in_package_configuration(text).map(|line| (Secret::PackageRegistry, line)),
+        ".npmrc" | ".yarnrc.yml" => logins::in_package_configuration(text).map(|line| (Secret::PackageRegistry, line)),
+        ".yarnrc" => logins::in_yarnrc(text).map(|line| (Secret::PackageRegistry, line)),
+        "bunfig.toml" | ".bunfig.toml" => logins::in_bunfig(text).then_some((Secret::PackageRegistry, 1)),
         ".dockercfg" | ".dockerconfigjson" => has_password(text),
         "config.json" if path.parent().is_some_and(|dir| dir.ends_with(".docker")) => has_password(text),
         _ => None,
@@ -58,7 +61,7 @@ fn by_name(path: &Path, text: &[u8]) -> Option<(Secret, u32)> {
 }
 
 fn has_password(text: &[u8]) -> Option<(Secret, u32)> {
-    tokens::has_image_registry_password(text).then_some((Secret::ImageRegistry, 1))
+    logins::has_image_registry_password(text).then_some((Secret::ImageRegistry, 1))
 }
 
 /// A private key within a document on a service account is that account's.

@@ -4,7 +4,8 @@
 use std::fmt;
 
 use flate2::Crc;
-use serde_json::Value;
+
+use super::{keys, logins};
 
 /// What a secret is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +16,10 @@ pub enum Secret {
     GoogleServiceAccount,
     /// An access key of AWS with its secret.
     AwsKey,
+    /// The secret of a client of Google's OAuth.
+    GoogleClient,
+    /// A token of DigitalOcean.
+    DigitalOcean,
     /// The key of a storage account, bus or hub of Azure.
     AzureKey,
     /// A token of GitHub.
@@ -39,6 +44,8 @@ impl fmt::Display for Secret {
             Self::PrivateKey => "a private key",
             Self::GoogleServiceAccount => "the key of a Google service account",
             Self::AwsKey => "an access key of AWS with its secret",
+            Self::GoogleClient => "the secret of a Google OAuth client",
+            Self::DigitalOcean => "a token of DigitalOcean",
             Self::AzureKey => "an access key of Azure",
             Self::GitHub => "a token of GitHub",
             Self::GitLab => "a token of GitLab",
@@ -57,9 +64,15 @@ type Confirm = fn(&[u8], &[u8]) -> Option<Secret>;
 /// The marks. None begins within another.
 /// Sources: GitHub, "Behind GitHub's new authentication token formats" and "Token expiration"; GitLab, "Token overview";
 /// npm, "About access tokens"; Slack, "Tokens" and "Incoming webhooks"; Stripe, "API keys"; AWS, "Unique identifiers" of IAM;
-/// Azure, "Configure Azure Storage connection strings".
-pub(super) const MARKS: [(&str, Confirm); 23] = [
-    (" PRIVATE KEY-----", private_key),
+/// Azure, "Configure Azure Storage connection strings"; Docker and DigitalOcean, their pages on
+/// personal access tokens; PuTTY, "PPK file format"; RFC 9580 on OpenPGP's armor.
+pub(super) const MARKS: [(&str, Confirm); 36] = [
+    (" PRIVATE KEY-----", |before, text| keys::private_key(before, text, " PRIVATE KEY-----")),
+    (" PRIVATE KEY BLOCK-----", |before, text| keys::private_key(before, text, " PRIVATE KEY BLOCK-----")),
+    ("PuTTY-User-Key-File-", |_, text| keys::of_putty(text)),
+    (keys::BEGIN_IN_BASE64, |_, text| keys::in_base64(text)),
+    (logins::IN_BASE64, |_, text| logins::in_base64(text)),
+    (logins::INDENTED_IN_BASE64, |_, text| logins::in_base64(text)),
     ("AKIA", aws),
     ("ASIA", aws),
     ("AccountKey=", |_, text| azure(text, "AccountKey=", 86, "==")),
@@ -79,28 +92,43 @@ pub(super) const MARKS: [(&str, Confirm); 23] = [
     ("npm_", |before, text| token(before, text, "npm_", is_word, 36..=36).then_some(Secret::Npm)),
     ("xoxb-", |before, text| slack(before, text, "xoxb-")),
     ("xoxp-", |before, text| slack(before, text, "xoxp-")),
+    ("xoxa-", |before, text| slack(before, text, "xoxa-")),
+    ("xoxr-", |before, text| slack(before, text, "xoxr-")),
+    ("xoxs-", |before, text| slack(before, text, "xoxs-")),
     ("xoxe-", |before, text| slack(before, text, "xoxe-")),
     ("xapp-", |before, text| slack(before, text, "xapp-")),
     ("hooks.slack.com/services/", |_, text| webhook(text)),
     ("sk_live_", |before, text| token(before, text, "sk_live_", is_word, 24..=256).then_some(Secret::Stripe)),
     ("rk_live_", |before, text| token(before, text, "rk_live_", is_word, 24..=256).then_some(Secret::Stripe)),
+    ("GOCSPX-", |before, text| token(before, text, "GOCSPX-", is_url_word, 28..=28).then_some(Secret::GoogleClient)),
+    ("dckr_pat_", |before, text| {
+        token(before, text, "dckr_pat_", is_url_word, 27..=27).then_some(Secret::ImageRegistry)
+    }),
+    ("dop_v1_", |before, text| digital_ocean(before, text, "dop_v1_")),
+    ("doo_v1_", |before, text| digital_ocean(before, text, "doo_v1_")),
+    ("dor_v1_", |before, text| digital_ocean(before, text, "dor_v1_")),
 ];
 
 fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
 }
 
-fn is_base64(byte: u8) -> bool {
+/// Of base64 as URLs have it.
+fn is_url_word(byte: u8) -> bool {
+    is_word(byte) || byte == b'-' || byte == b'_'
+}
+
+pub(super) fn is_base64(byte: u8) -> bool {
     is_word(byte) || byte == b'+' || byte == b'/'
 }
 
 /// The bytes in front that fit.
-fn run(text: &[u8], fits: fn(u8) -> bool) -> &[u8] {
+pub(super) fn run(text: &[u8], fits: fn(u8) -> bool) -> &[u8] {
     &text[..text.iter().position(|byte| !fits(*byte)).unwrap_or(text.len())]
 }
 
 /// Whether it looks drawn by lot: small and large letters and digits, which placeholders do not have.
-fn is_mixed(text: &[u8]) -> bool {
+pub(super) fn is_mixed(text: &[u8]) -> bool {
     let has = |kind: fn(&u8) -> bool| text.iter().any(kind);
     has(u8::is_ascii_digit) && has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase)
 }
@@ -147,6 +175,15 @@ fn slack(before: &[u8], text: &[u8], mark: &str) -> Option<Secret> {
     token(before, text, mark, |byte| is_word(byte) || byte == b'-', 40..=300).then_some(Secret::Slack)
 }
 
+/// 64 digits of base 16.
+fn digital_ocean(before: &[u8], text: &[u8], mark: &str) -> Option<Secret> {
+    let body = run(&text[mark.len()..], is_word);
+    let is_free = !before.last().is_some_and(|byte| is_word(*byte));
+    let has = |kind: fn(&u8) -> bool| body.iter().any(kind);
+    let is_drawn = body.iter().all(u8::is_ascii_hexdigit) && has(u8::is_ascii_digit) && has(u8::is_ascii_lowercase);
+    (is_free && body.len() == 64 && is_drawn).then_some(Secret::DigitalOcean)
+}
+
 /// `T…/B…/` and 24 characters.
 fn webhook(text: &[u8]) -> Option<Secret> {
     let path = run(&text["hooks.slack.com/services/".len()..], |byte| is_word(byte) || byte == b'/');
@@ -179,54 +216,4 @@ fn azure(text: &[u8], mark: &str, length: usize, padding: &str) -> Option<Secret
     let key = run(text, is_base64);
     let fits = key.len() == length && text[length..].starts_with(padding.as_bytes()) && is_mixed(key);
     (fits && !key.starts_with(OF_EMULATORS)).then_some(Secret::AzureKey)
-}
-
-/// `-----BEGIN … PRIVATE KEY-----` and a line of base64: code that only knows how keys begin is none.
-fn private_key(before: &[u8], text: &[u8]) -> Option<Secret> {
-    /// So long is a label at most, `-----BEGIN` included.
-    const LABEL: usize = 32;
-    /// So far from it is the first line of the key, behind its headers.
-    const FIRST_LINE: usize = 400;
-    const BEGIN: &[u8] = b"-----BEGIN";
-    let label = &before[before.len().saturating_sub(LABEL)..];
-    let kind = &label[label.windows(BEGIN.len()).rposition(|window| window == BEGIN)? + BEGIN.len()..];
-    if !kind.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b' ') {
-        return None;
-    }
-    let body = &text[" PRIVATE KEY-----".len()..];
-    let end = body.windows(5).position(|window| window == b"-----").unwrap_or(body.len());
-    let has_key =
-        body[..end.min(FIRST_LINE)].split(|byte| !is_base64(*byte)).any(|line| line.len() >= 40 && is_mixed(line));
-    has_key.then_some(Secret::PrivateKey)
-}
-
-/// What configuration of package managers holds: `_authToken=…` in an `.npmrc`, `npmAuthToken: …` in a `.yarnrc.yml`. The
-/// line, counted from 1. A variable is no secret.
-pub(super) fn in_package_configuration(text: &[u8]) -> Option<u32> {
-    const KEYS: [&str; 5] = ["_authToken", "_auth", "_password", "npmAuthToken", "npmAuthIdent"];
-    let text = String::from_utf8_lossy(text);
-    let is_secret = |line: &str| {
-        let (key, value) = line.split_once(['=', ':']).map(|(key, value)| match key.trim().starts_with("//") {
-            // `//registry.npmjs.org/:_authToken=…`
-            true => line.rsplit_once(":_").and_then(|(_, rest)| rest.split_once('=')).unwrap_or((key, value)),
-            false => (key, value),
-        })?;
-        let key = key.trim().trim_matches('"');
-        let value = value.trim().trim_matches(['"', '\'']);
-        let is_key = KEYS.iter().any(|known| key == *known || known.strip_prefix('_') == Some(key));
-        (is_key && !value.is_empty() && !value.contains("${")).then_some(())
-    };
-    let line = text.lines().position(|line| is_secret(line).is_some())?;
-    u32::try_from(line + 1).ok()
-}
-
-/// Whether it is the configuration of a client of registries with a password in it.
-pub(super) fn has_image_registry_password(text: &[u8]) -> bool {
-    let Ok(json) = serde_json::from_slice::<Value>(text) else { return false };
-    let has_password = |auth: &Value| {
-        let is_filled = |key| auth.get(key).and_then(Value::as_str).is_some_and(|text| !text.is_empty());
-        ["auth", "password", "identitytoken", "registrytoken"].into_iter().any(is_filled)
-    };
-    let auths = json.get("auths").unwrap_or(&json);
-    auths.as_object().is_some_and(|auths| auths.values().any(has_password))
 }

@@ -1,14 +1,16 @@
 //! Packages that code asks for by their names in quotes, wherever these stand: what lazy loaders are given
-//! (`loadPackage('hbs')`, `target: 'pino-pretty'`). Only names count that the code's own package.json declares.
+//! (`loadPackage('hbs')`, `target: 'pino-pretty'`). Only names count that the code's own package.json declares, and none that
+//! stand in comments alone.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
+use super::file_name;
 use crate::check::imports::Reached;
 use crate::check::resolver::{Resolved, Resolver};
 use crate::check::{CheckError, Subject};
 use crate::closure::package_of;
-use crate::javascript::{self, RequestKind};
+use crate::javascript::{self, Request, RequestKind};
 use crate::workspace::{PackageJson, WorkspacePath};
 
 /// What code may mention.
@@ -49,11 +51,28 @@ impl<'a> Mentions<'a> {
         let declared = package.and_then(|package| self.declared.get(&package.dir)).filter(|names| !names.is_empty());
         let (Some(declared), Some(module)) = (declared, &file.module) else { return Ok(Vec::new()) };
         let Some(text) = self.subject.files.read(&file.path)? else { return Ok(Vec::new()) };
-        let is_declared = |text: &&str| package_of(text).is_some_and(|name| declared.contains(name.as_str()));
-        let mentioned: BTreeSet<&str> = in_quotes(&text).filter(is_declared).collect();
-        let is_asked_for = |text: &str| module.requests.iter().any(|request| request.specifier == text);
+        let text = String::from_utf8_lossy(&text);
+        let is_declared = |text: &str| package_of(text).is_some_and(|name| declared.contains(name.as_str()));
+        // Who asks where a package is, and does not find it that way, may load it in another.
+        let is_found = |request: &Request| {
+            !matches!(resolver.resolve(&file.path, &request.specifier, request.kind), Resolved::Missing(_))
+        };
+        let is_asked_for =
+            |text: &str| module.requests.iter().any(|request| request.specifier == text && is_found(request));
+        let mut mentioned: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (at, name) in in_quotes(&text).filter(|(_, name)| is_declared(name)) {
+            mentioned.entry(name).or_default().push(at);
+        }
+        mentioned.retain(|name, _| !is_asked_for(name));
+        let Some(source_type) = javascript::source_type(&file_name(&file.path)).filter(|_| !mentioned.is_empty())
+        else {
+            return Ok(Vec::new());
+        };
+        let comments = javascript::comments(&text, source_type);
+        let is_code = |at: &usize| !comments.iter().any(|comment| comment.contains(at));
+        mentioned.retain(|_, places| places.iter().any(is_code));
         let mut found = Vec::new();
-        for specifier in mentioned.into_iter().filter(|text| !is_asked_for(text)) {
+        for specifier in mentioned.into_keys() {
             for kind in [RequestKind::Require, RequestKind::Import] {
                 if let Resolved::File(path) = resolver.resolve(&file.path, specifier, kind) {
                     found.push(path);
@@ -70,16 +89,17 @@ fn names(json: &PackageJson) -> impl Iterator<Item = &str> {
     edges.into_iter().flat_map(|edges| edges.keys().map(String::as_str))
 }
 
-/// The texts between two quotes of one kind that may be specifiers of packages.
-fn in_quotes(text: &[u8]) -> impl Iterator<Item = &str> {
+/// The texts between two quotes of one kind that may be specifiers of packages, each with where it begins.
+fn in_quotes(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let is_quote = |byte: &u8| matches!(byte, b'\'' | b'"' | b'`');
-    let is_of_specifier = |byte: &u8| byte.is_ascii_alphanumeric() || b"@/._~-".contains(byte);
-    let starts = text.iter().enumerate().filter(move |(_, byte)| is_quote(byte)).map(|(at, _)| at);
-    starts.filter_map(move |at| {
-        let rest = text.get(at + 1..)?;
-        let length = rest.iter().position(|byte| !is_of_specifier(byte))?;
-        let ends = rest.get(length) == text.get(at) && length > 0;
-        std::str::from_utf8(&rest[..length]).ok().filter(|_| ends)
+    let is_of_specifier = |byte: u8| byte.is_ascii_alphanumeric() || b"@/._~-".contains(&byte);
+    let bytes = text.as_bytes();
+    let quotes = bytes.iter().enumerate().filter(move |(_, byte)| is_quote(byte)).map(|(at, _)| at);
+    quotes.filter_map(move |quote| {
+        let at = quote + 1;
+        let length = bytes.get(at..)?.iter().position(|byte| !is_of_specifier(*byte))?;
+        let ends = bytes.get(at + length) == bytes.get(quote) && length > 0;
+        text.get(at..at + length).filter(|_| ends).map(|text| (at, text))
     })
 }
 
@@ -99,7 +119,7 @@ mod tests {
             ("no end", "x = 'a", &[]),
         ];
         for (comment, text, expected) in table {
-            assert_eq!(in_quotes(text.as_bytes()).collect::<Vec<_>>(), expected, "{comment}");
+            assert_eq!(in_quotes(text).map(|(_, name)| name).collect::<Vec<_>>(), expected, "{comment}");
         }
     }
 }

@@ -19,6 +19,11 @@ impl<'a> PackageFiles<'a> {
         self.0.iter().map(|bytes| path(bytes))
     }
 
+    /// The package.json of each package.
+    pub fn manifests(&self) -> impl Iterator<Item = &'a Path> {
+        self.iter().filter(|path| package_top(path).is_some_and(|top| *path == top.join("package.json")))
+    }
+
     /// Whether there is one at this path.
     pub fn has(&self, path: &Path) -> bool {
         self.0.contains(path.as_os_str().as_bytes())

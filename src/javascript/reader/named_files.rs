@@ -9,17 +9,17 @@ use crate::javascript::file_uses::{is_file_system, made_by_library, use_of};
 use crate::javascript::{FileUse, Origin};
 
 impl Reader {
-    /// Takes in that a variable outside of all functions holds a path, if it does.
+    /// Takes in that a variable holds a path, if it does.
     pub(super) fn know(&mut self, name: &str, init: &Expression<'_>) {
-        if !self.around.is_empty() {
-            return;
-        }
-        if let Some(path) = constant_path(init, &self.known) {
+        let Some(path) = constant_path(init, &self.known) else { return };
+        if self.around.is_empty() {
             // Whoever is given the directory says so himself.
             if path.directory().is_some() && !self.is_exported {
                 self.path_end = self.path_end.max(init.span().end);
             }
             self.known.insert(name.to_owned(), path);
+        } else {
+            self.known_inside.insert(name.to_owned(), path);
         }
     }
 
@@ -31,8 +31,12 @@ impl Reader {
         for argument in call.arguments.iter().filter_map(Argument::as_expression) {
             self.uses.insert(argument.span().start, used);
             // A variable, or a relative path in the hands of the file system's functions.
-            if let Expression::Identifier(_) = argument.get_inner_expression() {
+            if let Expression::Identifier(id) = argument.get_inner_expression() {
                 self.name_file(argument);
+                // That it is read was seen where the variable got it.
+                if let Some(path) = self.known_inside.get(id.name.as_str()).filter(|_| !is_read(used)).cloned() {
+                    self.file(path, used, argument.span().start);
+                }
             }
         }
         let Some(argument) = first(&call.arguments).filter(|_| of_file_system && is_file_system(&call.callee)) else {
@@ -87,4 +91,8 @@ impl Reader {
             self.file(path, used, span.start);
         }
     }
+}
+
+fn is_read(used: FileUse) -> bool {
+    matches!(used, FileUse::Read | FileUse::ReadSync)
 }

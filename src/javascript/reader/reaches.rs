@@ -25,6 +25,10 @@ const LOOK_AT_TEXT: [&str; 10] = [
     "basename",
 ];
 
+/// Functions that tell what lies in a directory, or below it.
+const LIST_DIRECTORIES: [&str; 8] =
+    ["readdir", "readdirSync", "opendir", "opendirSync", "glob", "globSync", "globby", "globbySync"];
+
 /// What is found while code is read.
 #[derive(Debug, Default)]
 pub(super) struct ReachesReader {
@@ -37,6 +41,8 @@ pub(super) struct ReachesReader {
     any: bool,
     /// From where to where directories are only looked at.
     harmless: Vec<(u32, u32)>,
+    /// Whether it lists directories.
+    lists: bool,
 }
 
 impl ReachesReader {
@@ -45,8 +51,10 @@ impl ReachesReader {
         self.harmless.push((span.start, span.end));
     }
 
-    /// What was found. Relative texts and beginnings of names count only where something is done that may load them.
-    pub fn finish(mut self, requests: &[Request]) -> BTreeSet<Reach> {
+    /// What was found in this text. Relative texts and beginnings of names count only where something is done that may load
+    /// them.
+    pub fn finish(mut self, source: &str, requests: &[Request]) -> BTreeSet<Reach> {
+        self.found.extend((self.lists && source.contains("node_modules")).then_some(Reach::Manifests));
         if self.any {
             let is_asked_for = |text: &String| requests.iter().any(|request| request.specifier == *text);
             let relative = self.relative.into_iter().filter(|text| !is_asked_for(text));
@@ -128,6 +136,7 @@ impl Reader {
     /// Takes in a call that leads to a whole package, or that only looks at the path of a directory.
     pub(super) fn reach_by_call(&mut self, call: &CallExpression<'_>) {
         let argument = first(&call.arguments);
+        self.reaches.lists |= called_name(&call.callee).is_some_and(|name| LIST_DIRECTORIES.contains(&name));
         // `dirname(require.resolve('x'))`, `require.resolve('x/package.json')`
         let resolved = |expression: &Expression<'_>| match expression.get_inner_expression() {
             Expression::CallExpression(inner) => {
