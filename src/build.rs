@@ -38,7 +38,6 @@ pub use check::ServiceCheck;
 pub use deliver::Delivery;
 use deliver::{Ahead, Cargo};
 pub use destination::{Destination, DestinationError};
-pub use engines::EnginesError;
 pub use error::BuildError;
 pub use format::FormatError;
 pub use locked::LockedError;
@@ -187,6 +186,10 @@ pub async fn plan(request: &BuildRequest, context: &Context) -> Result<BuildPlan
     let decided = decide(request, Purpose::Look, context).await;
     let (decided, index) =
         decided.map_err(|error| context.cancellation.check().err().map_or(error, BuildError::from))?;
+    // Whoever wants it explained most likely looks for what to mend.
+    if !request.explain {
+        check::refuse_errors(&check::misfits(&decided)?, context)?;
+    }
     pack::save_index(index, context)?;
     Ok(decided.plan)
 }
@@ -216,13 +219,12 @@ async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildEr
 async fn run_steps(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {
     let (decided, index) = decide(request, Purpose::Make, context).await?;
     let Decided { plan, bases, destinations, .. } = &decided;
-    decided.lock.record(bases, plan, context)?;
-
     let fetched = decided.fetched();
     let packer = Packer { plan, locked: &fetched, context };
     let found = packer.look_up()?;
     let checks = check::check(&decided, &found, &packer).await?;
     check::refuse_errors(&checks, context)?;
+    decided.lock.record(bases, plan, context)?;
 
     // With nothing to pack the registries are asked for the images at once, and most likely have them.
     if !found.are_all_known() {
@@ -316,7 +318,6 @@ async fn decide(
     }
     let bases = resolving.finish().await?;
     let platforms = Platforms { wanted: &wanted, settings: &settings, request, bases: Some(bases.clone()) };
-    engines::compare(&needs, &bases, context)?;
     let fixes = request.fix_natives.unwrap_or(from == PackagesFrom::Lockfile);
     let mut supplies = Vec::new();
     for (needs, target) in needs.iter_mut().zip(platforms.each()) {
@@ -325,6 +326,7 @@ async fn decide(
         let natives = Natives { packages, locked, systems, target, fixes, context };
         supplies.extend(natives.settle(&mut needs.closures, &mut needs.contents).await?);
     }
+    engines::compare(&mut needs, &bases, context)?;
     context.progress.step("planning layers");
     let plan = BuildPlan::new(needs, &settings, &bases, request)?;
     let BuildRequest { check, online, .. } = *request;

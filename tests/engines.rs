@@ -2,7 +2,7 @@
 
 mod harness;
 
-use harness::failure::failed_to;
+use harness::failure::not_passed;
 use harness::workspace::{BASE, TestWorkspace};
 use insta::assert_snapshot;
 
@@ -34,7 +34,7 @@ fn arguments() -> [String; 5] {
 }
 
 fn refused(workspace: &TestWorkspace) -> String {
-    failed_to(workspace, &arguments().each_ref().map(String::as_str)).to_string()
+    not_passed(workspace, &arguments().each_ref().map(String::as_str)).to_string()
 }
 
 /// The warnings of a build that succeeds.
@@ -46,9 +46,12 @@ fn warnings(workspace: &TestWorkspace) -> String {
 
 #[test]
 fn npm_warns() {
-    assert_snapshot!(warnings(&workspace(">=22", &PACKAGES)), @r"
-    warning: `oci:[BASE]` has Node 20.18.0, and `engines` asks for `>=22`: `apps/web/package.json`
-    warning: 4 packages ask for another Node than the 20.18.0 of the base (`c@1.0.0`: `>=24`, `d@1.0.0`: `>=23.1`, `a@1.0.0`: `>=22`, and 1 more): `oci:[BASE]`
+    assert_snapshot!(warnings(&workspace(">=22", &PACKAGES)), @"
+    warning: web: apps/web/package.json: `engines` asks for Node `>=22`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
+    warning: web: /app/node_modules/a/package.json: `a@1.0.0` asks for Node `>=22`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
+    warning: web: /app/node_modules/b/package.json: `b@1.0.0` asks for Node `^18 || ^20.19`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
+    warning: web: /app/node_modules/c/package.json: `c@1.0.0` asks for Node `>=24`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
+    warning: web: /app/node_modules/d/package.json: `d@1.0.0` asks for Node `>=23.1`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
     ");
     assert_snapshot!(warnings(&workspace(">=18", &[("e", ">=14")])), @r"
 
@@ -63,16 +66,28 @@ fn npm_is_strict_where_it_is_told_so() {
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]
-    error: `oci:[BASE]` has Node 20.18.0, and `engines` asks for `>=22`: `apps/web/package.json`
-    hint: name a base with such a Node, such as `--base node:22-alpine`; or set `engines = "warn"` in pirogue.toml
+    planning layers
+    error: the service `web` does not fit its base
+      web: apps/web/package.json: `engines` asks for Node `>=22`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
+        correct it, or name a base with such a Node; where it does not matter: `engines = "warn"` in pirogue.toml
+    hint: what each code means, and how to accept it, stands in docs/checks.md
     "#);
     assert_snapshot!(refused(&workspace("20", &PACKAGES).and(&[strict])), @r#"
     exit code: 1
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]
-    error: 4 packages ask for another Node than the 20.18.0 of the base (`c@1.0.0`: `>=24`, `d@1.0.0`: `>=23.1`, `a@1.0.0`: `>=22`, and 1 more): `oci:[BASE]`
-    hint: name a base with such a Node, such as `--base node:22-alpine`; or set `engines = "warn"` in pirogue.toml
+    planning layers
+    error: the service `web` does not fit its base
+      web: /app/node_modules/a/package.json: `a@1.0.0` asks for Node `>=22`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
+        name a base with such a Node, or install a version for Node 20; where it does not matter: `engines = "warn"` in pirogue.toml
+      web: /app/node_modules/b/package.json: `b@1.0.0` asks for Node `^18 || ^20.19`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
+        name a base with such a Node, or install a version for Node 20; where it does not matter: `engines = "warn"` in pirogue.toml
+      web: /app/node_modules/c/package.json: `c@1.0.0` asks for Node `>=24`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
+        name a base with such a Node, or install a version for Node 20; where it does not matter: `engines = "warn"` in pirogue.toml
+      web: /app/node_modules/d/package.json: `d@1.0.0` asks for Node `>=23.1`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
+        name a base with such a Node, or install a version for Node 20; where it does not matter: `engines = "warn"` in pirogue.toml
+    hint: what each code means, and how to accept it, stands in docs/checks.md
     "#);
 }
 
@@ -80,16 +95,22 @@ fn npm_is_strict_where_it_is_told_so() {
 fn pnpm_refuses_members() {
     let pnpm = ("pnpm-workspace.yaml", "packages: ['apps/*']\n");
     let lockfile = ("pnpm-lock.yaml", "lockfileVersion: '9.0'\n");
-    assert_snapshot!(warnings(&workspace("20", &PACKAGES).and(&[pnpm, lockfile])), @r"
-    warning: 4 packages ask for another Node than the 20.18.0 of the base (`c@1.0.0`: `>=24`, `d@1.0.0`: `>=23.1`, `a@1.0.0`: `>=22`, and 1 more): `oci:[BASE]`
+    assert_snapshot!(warnings(&workspace("20", &PACKAGES).and(&[pnpm, lockfile])), @"
+    warning: web: /app/node_modules/a/package.json: `a@1.0.0` asks for Node `>=22`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
+    warning: web: /app/node_modules/b/package.json: `b@1.0.0` asks for Node `^18 || ^20.19`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
+    warning: web: /app/node_modules/c/package.json: `c@1.0.0` asks for Node `>=24`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
+    warning: web: /app/node_modules/d/package.json: `d@1.0.0` asks for Node `>=23.1`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
     ");
     assert_snapshot!(refused(&workspace("22", &[]).and(&[pnpm, lockfile])), @r#"
     exit code: 1
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]
-    error: `oci:[BASE]` has Node 20.18.0, and `engines` asks for `22`: `apps/web/package.json`
-    hint: name a base with such a Node, such as `--base node:22-alpine`; or set `engines = "warn"` in pirogue.toml
+    planning layers
+    error: the service `web` does not fit its base
+      web: apps/web/package.json: `engines` asks for Node `22`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
+        correct it, or name a base with such a Node; where it does not matter: `engines = "warn"` in pirogue.toml
+    hint: what each code means, and how to accept it, stands in docs/checks.md
     "#);
 }
 
@@ -101,13 +122,20 @@ fn yarn_1_refuses_unless_told_otherwise() {
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]
-    error: 4 packages ask for another Node than the 20.18.0 of the base (`c@1.0.0`: `>=24`, `d@1.0.0`: `>=23.1`, `a@1.0.0`: `>=22`, and 1 more): `oci:[BASE]`
-    hint: name a base with such a Node, such as `--base node:22-alpine`; or set `engines = "warn"` in pirogue.toml
+    planning layers
+    error: the service `web` does not fit its base
+      web: /app/node_modules/a/package.json: `a@1.0.0` asks for Node `>=22`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
+        name a base with such a Node, or install a version for Node 20; where it does not matter: `engines = "warn"` in pirogue.toml
+      web: /app/node_modules/b/package.json: `b@1.0.0` asks for Node `^18 || ^20.19`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
+        name a base with such a Node, or install a version for Node 20; where it does not matter: `engines = "warn"` in pirogue.toml
+      web: /app/node_modules/c/package.json: `c@1.0.0` asks for Node `>=24`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
+        name a base with such a Node, or install a version for Node 20; where it does not matter: `engines = "warn"` in pirogue.toml
+      web: /app/node_modules/d/package.json: `d@1.0.0` asks for Node `>=23.1`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
+        name a base with such a Node, or install a version for Node 20; where it does not matter: `engines = "warn"` in pirogue.toml
+    hint: what each code means, and how to accept it, stands in docs/checks.md
     "#);
     let lenient = (".yarnrc", "--ignore-engines true\n");
-    assert_snapshot!(warnings(&workspace("22", &[]).and(&[lockfile, lenient])), @r"
-    warning: `oci:[BASE]` has Node 20.18.0, and `engines` asks for `22`: `apps/web/package.json`
-    ");
+    assert_snapshot!(warnings(&workspace("22", &[]).and(&[lockfile, lenient])), @"warning: web: apps/web/package.json: `engines` asks for Node `22`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]");
 }
 
 #[test]
@@ -116,16 +144,17 @@ fn pirogue_toml_has_the_last_word() {
     let lockfile = ("yarn.lock", "# yarn lockfile v1\n");
     let of = |engines| workspace("22", &[]).and(&[lockfile, said(engines)]);
     assert_eq!(warnings(&of("engines = \"ignore\"\n")), "");
-    assert_snapshot!(warnings(&of("engines = \"warn\"\n")), @r"
-    warning: `oci:[BASE]` has Node 20.18.0, and `engines` asks for `22`: `apps/web/package.json`
-    ");
+    assert_snapshot!(warnings(&of("engines = \"warn\"\n")), @"warning: web: apps/web/package.json: `engines` asks for Node `22`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]");
     let npm = workspace("22", &[]).and(&[said("engines = \"error\"\n")]);
     assert_snapshot!(refused(&npm), @r#"
     exit code: 1
     ----- stderr
     computing dependency closures
     resolving the base oci:[BASE]
-    error: `oci:[BASE]` has Node 20.18.0, and `engines` asks for `22`: `apps/web/package.json`
-    hint: name a base with such a Node, such as `--base node:22-alpine`; or set `engines = "warn"` in pirogue.toml
+    planning layers
+    error: the service `web` does not fit its base
+      web: apps/web/package.json: `engines` asks for Node `22`, and the base has 20.18.0: `oci:[BASE]` [engines-mismatch]
+        correct it, or name a base with such a Node; where it does not matter: `engines = "warn"` in pirogue.toml
+    hint: what each code means, and how to accept it, stands in docs/checks.md
     "#);
 }

@@ -5,7 +5,7 @@ mod harness;
 use std::collections::BTreeSet;
 
 use harness::build::Build;
-use harness::failure::failed_to;
+use harness::failure::not_passed;
 use harness::native_code::{can_be_made, for_machine, library, linked_library, versioned};
 use harness::workspace::TestWorkspace;
 use harness::{layout, tiny_base};
@@ -72,7 +72,7 @@ impl Case {
     fn refused(&self, base: &str, options: &[&str]) -> String {
         let base = format!("oci:{}", self.workspace.beside(base).display());
         let arguments = [&["build", "--platform", "linux/amd64", "--base", &base], options].concat();
-        failed_to(&self.workspace, &arguments).to_string()
+        not_passed(&self.workspace, &arguments).to_string()
     }
 
     /// The files below the addon's package in the image, and how many bytes were left out.
@@ -111,9 +111,11 @@ fn another_c_library() {
     ----- stderr
     computing dependency closures
     resolving the base oci:[DIR]/musl
-    error: native code in packages cannot be loaded on `oci:[DIR]/musl` (linux-x64 with musl)
-      addon@1.0.0 (in web): it is made for glibc, and the base has musl, without `of_libc`: `build/Release/addon.node`
-    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with musl, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    planning layers
+    error: the service `web` does not fit its base
+      web: /app/node_modules/addon/build/Release/addon.node: `addon@1.0.0` cannot be loaded on linux-x64 with musl: it is made for glibc, and the base has musl, without `of_libc`: `oci:[DIR]/musl` [native-misfit]
+        `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install it on linux-x64 with musl, or name a base that it fits; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    hint: what each code means, and how to accept it, stands in docs/checks.md
     "#);
 }
 
@@ -127,9 +129,11 @@ fn musl_on_glibc() {
     ----- stderr
     computing dependency closures
     resolving the base oci:[DIR]/glibc
-    error: native code in packages cannot be loaded on `oci:[DIR]/glibc` (linux-x64 with glibc)
-      addon@1.0.0 (in web): it is made for musl, and the base has glibc, without `libc.musl-x86_64.so.1`: `build/Release/addon.node`
-    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with glibc, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    planning layers
+    error: the service `web` does not fit its base
+      web: /app/node_modules/addon/build/Release/addon.node: `addon@1.0.0` cannot be loaded on linux-x64 with glibc: it is made for musl, and the base has glibc, without `libc.musl-x86_64.so.1`: `oci:[DIR]/glibc` [native-misfit]
+        `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install it on linux-x64 with glibc, or name a base that it fits; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    hint: what each code means, and how to accept it, stands in docs/checks.md
     "#);
 }
 
@@ -143,9 +147,11 @@ fn too_new_a_c_library() {
     ----- stderr
     computing dependency closures
     resolving the base oci:[DIR]/glibc
-    error: native code in packages cannot be loaded on `oci:[DIR]/glibc` (linux-x64 with glibc)
-      addon@1.0.0 (in web): it needs GLIBC_2.34 of `libc.so.6`, and the base's ends with GLIBC_2.31: `build/Release/addon.node`
-    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with glibc, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    planning layers
+    error: the service `web` does not fit its base
+      web: /app/node_modules/addon/build/Release/addon.node: `addon@1.0.0` cannot be loaded on linux-x64 with glibc: it needs GLIBC_2.34 of `libc.so.6`, and the base's ends with GLIBC_2.31: `oci:[DIR]/glibc` [native-misfit]
+        `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install it on linux-x64 with glibc, or name a base that it fits; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    hint: what each code means, and how to accept it, stands in docs/checks.md
     "#);
 }
 
@@ -160,9 +166,11 @@ fn a_library_that_nobody_has() {
     ----- stderr
     computing dependency closures
     resolving the base oci:[DIR]/glibc
-    error: native code in packages cannot be loaded on `oci:[DIR]/glibc` (linux-x64 with glibc)
-      addon@1.0.0 (in web): it needs `libshapes.so.3`, which neither the base nor a package of the image has: `build/Release/addon.node`
-    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with glibc, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    planning layers
+    error: the service `web` does not fit its base
+      web: /app/node_modules/addon/build/Release/addon.node: `addon@1.0.0` cannot be loaded on linux-x64 with glibc: it needs `libshapes.so.3`, which neither the base nor a package of the image has: `oci:[DIR]/glibc` [native-misfit]
+        `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install it on linux-x64 with glibc, or name a base that it fits; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    hint: what each code means, and how to accept it, stands in docs/checks.md
     "#);
     // Next to it, it is found.
     let case = case.with("node_modules/addon/build/Release/libshapes.so.3", &shapes);
@@ -179,9 +187,11 @@ fn another_processor_and_another_system() {
     ----- stderr
     computing dependency closures
     resolving the base oci:[DIR]/glibc
-    error: native code in packages cannot be loaded on `oci:[DIR]/glibc` (linux-x64 with glibc)
-      addon@1.0.0 (in web): it is made for arm64, and the image is for x64: `build/Release/addon.node`
-    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with glibc, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    planning layers
+    error: the service `web` does not fit its base
+      web: /app/node_modules/addon/build/Release/addon.node: `addon@1.0.0` cannot be loaded on linux-x64 with glibc: it is made for arm64, and the image is for x64: `oci:[DIR]/glibc` [native-misfit]
+        `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install it on linux-x64 with glibc, or name a base that it fits; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    hint: what each code means, and how to accept it, stands in docs/checks.md
     "#);
     let mac = [&b"\xcf\xfa\xed\xfe"[..], &[0; 100]].concat();
     let case = case.with(RELEASE, &mac);
@@ -190,9 +200,11 @@ fn another_processor_and_another_system() {
     ----- stderr
     computing dependency closures
     resolving the base oci:[DIR]/glibc
-    error: native code in packages cannot be loaded on `oci:[DIR]/glibc` (linux-x64 with glibc)
-      addon@1.0.0 (in web): it is made for macOS: `build/Release/addon.node`
-    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with glibc, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    planning layers
+    error: the service `web` does not fit its base
+      web: /app/node_modules/addon/build/Release/addon.node: `addon@1.0.0` cannot be loaded on linux-x64 with glibc: it is made for macOS: `oci:[DIR]/glibc` [native-misfit]
+        `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install it on linux-x64 with glibc, or name a base that it fits; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    hint: what each code means, and how to accept it, stands in docs/checks.md
     "#);
 }
 
@@ -258,9 +270,11 @@ fn variants_as_packages() {
     ----- stderr
     computing dependency closures
     resolving the base oci:[DIR]/musl
-    error: native code in packages cannot be loaded on `oci:[DIR]/musl` (linux-x64 with musl)
-      addon@1.0.0 (in web): the variant that fits is not installed: `addon-linux-x64-musl`
-    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with musl, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    planning layers
+    error: the service `web` does not fit its base
+      web: /app/node_modules/addon/package.json: `addon@1.0.0` has no native code for linux-x64 with musl: its variant `addon-linux-x64-musl` is not installed: `oci:[DIR]/musl` [native-misfit]
+        `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install it on linux-x64 with musl, or name a base that it fits; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    hint: what each code means, and how to accept it, stands in docs/checks.md
     "#);
 }
 
@@ -280,9 +294,11 @@ fn the_only_variant() {
     ----- stderr
     computing dependency closures
     resolving the base oci:[DIR]/musl
-    error: native code in packages cannot be loaded on `oci:[DIR]/musl` (linux-x64 with musl)
-      addon-linux-x64@1.0.0 (in web): it is made for glibc, and the base has musl, without `of_libc`: `addon.node`
-    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with musl, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."addon-linux-x64"]` in pirogue.toml
+    planning layers
+    error: the service `web` does not fit its base
+      web: /app/node_modules/addon-linux-x64/addon.node: `addon-linux-x64@1.0.0` cannot be loaded on linux-x64 with musl: it is made for glibc, and the base has musl, without `of_libc`: `oci:[DIR]/musl` [native-misfit]
+        `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install it on linux-x64 with musl, or name a base that it fits; if nothing loads it there: `native = "keep"` under `[package."addon-linux-x64"]` in pirogue.toml
+    hint: what each code means, and how to accept it, stands in docs/checks.md
     "#);
 }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use harness::build::Build;
 use harness::container::Container;
-use harness::failure::failed_to;
+use harness::failure::not_passed;
 use harness::package_manager;
 use harness::workspace::TestWorkspace;
 use harness::{layout, program, sample, scratch};
@@ -47,7 +47,7 @@ fn said(workspace: &TestWorkspace, build: Build) -> Option<String> {
 /// What is refused, with nothing in it of this machine.
 fn refused(workspace: &TestWorkspace, base: &str, options: &[&str]) -> String {
     let arguments = [&["build", "--platform", "linux/amd64", "--base", base], options].concat();
-    failed_to(workspace, &arguments).replaced(base, "[BASE]").to_string()
+    not_passed(workspace, &arguments).replaced(base, "[BASE]").to_string()
 }
 
 #[test]
@@ -77,10 +77,13 @@ fn variants_for_this_machine_only() {
     ----- stderr
     computing dependency closures
     resolving the base [BASE]
-    error: native code in packages cannot be loaded on `[BASE]` (linux-x64 with musl)
-      @node-rs/argon2@2.0.2 (in web): the variant that fits is not installed: `@node-rs/argon2-linux-x64-musl`
-      sharp@0.33.5 (in web): the variant that fits is not installed: `@img/sharp-linuxmusl-x64`
-    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with musl, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."@node-rs/argon2"]` in pirogue.toml
+    planning layers
+    error: the service `web` does not fit its base
+      web: /app/node_modules/@node-rs/argon2/package.json: `@node-rs/argon2@2.0.2` has no native code for linux-x64 with musl: its variant `@node-rs/argon2-linux-x64-musl` is not installed: `[BASE]` [native-misfit]
+        `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install it on linux-x64 with musl, or name a base that it fits; if nothing loads it there: `native = "keep"` under `[package."@node-rs/argon2"]` in pirogue.toml
+      web: /app/node_modules/sharp/package.json: `sharp@0.33.5` has no native code for linux-x64 with musl: its variant `@img/sharp-linuxmusl-x64` is not installed: `[BASE]` [native-misfit]
+        `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install it on linux-x64 with musl, or name a base that it fits; if nothing loads it there: `native = "keep"` under `[package."sharp"]` in pirogue.toml
+    hint: what each code means, and how to accept it, stands in docs/checks.md
     "#);
 
     let fixed = build(&workspace, &base).option("--fix-natives");
@@ -106,9 +109,11 @@ fn a_variant_that_is_asked_for_by_name() {
     ----- stderr
     computing dependency closures
     resolving the base [BASE]
-    error: native code in packages cannot be loaded on `[BASE]` (linux-x64 with musl)
-      @node-rs/argon2-linux-x64-gnu@2.0.2 (in web): it is made for glibc, and the base has musl, without `ld-linux-x86-64.so.2`: `argon2.linux-x64-gnu.node`
-    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with musl, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."@node-rs/argon2-linux-x64-gnu"]` in pirogue.toml
+    planning layers
+    error: the service `web` does not fit its base
+      web: /app/node_modules/@node-rs/argon2-linux-x64-gnu/argon2.linux-x64-gnu.node: `@node-rs/argon2-linux-x64-gnu@2.0.2` cannot be loaded on linux-x64 with musl: it is made for glibc, and the base has musl, without `ld-linux-x86-64.so.2`: `[BASE]` [native-misfit]
+        `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install it on linux-x64 with musl, or name a base that it fits; if nothing loads it there: `native = "keep"` under `[package."@node-rs/argon2-linux-x64-gnu"]` in pirogue.toml
+    hint: what each code means, and how to accept it, stands in docs/checks.md
     "#);
     assert_snapshot!(refused(&workspace, &base, &["--fix-natives"]), @r#"
     exit code: 1
@@ -116,9 +121,11 @@ fn a_variant_that_is_asked_for_by_name() {
     computing dependency closures
     resolving the base [BASE]
     fetching 1 of 1 packages
-    error: native code in packages cannot be loaded on `[BASE]` (linux-x64 with musl)
-      @node-rs/argon2-linux-x64-gnu@2.0.2 (in web): it is made for glibc, and the base has musl, without `ld-linux-x86-64.so.2`: `argon2.linux-x64-gnu.node`
-    hint: the lockfile has nothing that fits: install the packages on linux-x64 with musl, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."@node-rs/argon2-linux-x64-gnu"]` in pirogue.toml
+    planning layers
+    error: the service `web` does not fit its base
+      web: /app/node_modules/@node-rs/argon2-linux-x64-gnu/argon2.linux-x64-gnu.node: `@node-rs/argon2-linux-x64-gnu@2.0.2` cannot be loaded on linux-x64 with musl: it is made for glibc, and the base has musl, without `ld-linux-x86-64.so.2`: `[BASE]` [native-misfit]
+        the lockfile has nothing that fits: install it on linux-x64 with musl, or name a base that it fits; if nothing loads it there: `native = "keep"` under `[package."@node-rs/argon2-linux-x64-gnu"]` in pirogue.toml
+    hint: what each code means, and how to accept it, stands in docs/checks.md
     "#);
 }
 
@@ -137,9 +144,11 @@ fn what_was_compiled_here_gives_way_to_what_is_prebuilt() {
     ----- stderr
     computing dependency closures
     resolving the base [BASE]
-    error: native code in packages cannot be loaded on `[BASE]` (linux-x64 with musl)
-      bcrypt@6.0.0 (in web): it is made for arm64, and the image is for x64: `build/Release/bcrypt.node`
-    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with musl, or name a base that they fit; if nothing loads it there: `native = "keep"` under `[package."bcrypt"]` in pirogue.toml
+    planning layers
+    error: the service `web` does not fit its base
+      web: /app/node_modules/bcrypt/build/Release/bcrypt.node: `bcrypt@6.0.0` cannot be loaded on linux-x64 with musl: it is made for arm64, and the image is for x64: `[BASE]` [native-misfit]
+        `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install it on linux-x64 with musl, or name a base that it fits; if nothing loads it there: `native = "keep"` under `[package."bcrypt"]` in pirogue.toml
+    hint: what each code means, and how to accept it, stands in docs/checks.md
     "#);
     let fixed = build(&workspace, &base).option("--fix-natives");
     let Some(said) = said(&workspace, fixed) else { return };

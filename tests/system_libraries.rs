@@ -104,9 +104,11 @@ fn a_package_of_alpine_brings_what_native_code_needs() {
     ----- stderr
     computing dependency closures
     resolving the base [HOST]/base/alpine:3
-    error: native code in packages cannot be loaded on `[HOST]/base/alpine:3` (linux-x64 with musl)
-      addon@1.0.0 (in web): it needs `libshapes.so.3`, which neither the base nor a package of the image has: `addon.node`
-    hint: `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install the packages on linux-x64 with musl, or name a base that they fit; a library comes with the package of Alpine that has it, by `base.packages`; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    planning layers
+    error: the service `web` does not fit its base
+      web: /app/node_modules/addon/addon.node: `addon@1.0.0` cannot be loaded on linux-x64 with musl: it needs `libshapes.so.3`, which neither the base nor a package of the image has: `[HOST]/base/alpine:3` [native-misfit]
+        `--fix-natives` takes what fits from the npm registry, where the lockfile has it; else install it on linux-x64 with musl, or name a base that it fits, or add the package of Alpine that has the library to `base.packages`; if nothing loads it there: `native = "keep"` under `[package."addon"]` in pirogue.toml
+    hint: what each code means, and how to accept it, stands in docs/checks.md
     "#);
     shapes.shop.set(&format!("{SETTINGS}base.packages = [\"shapes\"]\n"));
     let run = shapes.build();
@@ -114,7 +116,7 @@ fn a_package_of_alpine_brings_what_native_code_needs() {
     // Of one service alone it helps no other.
     shapes.shop.set(&format!("{SETTINGS}[service.api]\nbase.packages = [\"shapes\"]\n"));
     let run = shapes.build();
-    assert!(run.stderr.contains("addon@1.0.0 (in web): it needs `libshapes.so.3`"), "{run}");
+    assert!(run.stderr.contains("web: /app/node_modules/addon/addon.node: `addon@1.0.0` cannot be loaded"), "{run}");
 }
 
 #[test]

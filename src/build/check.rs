@@ -32,23 +32,37 @@ pub struct FailedChecks(Vec<ServiceCheck>);
 impl FailedChecks {
     /// What to type next.
     pub fn hint(&self) -> String {
-        "what each code means stands in docs/checks.md; to build all the same: `--no-check`".to_owned()
+        match self.errors().any(|finding| finding.code.is_of_plan()) {
+            true => "what each code means, and how to accept it, stands in docs/checks.md".to_owned(),
+            false => "what each code means stands in docs/checks.md; to build all the same: `--no-check`".to_owned(),
+        }
+    }
+
+    fn errors(&self) -> impl Iterator<Item = &Finding> {
+        self.0.iter().flat_map(|check| errors(&check.checked))
+    }
+
+    /// What the images fail, after their names.
+    fn fail(&self) -> [&'static str; 2] {
+        match self.errors().all(|finding| finding.code.is_of_plan()) {
+            true => ["does not fit its base", "do not fit their bases"],
+            false => ["does not pass the checks", "do not pass the checks"],
+        }
     }
 }
 
 impl fmt::Display for FailedChecks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [one, several] = self.fail();
         match self.0.as_slice() {
-            [only] => write!(f, "the service `{}` does not pass the checks", only.service)?,
-            more => write!(f, "{} services do not pass the checks", more.len())?,
+            [only] => write!(f, "the service `{}` {one}", only.service)?,
+            more => write!(f, "{} services {several}", more.len())?,
         }
-        for ServiceCheck { service, checked } in &self.0 {
-            for Finding { code, place, message, fix, .. } in errors(checked) {
-                write!(f, "\n  {service}: ")?;
-                place.iter().try_for_each(|place| write!(f, "{place}: "))?;
-                write!(f, "{message} [{code}]")?;
-                fix.iter().try_for_each(|fix| write!(f, "\n    {fix}"))?;
-            }
+        for (Finding { code, place, message, fix, .. }, services) in by_finding(&self.0, Severity::Error) {
+            write!(f, "\n  {}: ", services.join(", "))?;
+            place.iter().try_for_each(|place| write!(f, "{place}: "))?;
+            write!(f, "{message} [{code}]")?;
+            fix.iter().try_for_each(|fix| write!(f, "\n    {fix}"))?;
         }
         Ok(())
     }
@@ -58,13 +72,28 @@ fn errors(checked: &Checked) -> impl Iterator<Item = &Finding> {
     checked.findings.iter().filter(|finding| finding.severity == Severity::Error)
 }
 
+/// Each finding of a severity with the services that have it, those of the first service first: most services share most
+/// packages.
+fn by_finding(checks: &[ServiceCheck], severity: Severity) -> Vec<(&Finding, Vec<&str>)> {
+    let mut told: Vec<(&Finding, Vec<&str>)> = Vec::new();
+    let mut known: BTreeMap<&Finding, usize> = BTreeMap::new();
+    for ServiceCheck { service, checked } in checks {
+        for finding in checked.findings.iter().filter(|finding| finding.severity == severity) {
+            let position = *known.entry(finding).or_insert(told.len());
+            match told.get_mut(position) {
+                Some((_, services)) => services.push(service),
+                None => told.push((finding, vec![service])),
+            }
+        }
+    }
+    told
+}
+
 /// Ends a build whose images do not pass; tells what else its user should know.
 pub(super) fn refuse_errors(checks: &[ServiceCheck], context: &Context) -> Result<(), BuildError> {
-    for ServiceCheck { service, checked } in checks {
-        for finding in checked.findings.iter().filter(|finding| finding.severity == Severity::Warning) {
-            let place = finding.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
-            context.progress.warn(&format!("{service}: {place}{} [{}]", finding.message, finding.code));
-        }
+    for (finding, services) in by_finding(checks, Severity::Warning) {
+        let place = finding.place.as_ref().map(|place| format!("{place}: ")).unwrap_or_default();
+        context.progress.warn(&format!("{}: {place}{} [{}]", services.join(", "), finding.message, finding.code));
     }
     let failed: Vec<ServiceCheck> =
         checks.iter().filter(|check| check.checked.count(Severity::Error) > 0).cloned().collect();
@@ -102,12 +131,39 @@ pub(super) async fn check(
     for (position, findings) in bases::check(decided, checked.keys().copied(), context).await? {
         add(&mut checked, position, findings);
     }
-    let result = checked.into_iter().filter_map(|(position, checked)| {
-        let service = plan.services.get(position)?;
-        let checked = if level(decided, service) == CheckLevel::Warn { checked.softened() } else { checked };
-        Some(ServiceCheck { service: service.service.name.clone(), checked })
-    });
-    Ok(result.collect())
+    for (position, service) in plan.services.iter().enumerate() {
+        match level(decided, service) {
+            CheckLevel::Error => {}
+            CheckLevel::Warn => checked.get_mut(&position).into_iter().for_each(Checked::soften),
+            CheckLevel::Off => checked.extend(misfits_of(decided, service)?.map(|checked| (position, checked))),
+        }
+    }
+    let name = |position: usize| plan.services.get(position).map(|service| service.service.name.clone());
+    let result =
+        checked.into_iter().map(|(position, checked)| Some(ServiceCheck { service: name(position)?, checked }));
+    Ok(result.flatten().collect())
+}
+
+/// What planning found: services that do not fit their bases.
+pub(super) fn misfits(decided: &Decided) -> Result<Vec<ServiceCheck>, ConfigError> {
+    let mut checks = Vec::new();
+    for service in &decided.plan.services {
+        let misfits = misfits_of(decided, service)?;
+        checks.extend(misfits.map(|checked| ServiceCheck { service: service.service.name.clone(), checked }));
+    }
+    Ok(checks)
+}
+
+/// Where the images of a service do not fit their bases, but for what its user accepts; `None` where they fit.
+fn misfits_of(decided: &Decided, service: &ServicePlan) -> Result<Option<Checked>, ConfigError> {
+    if service.images.iter().all(|image| image.misfits.is_empty()) {
+        return Ok(None);
+    }
+    let allowed = allowed(decided, service)?;
+    let of_image = |image: &ImagePlan| Checked { findings: image.misfits.clone(), ..Checked::default() };
+    let images = service.images.iter().map(|image| (&image.platform, of_image(image).accepting(&allowed)));
+    let checked = Checked::of_platforms(images.collect());
+    Ok((!checked.findings.is_empty()).then_some(checked))
 }
 
 /// Adds what is wrong between services. Nothing of it is remembered: it depends on files that no image has. What a service

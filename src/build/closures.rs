@@ -8,6 +8,7 @@ use super::natives::ForeignVariants;
 use super::plan::Weight;
 use super::platforms::{Lean, Platforms, TargetPlatform};
 use super::{BuildError, Context, Destination};
+use crate::check::Finding;
 use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
 use crate::config::Settings;
 use crate::layer::{FileTree, Portability, Unit};
@@ -34,6 +35,8 @@ pub(super) struct ServiceClosure {
     pub foreign: ForeignVariants,
     /// What was asked of its base's libraries for that.
     pub libraries: LibraryAnswers,
+    /// Where it does not fit its base.
+    pub misfits: Vec<Finding>,
     /// What packages have in place of what lies in their directories, if anything does.
     pub supplied: BTreeMap<WorkspacePath, Arc<FileTree>>,
 }
@@ -93,6 +96,7 @@ pub(super) fn close(
             shipped: files,
             foreign: ForeignVariants::default(),
             libraries: LibraryAnswers::default(),
+            misfits: Vec::new(),
             supplied: BTreeMap::new(),
         });
     }

@@ -8,57 +8,23 @@ use nodejs_semver::{Range, Version};
 use super::base::{Bases, base_name};
 use super::closures::ServiceClosure;
 use super::plan::Needs;
-use super::platforms::Platforms;
 use super::{BuildError, Context};
-use crate::closure::{EdgeKind, Packages, Reason};
+use crate::check::{Code, Finding, Place, Severity};
+use crate::closure::{ClosurePackage, EdgeKind, Packages, Reason};
 use crate::config::Engines;
 use crate::image::{BaseFiles, BaseImage, BaseSoftware};
 use crate::npm_registry::EngineRules;
+use crate::path::ImagePath;
+use crate::platform::Platform;
 use crate::workspace::WorkspacePath;
 
-/// How many packages a message names.
-const NAMED: usize = 3;
+/// Where ranges stand.
+const PACKAGE_JSON: &str = "package.json";
 
-/// Why a base has the wrong Node.
-#[derive(Debug, thiserror::Error)]
-pub enum EnginesError {
-    /// The root or a member asks for another.
-    #[error("`{base}` has Node {version}, and `engines` asks for `{wanted}`: `{file}`")]
-    Member {
-        /// The base.
-        base: String,
-        /// Its Node.
-        version: String,
-        /// The range asked for.
-        wanted: String,
-        /// The package.json that does.
-        file: String,
-    },
-    /// Packages do.
-    #[error("{asking} another Node than the {version} of the base ({packages}): `{base}`")]
-    Packages {
-        /// The base.
-        base: String,
-        /// Its Node.
-        version: String,
-        /// Such as `5 packages ask for`.
-        asking: String,
-        /// Some of them.
-        packages: String,
-    },
-}
-
-impl EnginesError {
-    /// What to type next.
-    pub fn hint(&self) -> Option<String> {
-        Some("name a base with such a Node, such as `--base node:22-alpine`; or set `engines = \"warn\"` in pirogue.toml".into())
-    }
-}
-
-/// Compares them for every service and platform, and says of each base once what is wrong.
-pub(super) fn compare(needs: &[Needs<'_>], bases: &Bases, context: &Context) -> Result<(), BuildError> {
+/// Compares them for every service and platform. What asks for another Node is a misfit of the service.
+pub(super) fn compare(needs: &mut [Needs<'_>], bases: &Bases, context: &Context) -> Result<(), BuildError> {
     let Some(Needs { packages, target, .. }) = needs.first() else { return Ok(()) };
-    let Platforms { settings, request, .. } = target.platforms;
+    let (settings, request) = (target.platforms.settings, target.platforms.request);
     let workspace = packages.workspace();
     let rules = match settings.engines {
         Some(Engines::Ignore) => return Ok(()),
@@ -68,98 +34,115 @@ pub(super) fn compare(needs: &[Needs<'_>], bases: &Bases, context: &Context) -> 
         }
         None => EngineRules::read(workspace.package_manager, &workspace.root, context.npm.home.as_ref())?,
     };
-    let mut asked: BTreeMap<(String, Option<Version>), Asked> = BTreeMap::new();
-    for Needs { target, packages, closures, .. } in needs {
-        for needs in &closures.services {
+    let mut nodes: BTreeMap<(String, &Platform), Option<Node>> = BTreeMap::new();
+    let mut unknown = BTreeSet::new();
+    for Needs { target, packages, closures, contents, .. } in needs {
+        for needs in &mut closures.services {
             let base = base_name(&needs.service.name, settings, request);
             let Some(resolved) = bases.get(&base, target.platform) else { continue };
-            let version = node_version(&resolved.image, &resolved.files);
-            asked.entry((base, version)).or_default().add(needs, *packages)?;
-        }
-    }
-    for ((base, version), asked) in asked {
-        asked.compare(&base, version, rules, context)?;
-    }
-    Ok(())
-}
-
-/// What is asked for on one base: by file or package, the range.
-#[derive(Default)]
-struct Asked {
-    members: BTreeSet<(String, String)>,
-    packages: BTreeSet<(String, String)>,
-}
-
-impl Asked {
-    /// Adds what a service and its packages ask for.
-    fn add(&mut self, needs: &ServiceClosure, packages: &dyn Packages) -> Result<(), BuildError> {
-        let members = needs.closure.members.keys().chain([&needs.service.dir]).cloned();
-        for dir in members.chain([WorkspacePath::default()]) {
-            let package_json = packages.package_json(&dir)?;
-            let file = dir.as_path().join("package.json").display().to_string();
-            self.members.extend(package_json.node.clone().map(|wanted| (file, wanted)));
-        }
-        for package in needs.closure.packages.values() {
-            // What is optional is left out by installers, and does not have to work.
-            let is_optional = matches!(package.reason, Reason::Dependency { kind: EdgeKind::Optional, .. });
-            let wanted = package.package_json.node.clone().filter(|_| !is_optional);
-            self.packages.extend(wanted.map(|wanted| (package.package_json.label(), wanted)));
-        }
-        Ok(())
-    }
-
-    fn compare(
-        self,
-        base: &str,
-        version: Option<Version>,
-        rules: EngineRules,
-        context: &Context,
-    ) -> Result<(), EnginesError> {
-        let base = base.to_owned();
-        let Some(version) = version else {
-            if !self.members.is_empty() || !self.packages.is_empty() {
-                context
-                    .progress
-                    .warn(&format!("`engines` are not looked at: nothing says which Node the base has: `{base}`"));
+            let node = || Some(Node::new(base.clone(), node_version(&resolved.image, &resolved.files)?));
+            let node = nodes.entry((base.clone(), target.platform)).or_insert_with(node);
+            let asked = Asked { packages: *packages, root: contents.root(), rules };
+            match node {
+                Some(node) => needs.misfits.extend(asked.misfits(needs, node)?),
+                None if asked.anything(needs)? => _ = unknown.insert(base),
+                None => {}
             }
-            return Ok(());
-        };
-        for (file, wanted) in self.members.into_iter().filter(|(_, wanted)| !satisfies(&version, wanted)) {
-            let error = EnginesError::Member { base: base.clone(), version: version.to_string(), wanted, file };
-            told(error, rules.refuses_members, context)?;
         }
-        let mut others: Vec<(String, String)> =
-            self.packages.into_iter().filter(|(_, wanted)| !satisfies(&version, wanted)).collect();
-        if others.is_empty() {
-            return Ok(());
-        }
-        // Those first that ask for the newest.
-        others.sort_by_key(|(_, wanted)| {
-            std::cmp::Reverse(Range::parse(wanted).ok().and_then(|range| range.min_version()))
-        });
-        let (asking, packages) = (asking(others.len()), list(&others));
-        let error = EnginesError::Packages { base, version: version.to_string(), asking, packages };
-        told(error, rules.refuses_packages, context)
     }
-}
-
-fn told(error: EnginesError, refuses: bool, context: &Context) -> Result<(), EnginesError> {
-    if refuses {
-        return Err(error);
+    for base in unknown {
+        context.progress.warn(&format!("`engines` are not looked at: nothing says which Node the base has: `{base}`"));
     }
-    context.progress.warn(&error.to_string());
     Ok(())
 }
 
-fn asking(count: usize) -> String {
-    if count == 1 { "one package asks for".to_owned() } else { format!("{count} packages ask for") }
+/// The Node of a base.
+struct Node {
+    base: String,
+    version: Version,
+    /// Ranges that were compared with it. Most packages ask for the same few.
+    known: BTreeMap<String, bool>,
 }
 
-fn list(packages: &[(String, String)]) -> String {
-    let named = packages.iter().take(NAMED).map(|(label, wanted)| format!("`{label}`: `{wanted}`"));
-    let more = packages.len().saturating_sub(NAMED);
-    let and_more = if more > 0 { format!(", and {more} more") } else { String::new() };
-    format!("{}{and_more}", named.collect::<Vec<_>>().join(", "))
+impl Node {
+    fn new(base: String, version: Version) -> Self {
+        Self { base, version, known: BTreeMap::new() }
+    }
+
+    fn satisfies(&mut self, wanted: &str) -> bool {
+        if let Some(known) = self.known.get(wanted) {
+            return *known;
+        }
+        let satisfies = satisfies(&self.version, wanted);
+        self.known.insert(wanted.to_owned(), satisfies);
+        satisfies
+    }
+}
+
+/// What services and their packages ask for.
+struct Asked<'a> {
+    packages: &'a dyn Packages,
+    /// The directory that stands for the workspace's root in images.
+    root: &'a ImagePath,
+    rules: EngineRules,
+}
+
+impl Asked<'_> {
+    /// The root, the members and the service itself, each with the range it asks for.
+    fn of_members(&self, needs: &ServiceClosure) -> Result<Vec<(WorkspacePath, String)>, BuildError> {
+        let members = needs.closure.members.keys().chain([&needs.service.dir]).cloned();
+        let dirs: BTreeSet<WorkspacePath> = members.chain([WorkspacePath::default()]).collect();
+        let mut asked = Vec::new();
+        for dir in dirs {
+            let wanted = self.packages.package_json(&dir)?.node.clone();
+            asked.extend(wanted.map(|wanted| (dir, wanted)));
+        }
+        Ok(asked)
+    }
+
+    fn anything(&self, needs: &ServiceClosure) -> Result<bool, BuildError> {
+        Ok(of_packages(needs).next().is_some() || !self.of_members(needs)?.is_empty())
+    }
+
+    fn misfits(&self, needs: &ServiceClosure, node: &mut Node) -> Result<Vec<Finding>, BuildError> {
+        let mut misfits = Vec::new();
+        for (dir, wanted) in self.of_members(needs)? {
+            if !node.satisfies(&wanted) {
+                let fix = "correct it, or name a base with such a Node";
+                misfits.push(self.misfit(&dir, "`engines` asks", &wanted, node, fix, self.rules.refuses_members));
+            }
+        }
+        for (dir, package, wanted) in of_packages(needs) {
+            if !node.satisfies(wanted) {
+                let who = format!("`{}` asks", package.package_json.label());
+                let fix =
+                    format!("name a base with such a Node, or install a version for Node {}", node.version.major());
+                misfits.push(self.misfit(dir, &who, wanted, node, &fix, self.rules.refuses_packages));
+            }
+        }
+        Ok(misfits)
+    }
+
+    fn misfit(&self, dir: &WorkspacePath, who: &str, wanted: &str, node: &Node, fix: &str, refuses: bool) -> Finding {
+        let Node { base, version, .. } = node;
+        let (severity, accepting) = if refuses { (Severity::Error, "warn") } else { (Severity::Warning, "ignore") };
+        Finding {
+            severity,
+            code: Code::EnginesMismatch,
+            place: Some(Place::in_workspace(self.root, &dir.as_path().join(PACKAGE_JSON), None)),
+            message: format!("{who} for Node `{wanted}`, and the base has {version}: `{base}`"),
+            fix: Some(format!("{fix}; where it does not matter: `engines = \"{accepting}\"` in pirogue.toml")),
+        }
+    }
+}
+
+/// The packages of a service that ask for a Node, each with the range. What is optional is left out by installers, and does
+/// not have to work.
+fn of_packages(needs: &ServiceClosure) -> impl Iterator<Item = (&WorkspacePath, &ClosurePackage, &str)> {
+    let is_optional =
+        |package: &ClosurePackage| matches!(package.reason, Reason::Dependency { kind: EdgeKind::Optional, .. });
+    let packages = needs.closure.packages.iter().filter(move |(_, package)| !is_optional(package));
+    packages.filter_map(|(dir, package)| Some((dir, package, package.package_json.node.as_deref()?)))
 }
 
 /// Whether a version is in a range, as npm has it: a version before a release counts too. A text that is no range says
@@ -195,13 +178,5 @@ mod tests {
         for (wanted, expected) in table {
             assert_eq!(satisfies(&Version::parse("20.18.0").unwrap(), wanted), expected, "{wanted}");
         }
-    }
-
-    #[test]
-    fn lists_name_a_few() {
-        let package = |name: &str| (name.to_owned(), ">=22".to_owned());
-        assert_eq!(list(&[package("a@1")]), "`a@1`: `>=22`");
-        let many: Vec<_> = ["a@1", "b@1", "c@1", "d@1", "e@1"].map(package).into();
-        assert_eq!(list(&many), "`a@1`: `>=22`, `b@1`: `>=22`, `c@1`: `>=22`, and 2 more");
     }
 }

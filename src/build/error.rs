@@ -2,7 +2,6 @@ use std::io;
 
 use super::base::{BaseError, BaseLockError};
 use super::check::FailedChecks;
-use super::engines::EnginesError;
 use super::locked::LockedError;
 use super::natives::NativesError;
 use super::{DestinationError, FormatError, RebaseError, SelectionError, SystemError, WhyError};
@@ -65,9 +64,6 @@ pub enum BuildError {
     /// Native code of packages cannot be used.
     #[error(transparent)]
     Natives(#[from] NativesError),
-    /// The base has another Node than is asked for.
-    #[error(transparent)]
-    Engines(#[from] EnginesError),
     /// A file of the workspace cannot be read.
     #[error(transparent)]
     Host(#[from] HostError),
@@ -172,8 +168,6 @@ impl BuildError {
             Self::Placement(error) => error.hint(),
             Self::NpmRegistry(error) => error.hint(),
             Self::Locked(error) => error.hint(),
-            Self::Natives(error) => error.hint(),
-            Self::Engines(error) => error.hint(),
             Self::Base(error) => error.hint(),
             Self::BaseLock(error) => error.hint(),
             Self::System(error) => error.hint(),

@@ -60,6 +60,7 @@ impl<'a> Inspection<'a> {
             base: &base.image.config.parsed().config,
             files: &files,
             health_path: None,
+            misfits: &planned.misfits,
             allowed: &[],
             modules: &self.modules,
         };
@@ -92,11 +93,11 @@ pub(super) fn fact_name(
     let layers = planned.layers.iter().filter_map(|index| Some(keys.get(*index)?.layer.to_string()));
     let base = decided.bases.get(&service.base, &planned.platform).map(|base| base.image.manifest.digest());
     let members: Vec<_> = decided.workspace.members.iter().map(|member| (&member.dir, &member.package_json)).collect();
-    let ImagePlan { closure, user, contract, foreign, .. } = planned;
+    let ImagePlan { closure, user, contract, foreign, misfits, .. } = planned;
     let run = (user, &contract.run);
     let settings = decided.settings.of_service(&service.service.name);
     let inputs = format!(
-        "{}\n{:?}\n{:?}\n{:?}\n{:?}\n{base:?}\n{:?}\n{run:?}\n{:?}\n{:?}\n{:?}\n{members:?}",
+        "{}\n{:?}\n{:?}\n{:?}\n{:?}\n{base:?}\n{:?}\n{run:?}\n{:?}\n{:?}\n{:?}\n{misfits:?}\n{members:?}",
         check::RECIPE,
         decided.workspace.root,
         settings.allow,

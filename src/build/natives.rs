@@ -1,18 +1,19 @@
 //! The step that looks at native code: what the image's base cannot load is left out where another variant fits, is taken
-//! from the lockfile where that has what fits, and is an error otherwise.
+//! from the lockfile where that has what fits, and is a misfit of the service otherwise.
 
 mod binaries;
 mod changes;
 mod error;
 mod foundation;
 mod missing;
+mod refusal;
 mod settling;
 mod unit;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use binaries::Binaries;
-pub use error::{NativesError, Refusal, Remedy};
+pub use error::NativesError;
 use foundation::{Foundation, Foundations};
 use settling::Settling;
 use unit::{Candidates, Host};
@@ -72,7 +73,7 @@ struct Service<'a> {
 }
 
 impl Natives<'_> {
-    /// Settles what each service has of native code. Gives the packages that were taken from the lockfile instead.
+    /// Settles what each service has of native code, and what of it does not fit. Gives the packages that were taken from the lockfile instead.
     pub async fn settle(
         &self,
         closures: &mut Closures,
@@ -83,7 +84,6 @@ impl Natives<'_> {
         let mut binaries = Binaries::remembered(&self.packages.workspace().root, self.context)?;
         let mut foundations = Foundations::default();
         let (mut supply, mut candidates) = (None, Candidates::default());
-        let mut refused = Refused::default();
         for needs in &mut closures.services {
             self.context.cancellation.check()?;
             let name = base_name(&needs.service.name, settings, request);
@@ -105,29 +105,10 @@ impl Natives<'_> {
                 candidates: &mut candidates,
                 supply: &mut supply,
             };
-            settling.settle(needs, &closures.production, contents, &mut refused).await?;
+            settling.settle(needs, &closures.production, contents).await?;
         }
         binaries.remember(self.context)?;
-        refused.or(supply, self.fixes)
-    }
-}
-
-/// What cannot be loaded, by base and platform, then by package.
-#[derive(Default)]
-struct Refused(BTreeMap<(String, String), BTreeMap<String, (Refusal, Vec<String>)>>);
-
-impl Refused {
-    fn add(&mut self, service: &Service<'_>, name: &str, package: String, refusal: Refusal) {
-        let key = (service.base.image.name.clone(), service.described());
-        let of_package = self.0.entry(key).or_default().entry(package).or_insert((refusal, Vec::new()));
-        of_package.1.push(name.to_owned());
-    }
-
-    /// The error, if there is one.
-    fn or<T>(self, settled: T, fixes: bool) -> Result<T, BuildError> {
-        let Some(((base, platform), refused)) = self.0.into_iter().next() else { return Ok(settled) };
-        let remedy = if fixes { Remedy::Tried } else { Remedy::NotTried };
-        Err(NativesError::Unloadable { base, platform, refused, remedy }.into())
+        Ok(supply)
     }
 }
 

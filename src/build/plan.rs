@@ -17,6 +17,7 @@ use super::trace::Untraced;
 use super::why::Dependents;
 use super::{BuildError, BuildRequest, Context, Destination, format};
 use crate::apk::PinnedPackage;
+use crate::check::Finding;
 use crate::closure::{DependencyClosure, Packages};
 use crate::config::{Health, ServiceSettings, Settings};
 use crate::image::{BaseExtension, BaseFiles, Contract, HealthCheck, ImageHealth, ReliedOn, RunSettings, RunUser};
@@ -77,6 +78,8 @@ pub struct ImagePlan {
     pub traced: Option<Untraced>,
     /// What is left out of them, since it is native code for other platforms.
     pub foreign: ForeignVariants,
+    /// Where the service and its packages do not fit the base.
+    pub misfits: Vec<Finding>,
     /// What a production install of the whole workspace weighs.
     pub whole_tree: Weight,
     /// Who needs what, where the plan is to be explained.
@@ -290,7 +293,7 @@ impl BuildPlan {
             let contract = contract.adding(system.added.clone());
             let layers = layers.into_iter().map(|layer| self.index_of(layer)).collect();
             let whole = needs.weight(&weights);
-            let ServiceClosure { service, closure, foreign, .. } = needs;
+            let ServiceClosure { service, closure, foreign, misfits, .. } = needs;
             let image = ImagePlan {
                 platform: resolved.image.platform.clone(),
                 closure,
@@ -300,6 +303,7 @@ impl BuildPlan {
                 slimming,
                 traced: traced.then(Untraced::default),
                 foreign,
+                misfits,
                 whole_tree,
                 dependents: dependents.clone(),
                 user: extension.user,

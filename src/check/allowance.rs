@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Code, Finding, Severity, Subject};
+use super::{Checked, Code, Finding, Severity, Subject};
 
 /// A finding that is accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,14 @@ impl Allowance {
         };
         subject.files.find(&path).is_some()
             || subject.in_workspace(&path).is_some_and(|path| path.as_path().ancestors().any(is_part))
+    }
+}
+
+impl Checked {
+    /// The same without what is accepted.
+    pub fn accepting(mut self, allowed: &[Allowance]) -> Self {
+        self.findings.retain(|finding| !allowed.iter().any(|allowance| allowance.covers(finding)));
+        self
     }
 }
 

@@ -53,11 +53,15 @@ pub enum Code {
     BaseStale,
     /// The lock lacks a base.
     BaseNotLocked,
+    /// The base has another Node than is asked for.
+    EnginesMismatch,
+    /// The base cannot load native code.
+    NativeMisfit,
 }
 
 impl Code {
     /// All there are.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 25] = [
         Self::EntryPointMissing,
         Self::EntryPointUnreadable,
         Self::CommandNotFound,
@@ -81,6 +85,8 @@ impl Code {
         Self::AddressWithWrongPort,
         Self::BaseStale,
         Self::BaseNotLocked,
+        Self::EnginesMismatch,
+        Self::NativeMisfit,
     ];
 
     /// Its name, as users meet it.
@@ -109,6 +115,8 @@ impl Code {
             Self::AddressWithWrongPort => "address-with-wrong-port",
             Self::BaseStale => "base-stale",
             Self::BaseNotLocked => "base-not-locked",
+            Self::EnginesMismatch => "engines-mismatch",
+            Self::NativeMisfit => "native-misfit",
         }
     }
 
@@ -138,7 +146,14 @@ impl Code {
             Self::AddressWithWrongPort => "A service is told another's address with a wrong port",
             Self::BaseStale => "The name of the base stands for another image than pirogue.lock says",
             Self::BaseNotLocked => "pirogue.lock does not say what the base stands for",
+            Self::EnginesMismatch => "`engines` asks for another Node than the base has",
+            Self::NativeMisfit => "The base cannot load native code of the image",
         }
+    }
+
+    /// Whether planning finds it, whatever becomes of the checks: it has settings of its own that accept it.
+    pub fn is_of_plan(self) -> bool {
+        matches!(self, Self::EnginesMismatch | Self::NativeMisfit)
     }
 }
 

@@ -89,6 +89,16 @@ pub struct Place {
     pub line: Option<u32>,
 }
 
+impl Place {
+    /// A file of the workspace, whose root stands at `root` in the image. What is installed has no place in the workspace's
+    /// own files.
+    pub fn in_workspace(root: &ImagePath, file: &Path, line: Option<u32>) -> Self {
+        let is_ours = !file.components().any(|part| part.as_os_str() == "node_modules");
+        let source = is_ours.then(|| file.display().to_string());
+        Self { path: root.as_path().join(file).display().to_string(), source, line }
+    }
+}
+
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.source.as_deref().unwrap_or(&self.path))?;
@@ -133,12 +143,12 @@ impl Checked {
         self.findings.iter().filter(|finding| finding.severity == severity).count()
     }
 
-    /// The same with every error as a warning.
-    pub fn softened(mut self) -> Self {
-        for finding in &mut self.findings {
+    /// Makes every error a warning, but for what planning found: its own settings decide on that.
+    pub fn soften(&mut self) {
+        for finding in self.findings.iter_mut().filter(|finding| !finding.code.is_of_plan()) {
             finding.severity = finding.severity.max(Severity::Warning);
         }
-        self
+        self.findings.sort();
     }
 }
 
@@ -164,6 +174,8 @@ pub struct Subject<'a> {
     pub files: &'a ImageFiles,
     /// The path that the health check asks for, if it does so over HTTP.
     pub health_path: Option<&'a str>,
+    /// What planning found: where the service and its packages do not fit the base.
+    pub misfits: &'a [Finding],
     /// What its user knows about and accepts.
     pub allowed: &'a [Allowance],
     /// What is known of code from earlier runs and from other services.
@@ -190,6 +202,7 @@ pub enum CheckError {
 /// Checks the image of a service.
 pub fn check(subject: &Subject<'_>) -> Result<Checked, CheckError> {
     let mut checked = Checked::default();
+    checked.findings.extend(subject.misfits.iter().cloned());
     checked.findings.extend(entry_point::check(subject));
     let (reached, secrets) = rayon::join(|| imports::reach(subject), || secrets::check(subject));
     let reached = reached?;

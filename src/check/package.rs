@@ -42,9 +42,10 @@ impl Subject<'_> {
 
     /// A place in a file of the image.
     pub(super) fn place(&self, path: &Path, line: Option<u32>) -> Place {
-        let is_ours = !path.components().any(|part| part.as_os_str() == "node_modules");
-        let source = self.in_workspace(path).filter(|_| is_ours).map(|path| path.to_string());
-        Place { path: path.display().to_string(), source, line }
+        match self.in_workspace(path) {
+            Some(file) => Place::in_workspace(self.root, file.as_path(), line),
+            None => Place { path: path.display().to_string(), source: None, line },
+        }
     }
 
     /// The package that a file belongs to, given by its real path.

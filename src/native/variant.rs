@@ -166,7 +166,12 @@ impl Variants {
 
     /// Why the package cannot be used: the first file that would be loaded and cannot be.
     pub fn refusal(&self) -> Option<(&str, &Misfit)> {
-        self.files.iter().find_map(|(path, verdict)| match verdict {
+        self.refusals().next()
+    }
+
+    /// All files that cannot be loaded, and why.
+    pub fn refusals(&self) -> impl Iterator<Item = (&str, &Misfit)> {
+        self.files.iter().filter_map(|(path, verdict)| match verdict {
             Verdict::Refuse(misfit) => Some((path.as_str(), misfit)),
             Verdict::Keep | Verdict::LeaveOut => None,
         })

@@ -1,7 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::Refusal;
+use super::refusal::Refusal;
 use crate::native::LibraryAnswers;
 use crate::workspace::{PackageJson, WorkspacePath};
 

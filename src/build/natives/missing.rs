@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::refusal::{Reason, Refusal};
 use crate::closure::{DependencyClosure, ExclusionReason, NodePlatform};
 use crate::native::{Libc, names_for};
 use crate::workspace::WorkspacePath;
@@ -11,10 +12,23 @@ use crate::workspace::WorkspacePath;
 pub(super) struct MissingVariant {
     /// `name@version` of the package that has variants.
     pub label: String,
+    /// Where it lies.
+    pub dir: WorkspacePath,
     /// The folder of packages in which it lies, a `node_modules`.
     pub folder: WorkspacePath,
     /// The names of variants that say they fit and are not there, the best first.
     pub names: Vec<String>,
+}
+
+impl MissingVariant {
+    /// What is to be said of it where none can be had.
+    pub fn refusal(&self) -> Refusal {
+        Refusal {
+            label: self.label.clone(),
+            file: self.dir.as_path().join("package.json"),
+            reason: Reason::NoVariant(self.names.first().cloned().unwrap_or_default()),
+        }
+    }
 }
 
 /// What was left out of what a package asks for.
@@ -56,7 +70,7 @@ pub(super) fn missing_variants(closure: &DependencyClosure, platform: &NodePlatf
         if let (false, Some(folder)) = (names.is_empty(), folder.and_then(WorkspacePath::new))
             && !fitting.iter().any(|name| present.contains(name))
         {
-            missing.push(MissingVariant { label, folder, names });
+            missing.push(MissingVariant { label, dir: dir.clone(), folder, names });
         }
     }
     missing

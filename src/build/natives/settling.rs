@@ -1,6 +1,6 @@
 //! One service: rounds in which packages are dropped, added and replaced, until its native code fits or is refused.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -9,14 +9,16 @@ use tokio::task::block_in_place;
 use super::binaries::Binaries;
 use super::changes::Changes;
 use super::missing::{MissingVariant, missing_variants};
+use super::refusal::{Refusal, Remedy, name_of};
 use super::unit::{Candidates, Judged, Unit, shipped_libraries};
-use super::{ForeignVariants, Natives, Refusal, Refused, Service};
+use super::{ForeignVariants, Natives, Service};
 use crate::build::BuildError;
 use crate::build::closures::{self, ServiceClosure};
 use crate::build::contents::{Contents, PackageTaste};
 use crate::build::locked::{Place, Supply};
 use crate::closure::{FittedPackages, ProductionTree};
 use crate::native::{LibraryAnswers, is_candidate, names_a_platform};
+use crate::path::ImagePath;
 use crate::workspace::{ShippedFiles, WorkspacePath};
 
 /// One service, while its native code is settled.
@@ -29,13 +31,12 @@ pub(super) struct Settling<'a, 'b> {
 }
 
 impl Settling<'_, '_> {
-    /// Settles its closure, and says what is left out of it and what is refused.
+    /// Settles its closure, and says what is left out of it and what does not fit.
     pub async fn settle(
         &mut self,
         needs: &mut ServiceClosure,
         production: &ProductionTree,
         contents: &mut Contents<'_>,
-        refused: &mut Refused,
     ) -> Result<(), BuildError> {
         let before = needs.closure.packages.clone();
         let mut changes = Changes::default();
@@ -57,7 +58,7 @@ impl Settling<'_, '_> {
             if self.replace(needs, &units, &judged, contents, &mut changes).await? {
                 continue;
             }
-            self.refuse(needs, &units, &judged, &changes, refused);
+            self.refuse(needs, &units, &judged, &changes, contents.root());
             let dropped = before.keys().filter(|dir| !needs.closure.packages.contains_key(*dir));
             needs.foreign = self.left_out(dropped, &units, judged, contents);
             let fitted: Vec<WorkspacePath> = needs.fitted().cloned().collect();
@@ -130,7 +131,7 @@ impl Settling<'_, '_> {
             let Some((tree, _)) = contents.package(dir, &package.package_json, &taste)? else { continue };
             let (label, top) = (package.package_json.label(), contents.root().join(dir.as_path())?);
             let candidates = self.candidates.of(&tree);
-            units.push(Unit { label, package: Some(dir.clone()), top, tree, candidates });
+            units.push(Unit { label, dir: dir.clone(), package: Some(dir.clone()), top, tree, candidates });
         }
         let workspace = self.natives.packages.workspace();
         for dir in needs.closure.members.keys() {
@@ -160,7 +161,7 @@ impl Settling<'_, '_> {
         }
         let tree = Arc::new(contents.files(dir, &files, self.service.owner)?);
         let (top, candidates) = (contents.root().join(dir.as_path())?, self.candidates.of(&tree));
-        Ok(Some(Unit { label: dir.to_string(), package: None, top, tree, candidates }))
+        Ok(Some(Unit { label: dir.to_string(), dir: dir.clone(), package: None, top, tree, candidates }))
     }
 
     /// Drops packages that are variants by their names and hold nothing that the base can load, if they are optional.
@@ -180,7 +181,7 @@ impl Settling<'_, '_> {
         let count = changes.foreign.len();
         for (unit, judged) in foreign {
             changes.foreign.extend(unit.package.clone());
-            changes.reasons.extend(refusal(judged).map(|refusal| (unit.label.clone(), refusal)));
+            changes.reasons.extend(unit.refusals(judged).next().map(|refusal| (unit.label.clone(), refusal)));
         }
         changes.foreign.len() > count
     }
@@ -287,7 +288,7 @@ impl Settling<'_, '_> {
             supply.have(std::iter::once(dir), context).await?;
             let candidates = self.candidates.of(&tree);
             let (label, package, top) = (unit.label.clone(), unit.package.clone(), unit.top.clone());
-            let unit = Unit { label, package, top, tree, candidates };
+            let unit = Unit { label, dir: dir.clone(), package, top, tree, candidates };
             block_in_place(|| self.binaries.read(&[&unit]))?;
             let host = self.service.host();
             let shipped = shipped_libraries(unit.candidates.iter(), self.binaries, &host);
@@ -308,37 +309,20 @@ impl Settling<'_, '_> {
     /// Says what cannot be loaded: files that would be, and packages of which no variant is left.
     fn refuse(
         &self,
-        needs: &ServiceClosure,
+        needs: &mut ServiceClosure,
         units: &[Unit],
         judged: &[Judged],
         changes: &Changes,
-        refused: &mut Refused,
+        root: &ImagePath,
     ) {
-        let name = &needs.service.name;
-        for (unit, judged) in units.iter().zip(judged) {
-            if let Some(refusal) = refusal(judged) {
-                refused.add(self.service, name, unit.label.clone(), refusal);
-            }
-        }
         let missing = self.missing(needs);
-        for missing in &missing {
-            let fitting = missing.names.first().cloned().unwrap_or_default();
-            refused.add(self.service, name, missing.label.clone(), Refusal::NoVariant { fitting });
-        }
-        if changes.reasons.is_empty() {
-            return;
-        }
-        let present: BTreeSet<&str> =
-            needs.closure.packages.values().filter_map(|package| package.package_json.name.as_deref()).collect();
-        for package in needs.closure.packages.values() {
-            let optional = &package.package_json.optional_dependencies;
-            let dropped = changes.reasons.iter().filter(|(label, _)| optional.contains_key(name_of(label)));
-            let has_variant = || optional.keys().any(|name| names_a_platform(name) && present.contains(name.as_str()));
-            let is_told = || missing.iter().any(|missing| missing.label == package.package_json.label());
-            for (label, reason) in dropped.filter(|_| !has_variant() && !is_told()) {
-                refused.add(self.service, name, label.clone(), reason.clone());
-            }
-        }
+        let units = units.iter().zip(judged);
+        let mut refused: Vec<Refusal> =
+            units.flat_map(|(unit, judged)| unit.refusals(judged).collect::<Vec<_>>()).collect();
+        refused.extend(missing.iter().map(MissingVariant::refusal));
+        refused.extend(without_variant(needs, &missing, changes));
+        let remedy = if self.natives.fixes { Remedy::Tried } else { Remedy::NotTried };
+        needs.misfits.extend(refused.iter().map(|refusal| refusal.finding(self.service, root, remedy)));
     }
 
     /// What is left out of the image in the end.
@@ -376,13 +360,21 @@ impl Settling<'_, '_> {
     }
 }
 
-/// The name in `name@version`.
-fn name_of(label: &str) -> &str {
-    label.rsplit_once('@').map_or(label, |(name, _)| name)
-}
-
-/// Why a package is refused, if it is.
-fn refusal(judged: &Judged) -> Option<Refusal> {
-    let (path, misfit) = judged.variants.refusal()?;
-    Some(Refusal::File { path: path.to_owned(), misfit: misfit.clone() })
+/// Variants that were dropped, of packages that nothing else says lack one and that have none left.
+fn without_variant<'c>(needs: &ServiceClosure, missing: &[MissingVariant], changes: &'c Changes) -> Vec<Refusal> {
+    if changes.reasons.is_empty() {
+        return Vec::new();
+    }
+    let present: BTreeSet<&str> =
+        needs.closure.packages.values().filter_map(|package| package.package_json.name.as_deref()).collect();
+    let mut refused: BTreeMap<&str, &'c Refusal> = BTreeMap::new();
+    for package in needs.closure.packages.values() {
+        let optional = &package.package_json.optional_dependencies;
+        let dropped = changes.reasons.iter().filter(|(label, _)| optional.contains_key(name_of(label)));
+        let has_variant = || optional.keys().any(|name| names_a_platform(name) && present.contains(name.as_str()));
+        let is_told = || missing.iter().any(|missing| missing.label == package.package_json.label());
+        refused
+            .extend(dropped.filter(|_| !has_variant() && !is_told()).map(|(label, reason)| (label.as_str(), reason)));
+    }
+    refused.into_values().cloned().collect()
 }

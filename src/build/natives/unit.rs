@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::binaries::Binaries;
+use super::refusal::{Reason, Refusal};
 use crate::digest::Digest;
 use crate::layer::{Content, Entry, FileTree, Kind};
 use crate::native::{BaseLibraries, Binary, Fit, LibraryAnswers, Variants, Verdict, is_candidate};
@@ -18,7 +19,9 @@ const SMALLEST: u64 = 52;
 pub(super) struct Unit {
     /// `name@version`, or the member's directory.
     pub label: String,
-    /// The directory of an installed package.
+    /// Its directory in the workspace.
+    pub dir: WorkspacePath,
+    /// The same, of an installed package.
     pub package: Option<WorkspacePath>,
     /// Where it lies in the image.
     pub top: ImagePath,
@@ -90,6 +93,15 @@ impl Unit {
             Some((slash, _)) => inside.split_at(at + "node_modules/".len() + slash + 1),
             None => ("", inside),
         }
+    }
+
+    /// What of it cannot be loaded, by the file.
+    pub fn refusals(&self, judged: &Judged) -> impl Iterator<Item = Refusal> {
+        judged.variants.refusals().map(|(path, misfit)| Refusal {
+            label: self.label.clone(),
+            file: self.dir.as_path().join(path),
+            reason: Reason::File(misfit.clone()),
+        })
     }
 
     /// How many files these are, and how many bytes.
