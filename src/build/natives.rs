@@ -73,7 +73,8 @@ struct Service<'a> {
 }
 
 impl Natives<'_> {
-    /// Settles what each service has of native code, and what of it does not fit. Gives the packages that were taken from the lockfile instead.
+    /// Settles what each service has of native code, and what of it does not fit. Gives the packages that were taken from
+    /// the lockfile instead.
     pub async fn settle(
         &self,
         closures: &mut Closures,

@@ -99,32 +99,56 @@ impl<'a> Walk<'a> {
     }
 
     /// Goes on from these files, given by their real paths.
-    pub fn follow(&mut self, files: Vec<PathBuf>) -> Result<(), CheckError> {
+    pub fn follow(&mut self, mut next: Vec<PathBuf>) -> Result<(), CheckError> {
+        next.retain(|path| !self.has(path));
+        next.sort();
+        next.dedup();
+        while !next.is_empty() {
+            for path in &next {
+                self.positions.insert(path.clone().into_os_string(), self.graph.files.len());
+                let is_ours = self.subject.is_ours(path);
+                self.graph.files.push(Reached {
+                    path: path.clone(),
+                    module: None,
+                    is_ours,
+                    when: When::Later,
+                    is_listed: false,
+                    targets: Vec::new(),
+                    unread: None,
+                });
+            }
+            next = self.step(&next)?;
+        }
+        Ok(())
+    }
+
+    /// Reads these files, the last of the graph, and gives those that they lead to and that were not met before.
+    fn step(&mut self, files: &[PathBuf]) -> Result<Vec<PathBuf>, CheckError> {
         let Self { subject, resolver, graph, positions } = self;
-        let is_new = |path: &OsString| !positions.contains_key(path);
-        let first = files.into_iter().map(PathBuf::into_os_string).filter(is_new).collect();
-        let read = |path: &OsString| {
-            let read = look_at(subject, resolver, Path::new(path));
-            let targets = read.iter().flat_map(|(.., targets)| targets).filter_map(file_of);
-            let next = targets.map(|path| path.clone().into_os_string()).filter(is_new).collect();
-            (read, next)
+        let reads = javascript::on_deep_stacks(files, |path| look_at(subject, resolver, path));
+        let reads: Vec<Read> = reads.map_err(CheckError::Thread)?.into_iter().collect::<Result<_, _>>()?;
+        let is_new = |path: &&PathBuf| !positions.contains_key(path.as_os_str());
+        let targets = reads.iter().flat_map(|(.., targets)| targets);
+        let mut after: Vec<PathBuf> = targets.filter_map(file_of).filter(is_new).cloned().collect();
+        after.sort();
+        after.dedup();
+        let first_new = graph.files.len();
+        let position = |path: &PathBuf| {
+            let known = positions.get(path.as_os_str()).copied();
+            known.or_else(|| after.binary_search(path).ok().map(|at| first_new + at))
         };
-        let reads = javascript::follow_on_deep_stacks(first, read).map_err(CheckError::Thread)?;
-        positions.extend((graph.files.len()..).zip(&reads).map(|(at, (path, _))| (path.clone(), at)));
-        for (path, read) in reads {
-            let (module, unread, targets) = read?;
+        let steps = graph.files.iter_mut().skip(first_new - files.len());
+        for (reached, (module, unread, targets)) in steps.zip(reads) {
             let target = |resolved: Resolved| match resolved {
-                Resolved::File(path) => positions.get(path.as_os_str()).map_or(Target::Builtin, |at| Target::File(*at)),
+                Resolved::File(path) => position(&path).map_or(Target::Builtin, Target::File),
                 Resolved::Builtin => Target::Builtin,
                 Resolved::Missing(missing) => Target::Missing(missing),
             };
-            let targets = targets.into_iter().map(target).collect();
-            let path = PathBuf::from(path);
-            let is_ours = subject.is_ours(&path);
-            let (when, is_listed) = (When::Later, false);
-            graph.files.push(Reached { path, module, is_ours, when, is_listed, targets, unread });
+            reached.targets = targets.into_iter().map(target).collect();
+            reached.module = module;
+            reached.unread = unread;
         }
-        Ok(())
+        Ok(after)
     }
 
     /// What was met, and when each file is reached by a program that begins with `starts` and may load what is

@@ -24,7 +24,7 @@ pub use comments::comments;
 pub use module_kind::Written;
 pub use reader::{READER, read};
 pub use serving::Serving;
-pub use threads::{follow_on_deep_stacks, on_deep_stacks};
+pub use threads::on_deep_stacks;
 
 /// What one file says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

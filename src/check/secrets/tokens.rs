@@ -64,8 +64,8 @@ type Confirm = fn(&[u8], &[u8]) -> Option<Secret>;
 /// The marks. None begins within another.
 /// Sources: GitHub, "Behind GitHub's new authentication token formats" and "Token expiration"; GitLab, "Token overview";
 /// npm, "About access tokens"; Slack, "Tokens" and "Incoming webhooks"; Stripe, "API keys"; AWS, "Unique identifiers" of IAM;
-/// Azure, "Configure Azure Storage connection strings"; Docker and DigitalOcean, their pages on
-/// personal access tokens; PuTTY, "PPK file format"; RFC 9580 on OpenPGP's armor.
+/// Azure, "Configure Azure Storage connection strings"; Docker and DigitalOcean, their pages on personal access tokens;
+/// PuTTY, "PPK file format"; RFC 9580 on OpenPGP's armor.
 pub(super) const MARKS: [(&str, Confirm); 36] = [
     (" PRIVATE KEY-----", |before, text| keys::private_key(before, text, " PRIVATE KEY-----")),
     (" PRIVATE KEY BLOCK-----", |before, text| keys::private_key(before, text, " PRIVATE KEY BLOCK-----")),
