@@ -10,7 +10,6 @@ use super::platforms::{Lean, Platforms, TargetPlatform};
 use super::{BuildError, Context, Destination};
 use crate::check::Finding;
 use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};
-use crate::config::Settings;
 use crate::layer::{FileTree, Portability, Unit};
 use crate::native::LibraryAnswers;
 use crate::workspace::{Service, ShippedFiles, WorkspacePath};
@@ -72,18 +71,17 @@ impl ServiceClosure {
 /// Computes the closure of each service on one platform.
 pub(super) fn close(
     services: &[Service],
-    settings: &Settings,
     destinations: &[Destination],
     packages: &dyn Packages,
+    production: &ProductionTree,
     platform: TargetPlatform<'_>,
     context: &Context,
-) -> Result<Closures, BuildError> {
-    let production = ProductionTree::of(packages, &platform.of_any())?;
+) -> Result<Vec<ServiceClosure>, BuildError> {
     let mut closures = Vec::new();
     for service in services {
         context.cancellation.check()?;
         let of_service = platform.of_service(&service.name);
-        let closed = close_service(service, platform.platforms, packages, &production, &of_service)?;
+        let closed = close_service(service, platform.platforms, packages, production, &of_service)?;
         let Some((closure, shipped)) = closed else { continue };
         let dir = packages.workspace().on_host(&service.dir);
         let mut files = shipped.list(&dir)?;
@@ -100,14 +98,7 @@ pub(super) fn close(
             supplied: BTreeMap::new(),
         });
     }
-    let configured = |name: &str| settings.of_service(name).entry_point.is_some();
-    let mut fleet = BTreeMap::new();
-    for (name, dir) in packages.workspace().fleet(configured) {
-        let of_root = settings.of_service(&name).root_dependencies.unwrap_or(false);
-        let of_service = platform.of_service(&name);
-        fleet.insert(name, DependencyClosure::declared(&dir, packages, &production, &of_service, of_root)?);
-    }
-    Ok(Closures { production, services: closures, fleet })
+    Ok(closures)
 }
 
 /// Computes the closure of one service, with what it ships of its own; `None` for what is no member.
@@ -132,6 +123,20 @@ pub(super) fn close_service(
 }
 
 impl Closures {
+    /// What package.json files alone say, without any service.
+    pub fn declared(packages: &dyn Packages, platform: TargetPlatform<'_>) -> Result<Self, BuildError> {
+        let settings = platform.platforms.settings;
+        let production = ProductionTree::of(packages, &platform.of_any())?;
+        let configured = |name: &str| settings.of_service(name).entry_point.is_some();
+        let mut fleet = BTreeMap::new();
+        for (name, dir) in packages.workspace().fleet(configured) {
+            let of_root = settings.of_service(&name).root_dependencies.unwrap_or(false);
+            let of_service = platform.of_service(&name);
+            fleet.insert(name, DependencyClosure::declared(&dir, packages, &production, &of_service, of_root)?);
+        }
+        Ok(Self { production, services: Vec::new(), fleet })
+    }
+
     /// What the user should know.
     pub fn warnings(&self) -> impl Iterator<Item = String> {
         let of_service = |needs: &ServiceClosure| {

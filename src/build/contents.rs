@@ -11,7 +11,7 @@ pub(super) use package_trees::PackageTaste;
 use rayon::prelude::*;
 
 use super::BuildError;
-use super::closures::{Closures, LayerUnit, portability};
+use super::closures::{LayerUnit, portability};
 use super::locked::LockedNodeModules;
 use super::plan::Weight;
 use super::platforms::Lean;
@@ -97,11 +97,15 @@ impl<'a> Contents<'a> {
     }
 
     /// Looks at the packages of those services of which it is known without the base who will own them.
-    pub fn look_ahead(&mut self, settings: &Settings, closures: &Closures) -> Result<(), BuildError> {
-        for needs in &closures.services {
-            let user = settings.of_service(&needs.service.name).user.unwrap_or_default();
+    pub fn look_ahead<'c>(
+        &mut self,
+        settings: &Settings,
+        closures: impl Iterator<Item = (&'c String, &'c DependencyClosure)>,
+    ) -> Result<(), BuildError> {
+        for (service, closure) in closures {
+            let user = settings.of_service(service).user.unwrap_or_default();
             if let Some(owner) = user.own_owner() {
-                self.collect(needs.closure.packages.keys(), owner)?;
+                self.collect(closure.packages.keys(), owner)?;
             }
         }
         Ok(())
@@ -260,11 +264,9 @@ impl<'a> Contents<'a> {
     }
 
     fn links(&self, links: &[(&WorkspacePath, &WorkspacePath)], owner: Owner) -> Result<FileTree, BuildError> {
-        let mut tree = FileTree::default();
-        for (from, to) in links {
-            tree.extend(self.collector(owner).link(from, to)?)?;
-        }
-        Ok(tree)
+        let collector = self.collector(owner);
+        let links: Result<Vec<_>, _> = links.iter().map(|(from, to)| collector.link(from, to)).collect();
+        Ok(FileTree::of(links?)?)
     }
 
     /// The commands of the closure's packages, linked where npm links them.
@@ -289,11 +291,11 @@ impl<'a> Contents<'a> {
                 .filter_map(WorkspacePath::new)
                 .any(|dir| closure.packages.contains_key(&dir) || closure.links.contains_key(&dir))
         };
-        let mut tree = FileTree::default();
+        let mut links = Vec::new();
         for dir in node_modules {
-            tree.extend(collector.bin_links(&dir, is_kept)?)?;
+            links.extend(collector.bin_links(&dir, is_kept)?);
         }
-        Ok(tree)
+        Ok(FileTree::of(links)?)
     }
 
     /// The files that `files` in pirogue.toml names, without the directories that the base has.

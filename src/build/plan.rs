@@ -168,15 +168,23 @@ impl<'a> Needs<'a> {
         context: &Context,
     ) -> Result<Self, BuildError> {
         let settings = target.platforms.settings;
-        let closures = closures::close(services, settings, destinations, packages, target, context)?;
+        let mut closures = Closures::declared(packages, target)?;
+        let mut contents = Contents::new(packages, locked, settings)?;
+        others.last().into_iter().for_each(|other| contents.take_over(&other.contents));
+        // Most of what services need they declare: their packages are looked at while their code is.
+        let (closed, looked_ahead) = rayon::join(
+            || closures::close(services, destinations, packages, &closures.production, target, context),
+            || contents.look_ahead(settings, services.iter().filter_map(|it| closures.fleet.get_key_value(&it.name))),
+        );
+        closures.services = closed?;
+        looked_ahead?;
         let told: BTreeSet<String> = others.iter().flat_map(|other| other.closures.warnings()).collect();
         closures.warnings().filter(|text| !told.contains(text)).for_each(|text| context.progress.warn(&text));
         if let Some(locked) = locked {
             locked.refuse_install_scripts(&closures, target, settings)?;
         }
-        let mut contents = Contents::new(packages, locked, settings)?;
-        others.last().into_iter().for_each(|other| contents.take_over(&other.contents));
-        contents.look_ahead(settings, &closures)?;
+        let closed = closures.services.iter().map(|needs| (&needs.service.name, &needs.closure));
+        contents.look_ahead(settings, closed)?;
         Ok(Self { target, packages, locked, closures, systems: Systems::default(), contents })
     }
 }

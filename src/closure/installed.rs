@@ -1,9 +1,10 @@
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::real_directories::{RealDirectories, RealDirectory};
 use super::{ClosureError, EdgeKind, NodePlatform, Packages, ProductionEdge, ResolvedPackage};
-use crate::host::{self, StatIndex};
+use crate::host::StatIndex;
 use crate::workspace::lockfiles::{Lockfile, PlatformLimits};
 use crate::workspace::{PackageJson, PackageManager, Workspace, WorkspaceError, WorkspacePath};
 
@@ -16,17 +17,9 @@ pub struct InstalledPackages<'a> {
     index: &'a StatIndex,
     package_jsons: Mutex<HashMap<WorkspacePath, Arc<PackageJson>>>,
     resolved: Mutex<HashMap<(WorkspacePath, String), Option<ResolvedPackage>>>,
-    folders: Mutex<HashMap<PathBuf, Folder>>,
+    directories: RealDirectories<'a>,
     /// Read when something is missing; `None` where it cannot be read.
     lockfile: OnceLock<Option<Lockfile>>,
-}
-
-/// What lies where a folder of packages may be: a `node_modules`, or a scope in it.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Folder {
-    Missing,
-    Real,
-    Link,
 }
 
 impl<'a> InstalledPackages<'a> {
@@ -37,55 +30,21 @@ impl<'a> InstalledPackages<'a> {
             index,
             package_jsons: Mutex::default(),
             resolved: Mutex::default(),
-            folders: Mutex::default(),
+            directories: RealDirectories::new(workspace),
             lockfile: OnceLock::new(),
         }
     }
 
     fn look_at(&self, place: WorkspacePath, name: &str, from: &str) -> Result<Option<ResolvedPackage>, ClosureError> {
-        let on_host = self.workspace.on_host(&place);
-        let Some(stamp) = host::stamp(&on_host)? else { return Ok(None) };
-        if stamp.is_dir() && self.is_reached_without_links(&place)? {
-            return Ok(Some(ResolvedPackage { dir: place.clone(), found_at: place }));
+        match self.directories.of(&place)? {
+            RealDirectory::Missing => Ok(None),
+            RealDirectory::Inside(dir) => Ok(Some(ResolvedPackage { found_at: place, dir })),
+            RealDirectory::Outside(target) => Err(ClosureError::OutsideWorkspace {
+                from: from.to_owned(),
+                name: name.to_owned(),
+                target: target.to_string(),
+            }),
         }
-        let Some(metadata) = host::metadata(&on_host)? else { return Ok(None) };
-        if !metadata.is_dir() {
-            return Ok(None);
-        }
-        let real = host::canonical(&on_host)?;
-        let dir = self.workspace.from_host(&real).ok_or_else(|| ClosureError::OutsideWorkspace {
-            from: from.to_owned(),
-            name: name.to_owned(),
-            target: real.to_string(),
-        })?;
-        Ok(Some(ResolvedPackage { found_at: place, dir }))
-    }
-
-    /// Whether neither the scope nor the `node_modules` that the package at `place` lies in is a link. What is above them
-    /// is a real directory.
-    fn is_reached_without_links(&self, place: &WorkspacePath) -> Result<bool, ClosureError> {
-        for folder in place.as_path().ancestors().skip(1) {
-            if self.folder(folder)? != Folder::Real {
-                return Ok(false);
-            }
-            if folder.file_name().is_some_and(|name| name == "node_modules") {
-                break;
-            }
-        }
-        Ok(true)
-    }
-
-    fn folder(&self, path: &Path) -> Result<Folder, ClosureError> {
-        if let Some(known) = lock(&self.folders).get(path) {
-            return Ok(*known);
-        }
-        let folder = match host::stamp(&self.workspace.root.join(path))? {
-            Some(stamp) if stamp.is_dir() => Folder::Real,
-            Some(stamp) if stamp.is_symlink() => Folder::Link,
-            _ => Folder::Missing,
-        };
-        lock(&self.folders).insert(path.to_owned(), folder);
-        Ok(folder)
     }
 }
 
@@ -113,11 +72,11 @@ impl Packages for InstalledPackages<'_> {
             if dir.file_name().is_some_and(|last| last == "node_modules") {
                 continue;
             }
-            let folder = dir.join("node_modules");
-            if self.folder(&folder)? == Folder::Missing {
+            let Some(folder) = WorkspacePath::new(dir.join("node_modules")) else { break };
+            if self.directories.of(&folder)? == RealDirectory::Missing {
                 continue;
             }
-            let Some(place) = WorkspacePath::new(folder.join(name)) else { break };
+            let Some(place) = WorkspacePath::new(folder.as_path().join(name)) else { break };
             found = self.look_at(place, name, from)?;
             if found.is_some() {
                 break;

@@ -13,6 +13,7 @@ mod packages;
 mod placed;
 mod portability;
 mod production;
+mod real_directories;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};

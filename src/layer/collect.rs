@@ -1,5 +1,5 @@
 use std::ffi::OsString;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::prelude::*;
@@ -188,31 +188,29 @@ impl Collector<'_> {
         &self,
         node_modules: &WorkspacePath,
         is_kept: impl Fn(&Path) -> bool,
-    ) -> Result<FileTree, CollectError> {
+    ) -> Result<Vec<(ImagePath, Entry)>, CollectError> {
         let mut links = Vec::new();
-        let bin = node_modules.as_path().join(".bin");
-        let on_host = self.workspace.root.join(&bin);
+        let Some(bin) = node_modules.join(".bin") else { return Ok(links) };
+        let on_host = self.workspace.on_host(&bin);
         if !host::stamp(&on_host)?.is_some_and(|stamp| stamp.is_dir()) {
-            return Ok(FileTree::default());
+            return Ok(links);
         }
         for entry in host::read_directory(&on_host)?.into_iter().filter(|entry| entry.kind.is_symlink()) {
             let target = host::read_link(&on_host.join(&entry.name))?;
-            if lexically_joined(&bin, &target).is_some_and(|target| is_kept(&target)) {
-                links.extend(self.placed(&bin.join(&entry.name))?);
+            if bin.join(&target).is_some_and(|target| is_kept(target.as_path())) {
+                links.extend(self.placed(&bin.as_path().join(&entry.name))?);
             }
         }
-        Ok(FileTree::of(links)?)
+        Ok(links)
     }
 
     /// A link under `node_modules` to the directory in which a package really lies; relative, wherever the image's root
     /// is, and whatever the host's link says.
-    pub fn link(&self, from: &WorkspacePath, to: &WorkspacePath) -> Result<FileTree, CollectError> {
+    pub fn link(&self, from: &WorkspacePath, to: &WorkspacePath) -> Result<(ImagePath, Entry), CollectError> {
         let place = self.image_path(from)?;
         let parent = place.parent().unwrap_or_else(ImagePath::root);
         let target = parent.relative_link_to(&self.image_path(to)?);
-        let mut tree = FileTree::default();
-        tree.insert(place, Entry::symlink(target, self.owner))?;
-        Ok(tree)
+        Ok((place, Entry::symlink(target, self.owner)))
     }
 
     /// The file or link at a path relative to the workspace, and its place in the image; `None` where there is nothing.
@@ -255,8 +253,8 @@ impl Collector<'_> {
             let parent = self.image_root.join(path)?.parent().unwrap_or_else(ImagePath::root);
             return Ok(parent.relative_link_to(&self.image_path(&inside)?));
         }
-        let parent = path.parent().unwrap_or(Path::new(""));
-        lexically_joined(parent, &target).ok_or_else(leaves)?;
+        let parent = path.parent().and_then(WorkspacePath::new).unwrap_or_default();
+        parent.join(&target).ok_or_else(leaves)?;
         Ok(target)
     }
 }
@@ -269,43 +267,4 @@ fn is_left_out(path: &Path) -> bool {
 /// Whether a directory of a package can hold such paths; most cannot, and need not be asked name by name.
 fn may_be_left_out(dir: &Path) -> bool {
     dir.as_os_str().is_empty() || dir.starts_with("build")
-}
-
-/// `dir/target` without `..`; `None` if it is absolute or leads above the root that `dir` is relative to.
-fn lexically_joined(dir: &Path, target: &Path) -> Option<PathBuf> {
-    let mut joined = dir.to_owned();
-    for component in target.components() {
-        match component {
-            Component::ParentDir => {
-                if !joined.pop() {
-                    return None;
-                }
-            }
-            Component::Normal(name) => joined.push(name),
-            Component::CurDir => {}
-            Component::RootDir | Component::Prefix(_) => return None,
-        }
-    }
-    Some(joined)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn links_stay_in_the_workspace() {
-        let table = [
-            ("node_modules/.bin", "../typeorm/cli.js", Some("node_modules/typeorm/cli.js")),
-            ("a/b", "../../c", Some("c")),
-            ("a/b", "../..", Some("")),
-            ("a/b", "../../../c", None),
-            ("a", "/etc/passwd", None),
-            ("", "./x", Some("x")),
-        ];
-        for (dir, target, expected) in table {
-            let found = lexically_joined(Path::new(dir), Path::new(target));
-            assert_eq!(found, expected.map(PathBuf::from), "{dir} {target}");
-        }
-    }
 }
