@@ -22,6 +22,7 @@ mod rebase;
 mod selection;
 mod system;
 mod trace;
+mod weight;
 mod why;
 
 use std::collections::BTreeMap;
@@ -47,12 +48,13 @@ pub use natives::{ForeignVariants, NativesError};
 pub use pack::PackedLayers;
 use pack::Packer;
 use plan::Needs;
-pub use plan::{BuildPlan, ImagePlan, ServicePlan, Weight};
+pub use plan::{BuildPlan, ImagePlan, ServicePlan};
 use platforms::Platforms;
 pub use rebase::{Outcome, Rebase, RebaseError, RebasedImage, Refusal, Refused, rebase};
 pub use selection::SelectionError;
 pub use system::SystemError;
 pub use trace::{TracedPackage, Untraced};
+pub use weight::Weight;
 pub use why::{
     ChainStep, Cost, Dependents, HoldingLayer, ImageAnswer, NoPackageName, PackageCopy, PackageQuery, Removal, Why,
     WhyError, why,
@@ -195,18 +197,18 @@ pub async fn plan(request: &BuildRequest, context: &Context) -> Result<BuildPlan
 }
 
 /// Decides everything about the images, and looks whether they would start. Makes none.
-pub async fn check(request: &BuildRequest, context: &Context) -> Result<Vec<ServiceCheck>, BuildError> {
+pub async fn check(request: &BuildRequest, context: &Context) -> Result<(BuildPlan, Vec<ServiceCheck>), BuildError> {
     let checked = check_steps(request, context).await;
     checked.map_err(|error| context.cancellation.check().err().map_or(error, BuildError::from))
 }
 
-async fn check_steps(request: &BuildRequest, context: &Context) -> Result<Vec<ServiceCheck>, BuildError> {
+async fn check_steps(request: &BuildRequest, context: &Context) -> Result<(BuildPlan, Vec<ServiceCheck>), BuildError> {
     let (decided, index) = decide(request, Purpose::Look, context).await?;
     let fetched = decided.fetched();
     let packer = Packer { plan: &decided.plan, locked: &fetched, context };
     let checks = check::check(&decided, &packer.look_up()?, &packer).await?;
     pack::save_index(index, context)?;
-    Ok(checks)
+    Ok((decided.plan, checks))
 }
 
 async fn run(request: &BuildRequest, context: &Context) -> Result<Built, BuildError> {

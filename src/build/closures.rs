@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::natives::ForeignVariants;
-use super::plan::Weight;
 use super::platforms::{Lean, Platforms, TargetPlatform};
+use super::weight::Weight;
 use super::{BuildError, Context, Destination};
 use crate::check::Finding;
 use crate::closure::{DependencyClosure, NodePlatform, Packages, ProductionTree};

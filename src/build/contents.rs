@@ -1,9 +1,10 @@
 //! What goes into the image of a service, and where.
 
+mod links;
 mod package_trees;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use package_trees::Collected;
@@ -13,8 +14,8 @@ use rayon::prelude::*;
 use super::BuildError;
 use super::closures::{LayerUnit, portability};
 use super::locked::LockedNodeModules;
-use super::plan::Weight;
 use super::platforms::Lean;
+use super::weight::Weight;
 use crate::closure::{DependencyClosure, Packages};
 use crate::config::{ServiceSettings, Settings};
 use crate::host::{self, StatIndex};
@@ -179,19 +180,8 @@ impl<'a> Contents<'a> {
         image: &Ingredients<'_>,
         extension: Vec<Fragment>,
     ) -> Result<(ImageContents, LeftOut), BuildError> {
-        let owner = image.owner;
-        let closure = image.closure;
-        let mut application = self.collector(owner).files(&image.service.dir, image.shipped)?;
-        application.retain(|path, _| !image.left_out.contains(path));
-        application.extend(self.extra_files(image)?)?;
-        application.extend(writable_directories(image.settings, owner, image.working_dir)?)?;
-        application.extend(self.bin_links(closure, owner)?)?;
-        let application = Fragment::new(image.service.dir.to_string(), application);
-        let (_, to_members): (Vec<_>, Vec<_>) =
-            closure.links.iter().partition(|(_, target)| closure.packages.contains_key(*target));
-        let mut workspace = self.member_fragments(image, owner)?;
-        workspace.push(Fragment::new("workspace links", self.links(&to_members, owner)?));
-        let (packages, left_out) = self.package_fragments(image, owner)?;
+        let (own, packages) = rayon::join(|| self.own_fragments(image), || self.package_fragments(image, image.owner));
+        let ((workspace, application), (packages, left_out)) = (own?, packages?);
         let contents = ImageContents {
             service: image.service.name.clone(),
             system: image.system.clone(),
@@ -202,6 +192,21 @@ impl<'a> Contents<'a> {
             hard_links: image.hard_links,
         };
         Ok((contents, left_out))
+    }
+
+    /// The workspace packages with the links to them, and the service's own files.
+    fn own_fragments(&self, image: &Ingredients<'_>) -> Result<(Vec<Fragment>, Fragment), BuildError> {
+        let Ingredients { closure, owner, .. } = *image;
+        let mut application = self.collector(owner).files(&image.service.dir, image.shipped)?;
+        application.retain(|path, _| !image.left_out.contains(path));
+        application.extend(self.extra_files(image)?)?;
+        application.extend(writable_directories(image.settings, owner, image.working_dir)?)?;
+        application.extend(self.bin_links(closure, owner)?)?;
+        let application = Fragment::new(image.service.dir.to_string(), application);
+        let to_members = closure.links.iter().filter(|(_, target)| !closure.packages.contains_key(*target));
+        let mut workspace = self.member_fragments(image, owner)?;
+        workspace.push(Fragment::new("workspace links", self.links(to_members, owner)?));
+        Ok((workspace, application))
     }
 
     /// Where outside of the root the image of a service has something.
@@ -244,7 +249,7 @@ impl<'a> Contents<'a> {
             links.entry(set_of(from, LINKS)).or_default().push((from, to));
         }
         for (set, links) in links {
-            by_set.entry(set).or_default().push(Fragment::new(LINKS, self.links(&links, owner)?));
+            by_set.entry(set).or_default().push(Fragment::new(LINKS, self.links(links.into_iter(), owner)?));
         }
         Ok((by_set, left_out))
     }
@@ -261,41 +266,6 @@ impl<'a> Contents<'a> {
             fragments.push(Fragment::new(dir.to_string(), tree));
         }
         Ok(fragments)
-    }
-
-    fn links(&self, links: &[(&WorkspacePath, &WorkspacePath)], owner: Owner) -> Result<FileTree, BuildError> {
-        let collector = self.collector(owner);
-        let links: Result<Vec<_>, _> = links.iter().map(|(from, to)| collector.link(from, to)).collect();
-        Ok(FileTree::of(links?)?)
-    }
-
-    /// The commands of the closure's packages, linked where npm links them.
-    fn bin_links(&self, closure: &DependencyClosure, owner: Owner) -> Result<FileTree, BuildError> {
-        if let Some(locked) = self.locked {
-            let is_kept =
-                |place: &WorkspacePath| closure.packages.contains_key(place) || closure.links.contains_key(place);
-            return locked.bin_links(&self.root, owner, is_kept);
-        }
-        let node_modules: BTreeSet<WorkspacePath> = closure
-            .packages
-            .keys()
-            .chain(closure.links.keys())
-            .flat_map(|dir| dir.as_path().ancestors().skip(1))
-            .filter(|dir| dir.file_name().is_some_and(|name| name == "node_modules"))
-            .filter_map(WorkspacePath::new)
-            .collect();
-        let collector = self.collector(owner);
-        let is_kept = |target: &Path| {
-            target
-                .ancestors()
-                .filter_map(WorkspacePath::new)
-                .any(|dir| closure.packages.contains_key(&dir) || closure.links.contains_key(&dir))
-        };
-        let mut links = Vec::new();
-        for dir in node_modules {
-            links.extend(collector.bin_links(&dir, is_kept)?);
-        }
-        Ok(FileTree::of(links)?)
     }
 
     /// The files that `files` in pirogue.toml names, without the directories that the base has.

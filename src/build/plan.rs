@@ -14,6 +14,7 @@ use super::natives::ForeignVariants;
 use super::platforms::{Lean, TargetPlatform};
 use super::system::{ServiceSystem, Systems};
 use super::trace::Untraced;
+use super::weight::Weight;
 use super::why::Dependents;
 use super::{BuildError, BuildRequest, Context, Destination, format};
 use crate::apk::PinnedPackage;
@@ -21,12 +22,12 @@ use crate::check::Finding;
 use crate::closure::{DependencyClosure, Packages};
 use crate::config::{Health, ServiceSettings, Settings};
 use crate::image::{BaseExtension, BaseFiles, Contract, HealthCheck, ImageHealth, ReliedOn, RunSettings, RunUser};
-use crate::layer::{FileTree, LayerPlan, LeftOut, PackageSets};
+use crate::layer::{LayerPlan, LeftOut, PackageSets};
 use crate::manifest::media_type::Compression;
 use crate::manifest::{ContainerConfig, Format};
 use crate::path::ImagePath;
 use crate::platform::Platform;
-use crate::workspace::{Service, WorkspacePath};
+use crate::workspace::Service;
 
 /// How many layers an image has above its base at most, where nobody says.
 const DEFAULT_LAYERS: usize = 12;
@@ -92,45 +93,6 @@ pub struct ImagePlan {
     pub system_packages: Vec<PinnedPackage>,
     /// Its layers above the base, by their place in [`BuildPlan::layers`].
     pub layers: Vec<usize>,
-}
-
-/// What packages weigh.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Weight {
-    /// How many packages.
-    pub packages: usize,
-    /// How many files.
-    pub files: usize,
-    /// How many bytes the files have.
-    pub bytes: u64,
-}
-
-impl Weight {
-    /// What the packages in these directories weigh together.
-    pub(super) fn of<'p>(
-        dirs: impl Iterator<Item = &'p WorkspacePath>,
-        weights: &BTreeMap<WorkspacePath, Self>,
-    ) -> Self {
-        dirs.filter_map(|dir| weights.get(dir)).copied().fold(Self::default(), Self::plus)
-    }
-
-    /// The same packages without some of their files.
-    pub(super) fn without(self, left_out: LeftOut) -> Self {
-        let files = self.files.saturating_sub(left_out.files);
-        Self { files, bytes: self.bytes.saturating_sub(left_out.bytes), ..self }
-    }
-
-    pub(super) fn of_tree(tree: &FileTree) -> Self {
-        Self { packages: 1, files: tree.files(), bytes: tree.content_bytes() }
-    }
-
-    pub(super) fn plus(self, other: Self) -> Self {
-        Self {
-            packages: self.packages + other.packages,
-            files: self.files + other.files,
-            bytes: self.bytes + other.bytes,
-        }
-    }
 }
 
 /// How layers are compressed.

@@ -138,8 +138,10 @@ mod tests {
         links.iter().for_each(|(place, target)| symlink(target, root_path.join(place)).unwrap());
         let workspace = Workspace::discover(&HostPath::new(&root_path)).unwrap();
         let directories = RealDirectories::new(&workspace);
-        let deeper = ["app/node_modules/x/lib", "linked/x/lib", "linked/outside/y/lib", "linked/above", "linked/nowhere"];
-        let others = ["", "app", "app/node_modules", "store/x/node_modules/x", "nothing", "package.json", "package.json/x"];
+        let deeper =
+            ["app/node_modules/x/lib", "linked/x/lib", "linked/outside/y/lib", "linked/above", "linked/nowhere"];
+        let others =
+            ["", "app", "app/node_modules", "store/x/node_modules/x", "nothing", "package.json", "package.json/x"];
         for path in links.iter().map(|(place, _)| *place).chain(deeper).chain(others) {
             let path = WorkspacePath::new(path).unwrap();
             let on_host = workspace.on_host(&path);

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
+use rayon::prelude::*;
+
 use super::portability::{self, Step};
 use super::{
     ClosureError, ClosurePackage, DependencyClosure, EdgeKind, EdgeOrigin, Exclusion, ExclusionReason, NodePlatform,
@@ -36,19 +38,42 @@ impl<'a> Walk<'a> {
             edges.start(dir.clone());
         }
         self.queue.push_back(dir);
-        while let Some(dir) = self.queue.pop_front() {
-            self.follow_edges_of(&dir)?;
-        }
-        Ok(())
+        self.go_on()
     }
 
     /// Adds what was found as `resolved`, and walks on from it if it is new.
     pub fn add(&mut self, resolved: ResolvedPackage, reason: Reason) -> Result<(), ClosureError> {
         self.join(None, resolved, reason)?;
+        self.go_on()
+    }
+
+    fn go_on(&mut self) -> Result<(), ClosureError> {
+        let mut looked_ahead = 0;
         while let Some(dir) = self.queue.pop_front() {
+            if looked_ahead == 0 {
+                looked_ahead = self.queue.len() + 1;
+                self.look_ahead(&dir);
+            }
+            looked_ahead -= 1;
             self.follow_edges_of(&dir)?;
         }
         Ok(())
+    }
+
+    /// Has the packages remember, on all cores, where the edges of all directories in the queue lead. What goes wrong does
+    /// so again when its turn comes.
+    fn look_ahead(&self, first: &WorkspacePath) {
+        let look = |dir: &WorkspacePath| -> Result<(), ClosureError> {
+            let from = self.packages.package_json(dir)?.label();
+            for edge in self.packages.edges(dir)? {
+                if let Some(target) = self.packages.target(&edge, dir, &from)? {
+                    self.packages.package_json(&target.dir)?;
+                    self.packages.hoisted_link(&target.dir)?;
+                }
+            }
+            Ok(())
+        };
+        self.queue.par_iter().chain([first]).for_each(|dir| drop(look(dir)));
     }
 
     fn follow_edges_of(&mut self, dir: &WorkspacePath) -> Result<(), ClosureError> {

@@ -1,4 +1,4 @@
-use super::{CommandError, Session, terminal};
+use super::{CommandError, Session, session, terminal};
 use crate::build::{self, BuildRequest};
 use crate::cli::BuildAndCheck;
 use crate::config::CheckLevel;
@@ -12,7 +12,6 @@ pub(super) fn run(arguments: &BuildAndCheck, environment: &Environment) -> Resul
     let built = session.run(build::build(&request, &session.context))?;
     let report = BuildReport::new(&built);
     let text = if arguments.build.json { terminal::json(&report) } else { table(&report) };
-    // The program ends here, and the system takes back memory faster than it can be given back tree by tree.
-    std::mem::forget(built);
+    session::leave_to_the_system(built);
     terminal::output(&text).map_err(CommandError::Output)
 }

@@ -1,4 +1,4 @@
-use super::{CommandError, Session, terminal};
+use super::{CommandError, Session, session, terminal};
 use crate::build::{self, BuildRequest};
 use crate::cli::Check;
 use crate::environment::Environment;
@@ -8,7 +8,8 @@ use crate::report::{FindingsReport, sarif};
 pub(super) fn run(arguments: &Check, environment: &Environment) -> Result<(), CommandError> {
     let session = Session::new(&arguments.build, environment)?;
     let request = BuildRequest { online: arguments.online, ..arguments.build.request() };
-    let checks = session.run(build::check(&request, &session.context))?;
+    let (plan, checks) = session.run(build::check(&request, &session.context))?;
+    session::leave_to_the_system(plan);
     let report = FindingsReport::new(&checks);
     let text = match (arguments.build.json, arguments.sarif) {
         (true, _) => terminal::json(&report),

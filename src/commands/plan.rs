@@ -1,4 +1,4 @@
-use super::{CommandError, Session, terminal};
+use super::{CommandError, Session, session, terminal};
 use crate::build;
 use crate::cli::Build;
 use crate::environment::Environment;
@@ -10,5 +10,7 @@ pub(super) fn run(arguments: &Build, environment: &Environment) -> Result<(), Co
     let plan = session.run(build::plan(&arguments.request(), &session.context))?;
     let report = PlanReport::new(&plan);
     let text = if arguments.json { terminal::json(&report) } else { report.to_string() };
+    drop(report);
+    session::leave_to_the_system(plan);
     terminal::output(&text).map_err(CommandError::Output)
 }

@@ -239,15 +239,18 @@ pub(super) fn with_directories(
     for fragment in &fragments {
         // The directories of the tree that the last entry lies in, as far as they come one after the other.
         let mut inside: Vec<&ImagePath> = Vec::new();
+        let mut last_parent = None;
         for (path, entry) in fragment.tree.iter() {
             while inside.pop_if(|dir| !path.lies_in(dir)).is_some() {}
             let has_parent = !inside.is_empty();
             if entry.kind == Kind::Directory {
                 inside.push(path);
             }
-            if has_parent {
+            let parent = path.parent();
+            if has_parent || parent == last_parent {
                 continue;
             }
+            last_parent = parent;
             for above in path.ancestors() {
                 if tree.get(&above).is_some() || fragment.tree.get(&above).is_some() {
                     break;

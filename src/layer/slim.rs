@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use serde::{Deserialize, Serialize};
 
-use super::{FileTree, Kind};
+use super::{Entry, FileTree, Kind};
 use crate::path::ImagePath;
 use crate::workspace::PackageJson;
 
@@ -57,27 +57,28 @@ impl LeftOut {
 impl Slimming {
     /// Finds out, by paths and sizes alone, what is left out of a package whose `tree` lies at `top`.
     pub fn of(tree: &FileTree, top: &ImagePath, package_json: &PackageJson) -> Self {
-        let package = Package::new(tree, top, package_json);
+        let places = places(tree, top);
+        let package = Package::new(tree, top, package_json, &places);
         let mut slimming = Self::default();
-        let mut directories = Vec::new();
         // Directories above something that stays, and above something that goes. Nobody asks for their order.
-        let (mut kept, mut emptied) = (HashSet::new(), HashSet::new());
-        for (position, (path, entry)) in tree.iter().enumerate() {
-            let Some(inside) = inside(path, top) else { continue };
+        let (mut kept, mut emptied) = (Directories::default(), Directories::default());
+        for Place { position, inside, entry, listed } in &places {
             if entry.kind == Kind::Directory {
-                directories.push((position, inside));
-            } else if !package.leaves_out(inside) {
-                add_directories_above(inside, &mut kept);
+                continue;
+            } else if !package.leaves_out(inside, *listed) {
+                kept.add_those_above(inside);
             } else {
-                add_directories_above(inside, &mut emptied);
-                slimming.entries.push(position);
+                emptied.add_those_above(inside);
+                slimming.entries.push(*position);
                 if let Kind::File(content) = &entry.kind {
                     slimming.left_out = slimming.left_out.plus(LeftOut { files: 1, bytes: content.size() });
                 }
             }
         }
-        directories.retain(|(_, inside)| emptied.contains(inside) && !kept.contains(inside));
-        slimming.entries.extend(directories.iter().map(|(position, _)| position));
+        let goes = |place: &&Place<'_>| {
+            place.entry.kind == Kind::Directory && emptied.has(place.inside) && !kept.has(place.inside)
+        };
+        slimming.entries.extend(places.iter().filter(goes).map(|place| place.position));
         slimming.entries.sort_unstable();
         slimming
     }
@@ -93,6 +94,56 @@ impl Slimming {
     }
 }
 
+/// An entry of a package's tree, as the list sees it.
+struct Place<'a> {
+    position: usize,
+    /// Its path relative to the package.
+    inside: &'a str,
+    entry: &'a Entry,
+    /// The directory of the list that it lies in.
+    listed: Option<&'a str>,
+}
+
+/// The entries of a package's tree. Those whose paths are no text are left out: the list says nothing about them.
+fn places<'a>(tree: &'a FileTree, top: &ImagePath) -> Vec<Place<'a>> {
+    // Most entries lie where the one before them does.
+    let (mut last_parent, mut last_listed) = ("", None);
+    let place = |(position, (path, entry)): (usize, (&'a ImagePath, &'a Entry))| {
+        let inside = inside(path, top)?;
+        let parent = inside.rsplit_once('/').map_or("", |(parent, _)| parent);
+        if parent != last_parent {
+            (last_parent, last_listed) = (parent, directory_of_the_list(inside));
+        }
+        Some(Place { position, inside, entry, listed: last_listed })
+    };
+    tree.iter().enumerate().filter_map(place).collect()
+}
+
+/// Directories of a package.
+#[derive(Default)]
+struct Directories<'a> {
+    known: HashSet<&'a str>,
+    last: &'a str,
+}
+
+impl<'a> Directories<'a> {
+    /// Adds the directories above a path. Where one is known, those above it are.
+    fn add_those_above(&mut self, path: &'a str) {
+        let mut above = path.rsplit_once('/').map(|(above, _)| above);
+        if above.is_none_or(|above| above == self.last) {
+            return;
+        }
+        self.last = above.unwrap_or_default();
+        while let Some(directory) = above.filter(|directory| self.known.insert(directory)) {
+            above = directory.rsplit_once('/').map(|(above, _)| above);
+        }
+    }
+
+    fn has(&self, directory: &str) -> bool {
+        self.known.contains(directory)
+    }
+}
+
 /// What the list has to know of a package.
 struct Package<'a> {
     tree: &'a FileTree,
@@ -102,11 +153,11 @@ struct Package<'a> {
     is_compiler: bool,
     has_license: bool,
     /// The directories that are left out but for licences.
-    directories: BTreeSet<String>,
+    directories: BTreeSet<&'a str>,
 }
 
 impl<'a> Package<'a> {
-    fn new(tree: &'a FileTree, top: &'a ImagePath, package_json: &'a PackageJson) -> Self {
+    fn new(tree: &'a FileTree, top: &'a ImagePath, package_json: &'a PackageJson, places: &[Place<'a>]) -> Self {
         let mut package = Self {
             tree,
             top,
@@ -115,12 +166,10 @@ impl<'a> Package<'a> {
             has_license: false,
             directories: BTreeSet::new(),
         };
-        for inside in tree.iter().filter_map(|(path, _)| inside(path, top)) {
+        for Place { inside, listed, .. } in places {
             package.has_license |= !inside.contains('/') && is_license(inside);
-            let directory = directory_of_the_list(inside);
-            if directory.is_some_and(|it| !package.directories.contains(it) && !package.is_entry(it)) {
-                package.directories.extend(directory.map(str::to_owned));
-            }
+            let is_new = |directory: &&str| !package.directories.contains(directory) && !package.is_entry(directory);
+            package.directories.extend(listed.filter(is_new));
         }
         package
     }
@@ -142,14 +191,14 @@ impl<'a> Package<'a> {
         self.named.contains(file) || added().any(|stem| self.named.contains(stem))
     }
 
-    fn leaves_out(&self, file: &str) -> bool {
+    fn leaves_out(&self, file: &str, listed: Option<&str>) -> bool {
         let name = file.rsplit('/').next().unwrap_or(file);
         // What a package brings along in a `node_modules` of its own has another package.json.
-        if file.split('/').any(|name| name == "node_modules") || is_license(name) || self.names(file) {
+        let is_of_another = file.contains("node_modules") && file.split('/').any(|name| name == "node_modules");
+        if is_of_another || is_license(name) || self.names(file) {
             return false;
         }
-        let directory = directory_of_the_list(file);
-        directory.is_some_and(|directory| self.directories.contains(directory))
+        listed.is_some_and(|directory| self.directories.contains(directory))
             || is_map(name)
             || (!self.is_compiler && TYPES.iter().any(|end| name.ends_with(end)))
             // Where there is no licence's file, its text stands in the README.
@@ -164,16 +213,6 @@ impl<'a> Package<'a> {
         let tested = stem.strip_suffix(".test").or_else(|| stem.strip_suffix(".spec"));
         let Some(tested) = tested.filter(|_| CODE.contains(&extension)) else { return false };
         CODE.iter().any(|extension| self.has(&format!("{tested}.{extension}")))
-    }
-}
-
-/// Adds the directories above a path. Where one is known, those above it are.
-fn add_directories_above<'p>(mut path: &'p str, known: &mut HashSet<&'p str>) {
-    while let Some((above, _)) = path.rsplit_once('/') {
-        if !known.insert(above) {
-            return;
-        }
-        path = above;
     }
 }
 
@@ -207,13 +246,14 @@ fn directory_of_the_list(inside: &str) -> Option<&str> {
 
 /// Whether a file of this name is a licence or a notice, or says who holds the rights: what has to come along with the code.
 pub fn is_license(name: &str) -> bool {
-    let begins = |name: &[u8], word: &str| {
-        name.get(..word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
-    };
     let name = name.as_bytes();
-    let has = |word: &str| name.windows(word.len()).any(|part| begins(part, word));
-    ["license", "licence", "notice"].iter().any(|word| has(word))
-        || ["copying", "copyright", "authors", "patents"].iter().any(|word| begins(name, word))
+    let begins = |at: usize, word: &str| {
+        name.get(at..at + word.len()).is_some_and(|start| start.eq_ignore_ascii_case(word.as_bytes()))
+    };
+    let has = |words: &[&str]| (0..name.len()).any(|at| words.iter().any(|word| begins(at, word)));
+    ["copying", "copyright", "authors", "patents"].iter().any(|word| begins(0, word))
+        // Most names have none of the letters that these words have in common.
+        || name.iter().any(|byte| matches!(byte, b'c' | b'C')) && has(&["license", "licence", "notice"])
 }
 
 /// Whether a file of this name declares types or is a source map: what tools read, and no program on its own account.
@@ -231,9 +271,10 @@ fn is_document(name: &str) -> bool {
         Some((stem, rest)) => (stem, rest.rsplit('.').next()),
         None => (name, None),
     };
-    DOCUMENTS.contains(&stem.to_lowercase().as_str())
+    let is_one = |names: &[&str], name: &str| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+    is_one(&DOCUMENTS, stem)
         && match extension {
-            Some(extension) => DOCUMENT_EXTENSIONS.contains(&extension.to_lowercase().as_str()),
+            Some(extension) => is_one(&DOCUMENT_EXTENSIONS, extension),
             None => stem.chars().all(|letter| letter.is_ascii_uppercase() || letter == '_'),
         }
 }
@@ -245,7 +286,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::layer::{Content, Entry, Owner};
+    use crate::layer::{Content, Owner};
 
     const OWNER: Owner = Owner { uid: 1, gid: 1 };
     const TOP: &str = "/app/node_modules/x";

@@ -126,9 +126,14 @@ impl Settling<'_, '_> {
         let slim = self.natives.target.platforms.lean(&needs.service.name).slim;
         let nothing = BTreeSet::new();
         let taste = PackageTaste::new(owner, &exclude, &needs.supplied, &nothing, slim)?;
-        let mut units = Vec::new();
+        let mut packages = Vec::new();
         for (dir, package) in &needs.closure.packages {
             let Some((tree, _)) = contents.package(dir, &package.package_json, &taste)? else { continue };
+            packages.push((dir, package, tree));
+        }
+        self.candidates.look_through(packages.iter().map(|(.., tree)| tree));
+        let mut units = Vec::new();
+        for (dir, package, tree) in packages {
             let (label, top) = (package.package_json.label(), contents.root().join(dir.as_path())?);
             let candidates = self.candidates.of(&tree);
             units.push(Unit { label, dir: dir.clone(), package: Some(dir.clone()), top, tree, candidates });

@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use super::binaries::Binaries;
 use super::refusal::{Reason, Refusal};
 use crate::digest::Digest;
@@ -43,6 +45,14 @@ pub(super) struct NativeFile {
 pub(super) struct Candidates(BTreeMap<*const FileTree, (Arc<FileTree>, Arc<[NativeFile]>)>);
 
 impl Candidates {
+    /// Goes through trees on all cores.
+    pub fn look_through<'t>(&mut self, trees: impl Iterator<Item = &'t Arc<FileTree>>) {
+        let unknown: BTreeMap<_, _> = trees.map(|tree| (Arc::as_ptr(tree), tree)).collect();
+        let unknown: Vec<_> = unknown.into_values().filter(|tree| !self.0.contains_key(&Arc::as_ptr(tree))).collect();
+        let found: Vec<_> = unknown.par_iter().map(|tree| ((*tree).clone(), candidates(tree))).collect();
+        self.0.extend(found.into_iter().map(|(tree, files)| (Arc::as_ptr(&tree), (tree, files))));
+    }
+
     /// Those of a tree.
     pub fn of(&mut self, tree: &Arc<FileTree>) -> Arc<[NativeFile]> {
         // The tree is kept, so that no other comes to lie where it lies.
