@@ -206,13 +206,16 @@ pub fn check(subject: &Subject<'_>) -> Result<Checked, CheckError> {
     checked.findings.extend(entry_point::check(subject));
     let (reached, secrets) = rayon::join(|| imports::reach(subject), || secrets::check(subject));
     let reached = reached?;
-    let (kinds, others) = rayon::join(|| module_kind::check(subject, &reached), || of_code(subject, &reached));
+    let (kinds, (others, unreached)) = rayon::join(
+        || module_kind::check(subject, &reached),
+        || rayon::join(|| of_code(subject, &reached), || unreached::weigh(subject, &reached)),
+    );
     checked.findings.extend(kinds?);
     checked.findings.extend(others?);
     checked.reached = reached.len();
     checked.computed = reached.computed(subject);
     checked.unread = reached.unread();
-    checked.unreached = unreached::weigh(subject, &reached);
+    checked.unreached = unreached;
     checked.findings.extend(secrets?);
     allowance::apply(subject, &mut checked.findings);
     checked.findings.sort();
