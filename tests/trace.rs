@@ -38,7 +38,7 @@ fn package_files(files: &ImageFiles) -> BTreeSet<String> {
 
 /// Each kind of thing that code needs of packages: what it is, the files of one package (a star before those that have to
 /// stay), its package.json, and how the service uses it.
-const RULES: [(&str, &[(&str, &str)], &str, &str); 29] = [
+const RULES: [(&str, &[(&str, &str)], &str, &str); 33] = [
     ("imports", &[("*index.js", "require('./a')"), ("*a.js", ""), ("b.js", "")], "{}", "require('x')"),
     (
         "lazy ones",
@@ -56,7 +56,13 @@ const RULES: [(&str, &[(&str, &str)], &str, &str); 29] = [
     ),
     (
         "licences",
-        &[("*index.js", ""), ("*LICENSE", "MIT"), ("*lib/NOTICE.txt", ""), ("README.md", "")],
+        &[
+            ("*index.js", ""),
+            ("*LICENSE", "MIT"),
+            ("*lib/NOTICE.txt", ""),
+            ("lib/isLicensePlate.js", ""),
+            ("README.md", ""),
+        ],
         "{}",
         "require('x')",
     ),
@@ -191,6 +197,35 @@ const RULES: [(&str, &[(&str, &str)], &str, &str); 29] = [
         &[("index.js", ""), ("*hook.mjs", "")],
         "{}",
         "register('x/hook.mjs', import.meta.url)",
+    ),
+    (
+        "hooks for imports",
+        &[
+            ("*index.js", "require('module').register('./hooks.mjs', url.pathToFileURL(__filename))"),
+            ("*hooks.mjs", "import './a.js'"),
+            ("*a.js", ""),
+            ("b.mjs", ""),
+        ],
+        "{}",
+        "require('x')",
+    ),
+    (
+        "hooks for imports, by an option",
+        &[("*index.mjs", "register('./hooks.mjs', { parentURL: import.meta.url })"), ("*hooks.mjs", ""), ("b.mjs", "")],
+        r#"{"exports": "./index.mjs"}"#,
+        "import('x')",
+    ),
+    (
+        "a module with a computed query",
+        &[("*index.js", "exports.f = () => import(`./a.js?${Date.now()}`)"), ("*a.js", ""), ("b.js", "")],
+        "{}",
+        "require('x')",
+    ),
+    (
+        "what else is called so",
+        &[("*index.js", "app.register('./a.js', { prefix: '/a' })"), ("a.js", "")],
+        "{}",
+        "require('x')",
     ),
     (
         "native code",
