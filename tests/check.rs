@@ -65,7 +65,7 @@ fn found(workspace: &TestWorkspace) -> Vec<String> {
 
 #[test]
 fn code_that_can_be_sure_of_its_imports() {
-    let table: [(&str, &str, &[&str]); 42] = [
+    let table: [(&str, &str, &[&str]); 49] = [
         ("all there", "require('left'); require('lib'); require('fs'); require('node:test'); import('left')", &[]),
         ("nowhere", "require('lost')", &["error import-missing: `web@1.0.0` asks at the start for `lost`"]),
         ("tried", "try { require('lost') } catch {}", &["note lazy-import-missing: `web@1.0.0` tries to load `lost`"]),
@@ -107,8 +107,15 @@ fn code_that_can_be_sure_of_its_imports() {
             "const load = require('module').createRequire(__filename); load('lost')",
             &["error import-missing"],
         ),
+        ("hooks", "require('module').register('./lost.mjs', pathToFileURL(__filename))", &["error import-missing"]),
+        ("hooks of a package", "module_1.register('lost', { parentURL: pathToFileURL(__filename) })", &["error import-missing"]),
+        ("hooks that are there", "register('left', pathToFileURL(__filename))", &[]),
+        ("what others call so", "app.register('./lost', { prefix: '/' }); register('lost')", &[]),
         ("a bundle's own require", "(function (require) { require('lost') })(x)", &[]),
         ("computed", "require(process.env.A)", &[]),
+        ("a computed query", "import(`./lost.mjs?${Date.now()}`)", &["error import-missing"]),
+        ("a computed query of what is there", "import('left?' + Date.now())", &[]),
+        ("no query", "require(`./lost.js?${Date.now()}`)", &[]),
         (
             "not exported",
             "require('left/more')",
@@ -271,11 +278,13 @@ fn modules_of_the_kind_that_node_takes_them_for() {
 
 #[test]
 fn es_modules_name_files_whole() {
-    let table: [(&str, &str, &[&str]); 6] = [
+    let table: [(&str, &str, &[&str]); 8] = [
         ("whole", "import './a.js'", &[]),
         ("without the end", "import './a'", &["error import-missing"]),
         ("a directory", "import './b'", &["error import-missing"]),
         ("require has its own rules", "import {createRequire as c} from 'module'; c(import.meta.url)('./a')", &[]),
+        ("hooks", "import { register } from 'module'; register('./a.js', import.meta.url)", &[]),
+        ("hooks without the end", "register('./a', import.meta.url); export {}", &["error import-missing"]),
         ("only types", "import 'node:fs'; export {}", &[]),
         ("a file of data", "new URL('./c.txt', import.meta.url)", &["warning data-file-missing"]),
     ];

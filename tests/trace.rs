@@ -38,7 +38,7 @@ fn package_files(files: &ImageFiles) -> BTreeSet<String> {
 
 /// Each kind of thing that code needs of packages: what it is, the files of one package (a star before those that have to
 /// stay), its package.json, and how the service uses it.
-const RULES: [(&str, &[(&str, &str)], &str, &str); 29] = [
+const RULES: [(&str, &[(&str, &str)], &str, &str); 33] = [
     ("imports", &[("*index.js", "require('./a')"), ("*a.js", ""), ("b.js", "")], "{}", "require('x')"),
     (
         "lazy ones",
@@ -56,7 +56,13 @@ const RULES: [(&str, &[(&str, &str)], &str, &str); 29] = [
     ),
     (
         "licences",
-        &[("*index.js", ""), ("*LICENSE", "MIT"), ("*lib/NOTICE.txt", ""), ("README.md", "")],
+        &[
+            ("*index.js", ""),
+            ("*LICENSE", "MIT"),
+            ("*lib/NOTICE.txt", ""),
+            ("lib/isLicensePlate.js", ""),
+            ("README.md", ""),
+        ],
         "{}",
         "require('x')",
     ),
@@ -191,6 +197,35 @@ const RULES: [(&str, &[(&str, &str)], &str, &str); 29] = [
         &[("index.js", ""), ("*hook.mjs", "")],
         "{}",
         "register('x/hook.mjs', import.meta.url)",
+    ),
+    (
+        "hooks for imports",
+        &[
+            ("*index.js", "require('module').register('./hooks.mjs', url.pathToFileURL(__filename))"),
+            ("*hooks.mjs", "import './a.js'"),
+            ("*a.js", ""),
+            ("b.mjs", ""),
+        ],
+        "{}",
+        "require('x')",
+    ),
+    (
+        "hooks for imports, by an option",
+        &[("*index.mjs", "register('./hooks.mjs', { parentURL: import.meta.url })"), ("*hooks.mjs", ""), ("b.mjs", "")],
+        r#"{"exports": "./index.mjs"}"#,
+        "import('x')",
+    ),
+    (
+        "a module with a computed query",
+        &[("*index.js", "exports.f = () => import(`./a.js?${Date.now()}`)"), ("*a.js", ""), ("b.js", "")],
+        "{}",
+        "require('x')",
+    ),
+    (
+        "what else is called so",
+        &[("*index.js", "app.register('./a.js', { prefix: '/a' })"), ("a.js", "")],
+        "{}",
+        "require('x')",
     ),
     (
         "native code",
@@ -359,6 +394,56 @@ fn services_share_what_any_of_them_reaches() {
 
     let (_, alone) = built(&shop("trace = true\n"), &["api"]);
     assert_eq!(alone["api"].digest, both["api"].digest, "the same image, built alone");
+}
+
+/// The same, where each has a package besides that the other does not need.
+fn shop_of_two_kinds(settings: &str) -> TestWorkspace {
+    let service = |name: &str| {
+        format!(
+            r#"{{"name": "{name}", "version": "1.0.0", "scripts": {{"start": "node main.js"}}, "dependencies": {{"x": "1", "z-{name}": "1"}}}}"#
+        )
+    };
+    shop(settings).and(&[
+        ("apps/api/package.json", &service("api")),
+        ("apps/api/main.js", "require('x/a'); require('x/all'); require('z-api')"),
+        ("apps/web/package.json", &service("web")),
+        ("apps/web/main.js", "require('x/b'); require('x/all'); require('z-web')"),
+        ("node_modules/x/all.js", ""),
+        ("node_modules/x/all.js.map", "{}"),
+        ("node_modules/z-api/package.json", r#"{"name": "z-api", "version": "1.0.0"}"#),
+        ("node_modules/z-api/index.js", ""),
+        ("node_modules/z-web/package.json", r#"{"name": "z-web", "version": "1.0.0"}"#),
+        ("node_modules/z-web/index.js", ""),
+    ])
+}
+
+/// A service that has a layer of packages of its own holds there what it alone reaches of others, and nobody else does.
+#[test]
+fn what_one_service_reaches_lies_in_a_layer_of_its_own() {
+    let (report, both) = built(&shop_of_two_kinds("trace = true\n"), &[]);
+    let files = |service: &str| package_files(&both[service].files).into_iter().collect::<Vec<_>>();
+    // The command of `x` is `a.js`.
+    let of_api = [".bin/x", "x/a.js", "x/all.js", "x/package.json", "z-api/index.js", "z-api/package.json"];
+    assert_eq!(files("api"), of_api);
+    assert_eq!(files("web"), ["x/all.js", "x/b.js", "x/package.json", "z-web/index.js", "z-web/package.json"]);
+    let layers = |service: usize| &report["services"][service]["images"][0]["layers"];
+    assert_eq!(layers(0)[1]["digest"], layers(1)[1]["digest"], "what both reach is shared");
+    assert_eq!(layers(0)[2]["role"], "packages");
+    let left_out = &report["services"][0]["images"][0]["untraced"][0];
+    assert_eq!(*left_out, json!({"package": "x@1.0.0", "files": 3, "bytes": 14_040, "kept_files": 3}));
+
+    let (_, alone) = built(&shop_of_two_kinds("trace = true\n"), &["api"]);
+    assert_eq!(alone["api"].digest, both["api"].digest, "the same image, built alone");
+}
+
+#[test]
+fn source_maps_that_one_service_reads_lie_with_it() {
+    let settings = "trace = true\n[service.web]\ncommand = [\"node\", \"--enable-source-maps\", \"main.js\"]\n";
+    let (report, images) = built(&shop_of_two_kinds(settings), &["--no-check"]);
+    let has_map = |service: &str| package_files(&images[service].files).contains("x/all.js.map");
+    assert_eq!(["api", "web"].map(has_map), [false, true]);
+    let shared = |service: usize| &report["services"][service]["images"][0]["layers"][1]["digest"];
+    assert_eq!(shared(0), shared(1));
 }
 
 /// Maps weigh as much as code, and who reads none needs none.

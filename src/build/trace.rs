@@ -1,10 +1,13 @@
-//! The step that leaves out of packages what traced services cannot reach. What several services share keeps what any of
-//! them reaches, so that they go on sharing it.
+//! The step that leaves out of packages what traced services cannot reach. What several services share keeps what several
+//! of them reach, so that they go on sharing it; what only one of them does lies in a layer of that one.
+
+mod sharers;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
+use sharers::{Place, Places, Sharer};
 use tokio::task::block_in_place;
 
 use super::inspection::{self, Inspection};
@@ -122,7 +125,7 @@ impl Tracing<'_> {
                         && (other.service.dir == service.service.dir
                             || (fleet.contains(&service.service.name) && fleet.contains(&other.service.name)))
                 };
-                images.push(self.image(image, counts, reads_maps, &mut plan)?);
+                images.push(self.image((at, image), counts, reads_maps, &mut plan)?);
             }
             plan.services.push(ServicePlan { images, ..service.clone() });
         }
@@ -133,7 +136,7 @@ impl Tracing<'_> {
     /// maps, an image that reads none has none.
     fn image(
         &self,
-        image: &ImagePlan,
+        (at, image): (usize, &ImagePlan),
         counts: impl Fn(&ServicePlan, &ImagePlan) -> bool,
         reads_maps: bool,
         plan: &mut BuildPlan,
@@ -141,24 +144,39 @@ impl Tracing<'_> {
         let mut planned = ImagePlan { layers: Vec::new(), ..image.clone() };
         planned.contract.layers.clear();
         let mut packages = Vec::new();
+        // What this service alone reaches of layers that it shares, and the next layer of its own has.
+        let mut own_fragments: Vec<Fragment> = Vec::new();
         for &index in &image.layers {
             let Some(whole) = self.decided.plan.layers.get(index) else { continue };
             let layer = match (image.traced.is_some(), whole.role) {
                 (true, LayerRole::Packages) => {
-                    let mut kept = self.kept_of(index, &counts);
-                    kept.retain(|path| reads_maps || !is_map(path));
-                    let layer = whole.keeping(image.contract.hard_links, |path, entry| stays(path, entry, &kept))?;
-                    packages.extend(smaller_packages(whole, &layer));
-                    layer
+                    let places = Places::of(&self.sharers(index, &counts));
+                    let place = |path: &ImagePath, entry: &Entry| {
+                        places.of_entry(path, entry).filter(|_| reads_maps || !is_map(path.as_path()))
+                    };
+                    let keeping = |place_of_kept| {
+                        whole
+                            .keeping(image.contract.hard_links, |path, entry| place(path, entry) == Some(place_of_kept))
+                    };
+                    let shared = keeping(Place::Shared)?;
+                    let own = match places.has(Place::Own(at)) {
+                        true => keeping(Place::Own(at))?.fragments,
+                        false => Vec::new(),
+                    };
+                    packages.extend(smaller_packages(whole, &[&shared.fragments, &own]));
+                    own_fragments.extend(own);
+                    match is_own(whole) {
+                        true => shared.with(image.contract.hard_links, std::mem::take(&mut own_fragments))?,
+                        false => shared,
+                    }
                 }
                 // Commands of packages that are gone lead nowhere.
                 (true, LayerRole::Application) => {
                     let layers = planned.layers.iter().filter_map(|index| plan.layers.get(*index));
                     let trees = layers.flat_map(|layer| &layer.fragments).map(|fragment| &fragment.tree);
-                    let present: BTreeSet<&Path> =
-                        trees.flat_map(|tree| tree.iter()).map(|(path, _)| path.as_path()).collect();
+                    let present = Places::shared(trees.flat_map(|tree| tree.iter()).map(|(path, _)| path.as_path()));
                     whole.keeping(image.contract.hard_links, |path, entry| match entry.kind {
-                        Kind::Symlink(_) => stays(path, entry, &present),
+                        Kind::Symlink(_) => present.of_entry(path, entry).is_some(),
                         _ => true,
                     })?
                 }
@@ -179,38 +197,32 @@ impl Tracing<'_> {
         Ok(planned)
     }
 
-    /// What the images reach that have a layer.
-    fn kept_of(&self, layer: usize, counts: impl Fn(&ServicePlan, &ImagePlan) -> bool) -> BTreeSet<&Path> {
-        let of_image = |(place, _): &(&(usize, usize), &BTreeSet<PathBuf>)| {
-            let service = self.decided.plan.services.get(place.0);
-            service
-                .and_then(|service| Some((service, service.images.get(place.1)?)))
-                .is_some_and(|(service, image)| image.layers.contains(&layer) && counts(service, image))
+    /// What those images reach that have a layer.
+    fn sharers<'a>(&'a self, layer: usize, counts: impl Fn(&ServicePlan, &ImagePlan) -> bool) -> Vec<Sharer<'a>> {
+        let plan = &self.decided.plan;
+        let of_image = |((service, of_platform), reached): (&(usize, usize), &'a BTreeSet<PathBuf>)| {
+            let of_service = plan.services.get(*service)?;
+            let image = of_service.images.get(*of_platform)?;
+            let position = image.layers.iter().position(|index| *index == layer)?;
+            let mut behind = image.layers.iter().skip(position).filter_map(|index| plan.layers.get(*index));
+            let has_own_layer = behind.any(is_own);
+            counts(of_service, image).then_some(Sharer { service: *service, reached, has_own_layer })
         };
-        self.traces.iter().filter(of_image).flat_map(|(_, trace)| trace).map(PathBuf::as_path).collect()
+        self.traces.iter().filter_map(of_image).collect()
     }
+}
+
+/// Whether a layer holds the packages of one service alone.
+fn is_own(layer: &LayerPlan) -> bool {
+    layer.role == LayerRole::Packages && layer.services.len() == 1
 }
 
 fn is_map(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension == "map")
 }
 
-/// Whether a file of a package stays where `kept` is kept, or a link: that stays if what it leads to does.
-fn stays(path: &ImagePath, entry: &Entry, kept: &BTreeSet<&Path>) -> bool {
-    match &entry.kind {
-        Kind::Symlink(target) => {
-            let target = path.as_path().parent().and_then(|dir| check::normal(&dir.join(target)));
-            target.is_none_or(|target| {
-                let below = |kept: &&&Path| kept.starts_with(&target);
-                check::package_top(&target).is_none() || kept.range(target.as_path()..).next().filter(below).is_some()
-            })
-        }
-        _ => check::package_top(path.as_path()).is_none() || kept.contains(path.as_path()),
-    }
-}
-
-/// The packages of a layer that have fewer files than before.
-fn smaller_packages(whole: &LayerPlan, layer: &LayerPlan) -> Vec<TracedPackage> {
+/// The packages of a layer that have fewer files than before in what it became.
+fn smaller_packages(whole: &LayerPlan, parts: &[&[Fragment]]) -> Vec<TracedPackage> {
     let is_of = |before: &Fragment, after: &Fragment| {
         after.tree.iter().next().is_some_and(|(path, _)| before.tree.get(path).is_some())
     };
@@ -225,8 +237,9 @@ fn smaller_packages(whole: &LayerPlan, layer: &LayerPlan) -> Vec<TracedPackage> 
     };
     let mut smaller = Vec::new();
     for before in &whole.fragments {
-        let after = layer.fragments.iter().find(|after| is_of(before, after));
-        let (all, kept) = (weigh(&before.tree), after.map_or(LeftOut::default(), |after| weigh(&after.tree)));
+        let after = parts.iter().copied().flatten().filter(|after| is_of(before, after));
+        let kept = after.map(|after| weigh(&after.tree)).fold(LeftOut::default(), LeftOut::plus);
+        let all = weigh(&before.tree);
         if kept.files < all.files {
             let left_out = LeftOut { files: all.files - kept.files, bytes: all.bytes.saturating_sub(kept.bytes) };
             smaller.push(TracedPackage { label: before.label.clone(), left_out, kept_files: kept.files });

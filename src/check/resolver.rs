@@ -69,7 +69,7 @@ impl Resolver {
 
     /// Where `specifier` leads from a file, given by its real path.
     pub fn resolve(&self, from: &Path, specifier: &str, kind: RequestKind) -> Resolved {
-        let is_import = matches!(kind, RequestKind::Import | RequestKind::DynamicImport | RequestKind::ImportResolve);
+        let is_import = kind.is_by_url();
         let specifier = match specifier.split_once(':') {
             Some(("node", _)) => return Resolved::Builtin,
             Some(("data" | "http" | "https" | "blob", _)) if is_import => return Resolved::Builtin,

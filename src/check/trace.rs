@@ -298,10 +298,11 @@ impl Trace<'_> {
     }
 }
 
-/// Whether a file stays whatever code says, where anything of its package does: native code and licences.
+/// Whether a file stays whatever code says, where anything of its package does: native code and licences. Code is neither,
+/// such as `isLicensePlate.js`.
 pub(super) fn stays_with_package(path: &Path) -> bool {
     let name = file_name(path);
-    is_native(&name) || is_license(&name)
+    is_native(&name) || (is_license(&name) && !is_code(path))
 }
 
 /// Whether a file is for other programs than a service: types and source maps, pages for `man`, what Python compiled.

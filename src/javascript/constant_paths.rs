@@ -228,6 +228,11 @@ pub(super) fn leading_text(expression: &Expression<'_>) -> String {
     }
 }
 
+/// What stands before the query of a URL, if only that is computed: `./x.js` of `./x.js?${Date.now()}`.
+pub(super) fn before_query(url: &Expression<'_>) -> Option<String> {
+    leading_text(url).split_once('?').map(|(path, _)| path.to_owned()).filter(|path| !path.is_empty())
+}
+
 /// The first argument of a call.
 pub(super) fn first<'e, 'a>(arguments: &'e [Argument<'a>]) -> Option<&'e Expression<'a>> {
     arguments.first().and_then(Argument::as_expression)

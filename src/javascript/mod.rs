@@ -81,6 +81,13 @@ pub enum RequestKind {
     Parameter,
 }
 
+impl RequestKind {
+    /// Whether the module is named by a URL, which a query may follow.
+    pub fn is_by_url(self) -> bool {
+        matches!(self, Self::Import | Self::DynamicImport | Self::ImportResolve)
+    }
+}
+
 /// When code is reached that asks for something. The later, the less certain it is that it is reached at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum When {

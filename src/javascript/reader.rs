@@ -20,7 +20,7 @@ use position::Position;
 use reaches::ReachesReader;
 
 use super::bundles::Bundle;
-use super::constant_paths::{ConstantPath, Known, called_name, constant_path, first, text};
+use super::constant_paths::{ConstantPath, Known, before_query, called_name, constant_path, first, text};
 use super::control_flow::{function_called_at_once, function_gives_up, functions_called_by, gives_up, returns};
 use super::frameworks::{loaded_by_call, loaded_by_new};
 use super::lines::Lines;
@@ -31,7 +31,7 @@ use super::serving::ServingReader;
 use super::{FileUse, Module, NamedFile, Origin, Request, RequestKind, When};
 
 /// The name of this reader of code. It changes when what it finds does.
-pub const READER: &str = "javascript 7";
+pub const READER: &str = "javascript 8";
 
 thread_local! {
     /// What code is parsed into, file after file, so that no memory is asked for again and again.
@@ -159,7 +159,7 @@ impl Reader {
     /// Takes in a request by an expression, whose value may be known only when the code runs.
     fn request_of(&mut self, argument: Option<&Expression<'_>>, kind: RequestKind, offset: u32) {
         let Some(argument) = argument else { return };
-        match text(argument) {
+        match text(argument).or_else(|| before_query(argument).filter(|_| kind.is_by_url())) {
             Some(specifier) => self.request(&specifier, kind, offset),
             None => match constant_path(argument, &self.known).filter(is_here).and_then(|path| path.normal()) {
                 Some(path) => self.request(&format!("./{path}"), kind, offset),

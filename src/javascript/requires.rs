@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use oxc_ast::ast::{CallExpression, Expression};
+use oxc_ast::ast::{Argument, CallExpression, Expression};
 
 use super::RequestKind;
 use super::constant_paths::{called_name, first, is_import_meta};
+use super::serving::property;
 
 /// The names of functions that do what `require` does.
 pub(super) struct Requires(BTreeSet<String>);
@@ -33,6 +34,9 @@ impl Requires {
 
     /// Whether a call asks for a module, and how; `is_parameter` says whether `require` is a parameter here.
     pub fn kind_of_call(&self, call: &CallExpression<'_>, is_parameter: bool) -> Option<RequestKind> {
+        if registers_hooks(call) {
+            return Some(RequestKind::Import);
+        }
         match call.callee.get_inner_expression() {
             Expression::Identifier(id) if id.name == "require" && is_parameter => Some(RequestKind::Parameter),
             Expression::Identifier(id) => self.0.contains(id.name.as_str()).then_some(RequestKind::Require),
@@ -58,9 +62,28 @@ impl Requires {
 
 /// `createRequire(import.meta.url)` and `createRequire(__filename)`
 fn makes_require(call: &CallExpression<'_>) -> bool {
-    let own = |argument: &Expression<'_>| match argument.get_inner_expression() {
-        Expression::StaticMemberExpression(member) => member.property.name == "url" && is_import_meta(&member.object),
-        argument => argument.is_specific_id("__filename"),
+    called_name(&call.callee) == Some("createRequire") && first(&call.arguments).is_some_and(is_own_file)
+}
+
+/// `module.register('./hooks.mjs', import.meta.url)`: node loads hooks for what it imports later. Other functions of that
+/// name are not told who calls them.
+fn registers_hooks(call: &CallExpression<'_>) -> bool {
+    let from_here = |argument: &Argument<'_>| match argument {
+        Argument::ObjectExpression(options) => property(options, "parentURL").is_some_and(is_own_file),
+        argument => argument.as_expression().is_some_and(is_own_file),
     };
-    called_name(&call.callee) == Some("createRequire") && first(&call.arguments).is_some_and(own)
+    called_name(&call.callee) == Some("register") && call.arguments.get(1).is_some_and(from_here)
+}
+
+/// Whether a value is the path of the file that says it, or its URL.
+fn is_own_file(value: &Expression<'_>) -> bool {
+    match value.get_inner_expression() {
+        Expression::StaticMemberExpression(member) => {
+            matches!(member.property.name.as_str(), "url" | "filename") && is_import_meta(&member.object)
+        }
+        Expression::CallExpression(call) => {
+            called_name(&call.callee) == Some("pathToFileURL") && first(&call.arguments).is_some_and(is_own_file)
+        }
+        value => value.is_specific_id("__filename"),
+    }
 }

@@ -55,6 +55,17 @@ impl LayerPlan {
         let fragments = with_directories(fragments, &directory)?;
         Ok(Self { role: self.role, services: self.services.clone(), fragments })
     }
+
+    /// The layer with the files of these fragments more, which are of other packages than its own.
+    pub fn with(mut self, hard_links: bool, others: Vec<Fragment>) -> Result<Self, TreeError> {
+        let has_files = |fragment: &Fragment| fragment.tree.iter().any(|(_, entry)| entry.kind != Kind::Directory);
+        if !others.iter().any(has_files) {
+            return Ok(self);
+        }
+        let wanted = others.into_iter().filter(|other| other.name == DIRECTORIES || has_files(other));
+        self.fragments.extend(wanted);
+        self.keeping(hard_links, |_, _| true)
+    }
 }
 
 #[cfg(test)]
@@ -110,5 +121,26 @@ mod tests {
         }
         let nothing = layer(all()).keeping(true, |_, _| false).unwrap();
         assert_eq!(nothing.fragments, [], "nothing");
+    }
+
+    #[test]
+    fn files_of_other_packages_join_a_layer() {
+        let own = || fragment("own", &[("node_modules/own/index.js", "own")]);
+        let other =
+            || vec![fragment("a", &[("node_modules/a/first.js", "same"), ("node_modules/a/second.js", "same")])];
+        let others = |kept: &[&str]| {
+            let is_kept = |path: &ImagePath, _: &Entry| kept.iter().any(|name| path.as_path().ends_with(name));
+            layer(other()).keeping(true, is_kept).unwrap().fragments
+        };
+        let second = fragment("a", &[("node_modules/a/second.js", "same")]);
+        let table: [(&str, &[&str], Vec<Fragment>); 3] = [
+            ("nothing", &[], vec![own()]),
+            ("one file", &["second.js"], vec![own(), second]),
+            ("identical ones", &["first.js", "second.js"], [other(), vec![own()]].concat()),
+        ];
+        for (comment, kept, expected) in table {
+            let layer = layer(vec![own()]).with(true, others(kept)).unwrap();
+            assert_eq!(layer, self::layer(expected), "{comment}");
+        }
     }
 }
