@@ -65,7 +65,7 @@ fn found(workspace: &TestWorkspace) -> Vec<String> {
 
 #[test]
 fn code_that_can_be_sure_of_its_imports() {
-    let table: [(&str, &str, &[&str]); 49] = [
+    let table: [(&str, &str, &[&str]); 58] = [
         ("all there", "require('left'); require('lib'); require('fs'); require('node:test'); import('left')", &[]),
         ("nowhere", "require('lost')", &["error import-missing: `web@1.0.0` asks at the start for `lost`"]),
         ("tried", "try { require('lost') } catch {}", &["note lazy-import-missing: `web@1.0.0` tries to load `lost`"]),
@@ -83,6 +83,13 @@ fn code_that_can_be_sure_of_its_imports() {
         ("after a return", "if (process.env.A) { return } require('lost')", &["note lazy-import-missing"]),
         ("and", "process.env.A && require('lost')", &["note lazy-import-missing"]),
         ("either, or", "const a = process.env.A ? require('lost') : 1", &["note lazy-import-missing"]),
+        ("if it runs in node", "if (typeof window === 'undefined') require('lost')", &["error import-missing"]),
+        ("unless it does", "if (process.browser) {} else require('lost')", &["error import-missing"]),
+        ("or it does", "const a = process.browser ? 1 : require('lost')", &["error import-missing"]),
+        ("and it does", "typeof process === 'object' && require('lost')", &["error import-missing"]),
+        ("if it does not", "typeof document === 'object' && require('lost')", &["note lazy-import-missing"]),
+        ("after a browser's return", "if (process.browser) { return } require('lost')", &["error import-missing"]),
+        ("its own window", "const window = x; if (typeof window === 'object') {} else require('lost')", &["note"]),
         ("case", "switch (process.env.A) { case '1': require('lost') }", &["note lazy-import-missing"]),
         ("loop", "while (process.env.A) require('lost')", &["note lazy-import-missing"]),
         ("called at once", "(function () { require('lost') })()", &["error import-missing"]),
@@ -94,6 +101,8 @@ fn code_that_can_be_sure_of_its_imports() {
         ("Nest with an adapter", "core_1.NestFactory.create(App, new FastifyAdapter())", &[]),
         ("Nest's microservices", "NestFactory.createMicroservice(App)", &["error import-missing"]),
         ("Nest's validation", "new common_1.ValidationPipe()", &["error import-missing", "error import-missing"]),
+        ("Nest's platform, later", "start(() => NestFactory.create(App))", &["warning lazy-import-missing"]),
+        ("Nest's platform, tried", "async () => { try { NestFactory.create(App) } catch {} }", &["note"]),
         ("validation of others", "new x.ValidationPipe(); new common_1.ValidationPipe({ validatorPackage })", &[]),
         ("called at once with this", "(function () { require('lost') }).call(this)", &["error import-missing"]),
         ("as TypeScript writes it", "__exportStar(require('lost'), exports)", &["error import-missing"]),
@@ -213,11 +222,46 @@ fn what_is_loaded_with_its_directory() {
     assert!(found(&through)[0].starts_with("warning lazy-import-missing"), "by a package");
 }
 
+/// What NestJS loads is found from where NestJS lies, whatever the service has beside it.
+#[test]
+fn what_a_framework_finds() {
+    let package_json = r#"{"name": "web", "version": "1.0.0", "main": "dist/main.js",
+        "dependencies": {"@nestjs/common": "1", "class-validator": "1", "class-transformer": "1"}}"#;
+    let file = |dir: &str, name: &str| {
+        let package_json = format!(r#"{{"name": "{name}", "version": "1.0.0"}}"#);
+        let top = format!("{dir}node_modules/{name}");
+        [(format!("{top}/package.json"), package_json), (format!("{top}/index.js"), String::new())]
+    };
+    let with = |dir: &str| {
+        let packages =
+            [file("", "@nestjs/common"), file("", "class-transformer"), file(dir, "class-validator")].concat();
+        let packages: Vec<(&str, &str)> = packages.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
+        shop("start(() => new common_1.ValidationPipe())")
+            .and(&[("apps/web/package.json", package_json)])
+            .and(&packages)
+    };
+    assert_eq!(found(&with("")), [""; 0]);
+    let own = found(&with("apps/web/"));
+    assert!(own.len() == 1 && own[0].starts_with("warning lazy-import-missing: `web@1.0.0` may later"), "{own:#?}");
+    let damaged = found(&with("").without("node_modules/class-validator/index.js"));
+    assert!(damaged.len() == 1 && damaged[0].contains("nothing that its package.json names"), "{damaged:#?}");
+}
+
 #[test]
 fn packages_that_lack_a_file_of_their_own() {
     let left = "node_modules/left/index.js";
-    let table: [(&str, &str, &[&str]); 9] = [
+    let (warning, note): (&[&str], &[&str]) = (&["warning lazy-import-missing"], &["note lazy-import-missing"]);
+    let table: [(&str, &str, &[&str]); 18] = [
         ("at the start", "require('./gone')", &["error import-missing"]),
+        ("if", "if (a) require('./gone')", &["warning lazy-import-missing: `left@1.2.0` may ask for `./gone`"]),
+        ("or else", "if (process.env.A) {} else require('./gone')", warning),
+        ("after a return", "if (a) { return } require('./gone')", warning),
+        ("in place of what failed", "try { require('./index.js') } catch { require('./gone') }", warning),
+        ("if a variable is set", "if (process.env.A) require('./gone')", note),
+        ("one for two", "module.exports = process.env.A ? require('./gone') : require('./index.js')", note),
+        ("unless it is production", "if (process.env.NODE_ENV !== 'production') require('./gone')", note),
+        ("in production", "if (process.env.NODE_ENV === 'production') require('./gone')", warning),
+        ("for browsers", "if (typeof window !== 'undefined') () => require('./gone')", note),
         ("in a function", "() => require('./gone')", &["warning lazy-import-missing"]),
         ("tried in a function", "() => { try { require('./gone') } catch { throw x } }", &["note lazy-import-missing"]),
         ("tried", "try { require('./gone') } catch {}", &["note lazy-import-missing"]),

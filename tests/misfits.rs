@@ -41,6 +41,12 @@ fn with_addon() -> TestWorkspace {
     shop(&[]).with_bytes(ADDON, &for_arm64())
 }
 
+fn messages(workspace: &TestWorkspace) -> Vec<String> {
+    let report = report(workspace, &[]);
+    let findings = report["services"][0]["findings"].as_array().unwrap().iter();
+    findings.map(|it| it["message"].as_str().unwrap().to_owned()).collect()
+}
+
 fn report(workspace: &TestWorkspace, more: &[&str]) -> Value {
     let run = run(workspace, "check", &[&["--json"], more].concat());
     serde_json::from_str(&run.stdout).unwrap_or_else(|error| panic!("{error}: {run}"))
@@ -63,6 +69,12 @@ fn another_node_than_the_base_has() {
     assert_found(&shop(&[NEWER, ignored]), &[], "nobody asks");
     let root = r#"{"private": true, "workspaces": ["apps/*"], "engines": {"node": "18"}}"#;
     assert_found(&shop(&[("package.json", root)]), &["warning engines-mismatch package.json"], "the root");
+
+    // One finding for a range, however many files of the workspace ask for it.
+    let root = root.replace("18", ">=22");
+    let same = of_service(">=22").and(&[("package.json", &root)]);
+    assert_found(&same, &[&format!("warning {member}")], "the service and the root");
+    assert!(messages(&same)[0].starts_with("`engines` (as that of another package.json of the workspace) asks"));
 
     let both = of_service("^22").and(&[NEWER, strict]);
     assert_snapshot!(run(&both, "check", &[]), @r#"

@@ -88,14 +88,15 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    /// The root, the members and the service itself, each with the range it asks for.
+    /// The service itself, the members and the root, each with the range it asks for.
     fn of_members(&self, needs: &ServiceClosure) -> Result<Vec<(WorkspacePath, String)>, BuildError> {
-        let members = needs.closure.members.keys().chain([&needs.service.dir]).cloned();
-        let dirs: BTreeSet<WorkspacePath> = members.chain([WorkspacePath::default()]).collect();
+        let own = &needs.service.dir;
+        let root = WorkspacePath::default();
+        let others: BTreeSet<&WorkspacePath> = needs.closure.members.keys().chain([&root]).collect();
         let mut asked = Vec::new();
-        for dir in dirs {
-            let wanted = self.packages.package_json(&dir)?.node.clone();
-            asked.extend(wanted.map(|wanted| (dir, wanted)));
+        for dir in [own].into_iter().chain(others.into_iter().filter(|dir| *dir != own)) {
+            let wanted = self.packages.package_json(dir)?.node.clone();
+            asked.extend(wanted.map(|wanted| (dir.clone(), wanted)));
         }
         Ok(asked)
     }
@@ -106,11 +107,20 @@ impl Asked<'_> {
 
     fn misfits(&self, needs: &ServiceClosure, node: &mut Node) -> Result<Vec<Finding>, BuildError> {
         let mut misfits = Vec::new();
+        let mut by_range: BTreeMap<String, Vec<WorkspacePath>> = BTreeMap::new();
         for (dir, wanted) in self.of_members(needs)? {
-            if !node.satisfies(&wanted) {
-                let fix = "correct it, or name a base with such a Node";
-                misfits.push(self.misfit(&dir, "`engines` asks", &wanted, node, fix, self.rules.refuses_members));
-            }
+            by_range.entry(wanted).or_default().push(dir);
+        }
+        by_range.retain(|wanted, _| !node.satisfies(wanted));
+        for (wanted, dirs) in &by_range {
+            let Some((dir, others)) = dirs.split_first() else { continue };
+            let who = match others.len() {
+                0 => "`engines` asks".to_owned(),
+                1 => "`engines` (as that of another package.json of the workspace) asks".to_owned(),
+                more => format!("`engines` (as that of {more} more package.json files of the workspace) asks"),
+            };
+            let fix = "correct it, or name a base with such a Node";
+            misfits.push(self.misfit(dir, &who, wanted, node, fix, self.rules.refuses_members));
         }
         for (dir, package, wanted) in of_packages(needs) {
             if !node.satisfies(wanted) {

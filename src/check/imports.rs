@@ -193,6 +193,12 @@ fn look_at(subject: &Subject<'_>, resolver: &Resolver, path: &Path) -> Result<Re
             Some(program) => resolver.program(&super::file_system::normal(&program).unwrap_or(program)),
             None => Resolved::Builtin,
         },
+        // What a framework loads is found from where the framework lies.
+        kind @ RequestKind::Framework => {
+            let loader = javascript::loader_of(&request.specifier).map(|loader| resolver.resolve(path, loader, kind));
+            let from = loader.as_ref().and_then(file_of).map_or(path, PathBuf::as_path);
+            resolver.resolve(from, &request.specifier, kind)
+        }
         kind => resolver.resolve(path, &request.specifier, kind),
     };
     let targets = module.requests.iter().map(resolve).collect();

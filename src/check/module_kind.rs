@@ -37,7 +37,8 @@ pub(super) fn check(subject: &Subject<'_>, graph: &Graph) -> Result<Vec<Finding>
             findings.extend(written_for_another(subject, file, module, kind));
         }
         for (request, target) in graph.targets(file) {
-            let is_required = request.kind == RequestKind::Require && request.when == When::AtStart;
+            let is_required =
+                matches!(request.kind, RequestKind::Require | RequestKind::Framework) && request.when == When::AtStart;
             if is_required && !subject.node_loads_es_modules_by_require() && kinds.of(&target.path)? == Kind::EsModule {
                 let message = format!(
                     "`require` asks for an ES module, which this Node does not load that way: `{}`",

@@ -7,6 +7,15 @@ use oxc_ast::ast::{Argument, CallExpression, Expression, NewExpression, ObjectPr
 
 use super::constant_paths::is_member_of;
 
+/// The package of the framework that loads another, where that one lies for it and not for the code that calls it.
+pub fn loader_of(package: &str) -> Option<&'static str> {
+    match package {
+        "@nestjs/platform-express" | "@nestjs/microservices" => Some("@nestjs/core"),
+        "class-validator" | "class-transformer" => Some("@nestjs/common"),
+        _ => None,
+    }
+}
+
 /// The packages that a call loads.
 pub(super) fn loaded_by_call(call: &CallExpression<'_>) -> &'static [&'static str] {
     let Expression::StaticMemberExpression(method) = call.callee.get_inner_expression() else { return &[] };

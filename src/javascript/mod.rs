@@ -3,6 +3,7 @@
 
 mod bundles;
 mod comments;
+mod conditions;
 mod constant_paths;
 mod control_flow;
 mod file_uses;
@@ -21,6 +22,7 @@ use oxc_span::SourceType;
 use serde::{Deserialize, Serialize};
 
 pub use comments::comments;
+pub use frameworks::loader_of;
 pub use module_kind::Written;
 pub use reader::{READER, read};
 pub use serving::Serving;
@@ -60,6 +62,8 @@ pub struct Request {
     pub when: When,
     /// Whether somebody looks after its failure: `try`, `.catch(…)`.
     pub is_caught: bool,
+    /// Whether a condition around it fails in node, or as long as no variable of the environment is set.
+    pub is_unlikely: bool,
 }
 
 /// The means by which code asks for a module.
@@ -79,6 +83,8 @@ pub enum RequestKind {
     Program,
     /// A call of a parameter that is called `require`: Node's own, or that of a bundle.
     Parameter,
+    /// A call of a framework that loads it whenever it runs.
+    Framework,
 }
 
 impl RequestKind {

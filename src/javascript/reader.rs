@@ -1,3 +1,4 @@
+mod branches;
 mod named_files;
 mod position;
 mod reaches;
@@ -20,8 +21,9 @@ use position::Position;
 use reaches::ReachesReader;
 
 use super::bundles::Bundle;
+use super::conditions::Shadowed;
 use super::constant_paths::{ConstantPath, Known, before_query, called_name, constant_path, first, text};
-use super::control_flow::{function_called_at_once, function_gives_up, functions_called_by, gives_up, returns};
+use super::control_flow::{function_called_at_once, function_gives_up, functions_called_by, gives_up};
 use super::frameworks::{loaded_by_call, loaded_by_new};
 use super::lines::Lines;
 use super::module_kind::{CommonJsNames, Written, only_asks};
@@ -75,6 +77,7 @@ struct Found<T> {
     module: usize,
     when: When,
     is_caught: bool,
+    is_unlikely: bool,
     offset: u32,
     what: T,
 }
@@ -88,6 +91,7 @@ struct Reader {
     called_at_once: BTreeSet<u32>,
     requires: Requires,
     commonjs: CommonJsNames,
+    shadowed: Shadowed,
     known: Known,
     /// Paths that variables within functions hold, by name; of functions with the same name for one, that of the last.
     known_inside: Known,
@@ -119,6 +123,7 @@ impl Reader {
             kind: found.what.1,
             when: found.when.max(modules[found.module]),
             is_caught: found.is_caught,
+            is_unlikely: found.is_unlikely,
         };
         let asks_for_absence = |handler: &Span| {
             source.get(handler.start as usize..handler.end as usize).is_some_and(|text| text.contains("ENOENT"))
@@ -152,8 +157,8 @@ impl Reader {
     }
 
     fn request(&mut self, specifier: &str, kind: RequestKind, offset: u32) {
-        let Position { module, when, is_caught, .. } = self.position;
-        self.requests.push(Found { module, when, is_caught, offset, what: (specifier.to_owned(), kind) });
+        let Position { module, when, is_caught, is_unlikely, .. } = self.position;
+        self.requests.push(Found { module, when, is_caught, is_unlikely, offset, what: (specifier.to_owned(), kind) });
     }
 
     /// Takes in a request by an expression, whose value may be known only when the code runs.
@@ -241,7 +246,7 @@ impl<'a> Visit<'a> for Reader {
         self.note_uses(call);
         self.note_made(&call.callee, &call.arguments);
         self.serving.call(call);
-        loaded_by_call(call).iter().for_each(|package| self.request(package, RequestKind::Require, offset));
+        loaded_by_call(call).iter().for_each(|package| self.request(package, RequestKind::Framework, offset));
         self.called_at_once.extend(function_called_at_once(call));
         // What fails is caught: `import('x').catch(…)`, `import('x').then(…, …)`.
         let catcher = match call.callee.get_inner_expression() {
@@ -273,12 +278,13 @@ impl<'a> Visit<'a> for Reader {
             self.path_end = self.path_end.max(argument.span().end);
         }
         self.note_made(&new.callee, &new.arguments);
-        loaded_by_new(new).iter().for_each(|package| self.request(package, RequestKind::Require, new.span.start));
+        loaded_by_new(new).iter().for_each(|package| self.request(package, RequestKind::Framework, new.span.start));
         walk::walk_new_expression(self, new);
     }
 
     fn visit_binding_identifier(&mut self, binding: &BindingIdentifier<'a>) {
         self.commonjs.declare(binding);
+        self.shadowed.declare(&binding.name);
     }
 
     fn visit_identifier_reference(&mut self, reference: &IdentifierReference<'a>) {
@@ -311,23 +317,11 @@ impl<'a> Visit<'a> for Reader {
     }
 
     fn visit_if_statement(&mut self, statement: &IfStatement<'a>) {
-        self.visit_expression(&statement.test);
-        self.guarded(|reader| {
-            reader.visit_statement(&statement.consequent);
-            statement.alternate.iter().for_each(|alternate| reader.visit_statement(alternate));
-        });
-        // What follows is reached only if nothing returned before.
-        if [Some(&statement.consequent), statement.alternate.as_ref()].into_iter().flatten().any(returns) {
-            self.position.when = self.position.when.max(When::Guarded);
-        }
+        self.branch_of_statement(statement);
     }
 
     fn visit_conditional_expression(&mut self, conditional: &ConditionalExpression<'a>) {
-        self.visit_expression(&conditional.test);
-        self.guarded(|reader| {
-            reader.visit_expression(&conditional.consequent);
-            reader.visit_expression(&conditional.alternate);
-        });
+        self.branch_of_expression(conditional);
     }
 
     fn visit_switch_case(&mut self, case: &SwitchCase<'a>) {
@@ -380,8 +374,7 @@ impl<'a> Visit<'a> for Reader {
         if mentions_port(&expression.left) {
             self.ports.extend(port(&expression.right));
         }
-        self.visit_expression(&expression.left);
-        self.guarded(|reader| reader.visit_expression(&expression.right));
+        self.right_side(expression);
     }
 
     fn visit_variable_declarator(&mut self, declarator: &VariableDeclarator<'a>) {

@@ -43,7 +43,7 @@ pub(super) fn of(
             let fix = "add it to `imports` of its package.json, or compile what that names";
             Ok(Cause::new("which `imports` of its package.json leads nowhere", fix))
         }
-        Some(name) => of_package(subject, from, package, &name, missing),
+        Some(name) => of_package(subject, from, package, &name, specifier == name, missing),
         None => of_file(subject, from, package, specifier),
     }
 }
@@ -53,6 +53,7 @@ fn of_package(
     from: &Path,
     package: Option<&Package<'_>>,
     name: &str,
+    is_whole: bool,
     missing: &Missing,
 ) -> Result<Cause, CheckError> {
     let place = from.ancestors().skip(1).map(|dir| dir.join("node_modules").join(name));
@@ -63,6 +64,10 @@ fn of_package(
     if there.is_some() {
         let why = match missing {
             Missing::NotExported => format!("which `exports` of the `{name}` in the image does not offer"),
+            _ if is_whole => {
+                let why = "which is in the image, but nothing that its package.json names";
+                return Ok(Cause::new(why, "install it again"));
+            }
             _ => format!("which the `{name}` in the image does not have"),
         };
         return Ok(Cause::new(why, format!("use what this version of `{name}` offers, or another version of it")));

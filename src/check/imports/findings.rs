@@ -16,7 +16,9 @@ impl Graph {
         {
             let severity = match file.when.max(request.when) {
                 When::AtStart => Severity::Error,
+                _ if is_done_without(request) => Severity::Note,
                 _ if is_of_what_is_there(subject, file, request) => Severity::Warning,
+                _ if file.is_ours && request.kind == RequestKind::Framework => Severity::Warning,
                 _ if is_asked_for_by_listed(file, request) => Severity::Warning,
                 When::Guarded | When::Later => Severity::Note,
             };
@@ -53,13 +55,18 @@ impl Graph {
     }
 }
 
+/// Whether nothing fails without it: that is caught, or a condition keeps it from being asked for.
+fn is_done_without(request: &Request) -> bool {
+    request.when != When::AtStart && (request.is_caught || request.is_unlikely)
+}
+
 /// Whether a file is missing of what else is there: of the same package, or of another that is installed and that is asked for
-/// without a condition. Addons are made by scripts that need not have run.
+/// without a condition. Packages are whole, whatever the condition under which one asks for its own file. Addons are made by scripts that need not have run.
 fn is_of_what_is_there(subject: &Subject<'_>, file: &Reached, request: &Request) -> bool {
     let place = |dir: &Path| Some(dir.join("node_modules").join(package_of(&request.specifier)?));
     let is_there = |dir: PathBuf| subject.files.find(&dir).is_some_and(|(_, found)| found.is_directory());
     match request.specifier.starts_with('.') {
-        true => request.when != When::Guarded && !request.is_caught && !is_addon(&request.specifier),
+        true => !is_addon(&request.specifier),
         false => request.when == When::AtStart && file.path.ancestors().skip(1).filter_map(place).any(is_there),
     }
 }
@@ -101,6 +108,7 @@ impl Group<'_> {
             (Severity::Warning, _) if file.is_listed && request.when == When::AtStart => {
                 "asks, once it is loaded with its directory, for"
             }
+            (Severity::Warning, When::Guarded) => "may ask for",
             (_, When::Guarded) => "tries to load",
             _ if request.is_caught => "may later try to load",
             _ => "may later ask for",

@@ -68,8 +68,8 @@ impl Reader {
     }
 
     fn file(&mut self, path: ConstantPath, used: FileUse, offset: u32) {
-        let Position { module, when, is_caught, .. } = self.position;
-        self.files.push(Found { module, when, is_caught, offset, what: (path, used) });
+        let Position { module, when, is_caught, is_unlikely, .. } = self.position;
+        self.files.push(Found { module, when, is_caught, is_unlikely, offset, what: (path, used) });
     }
 
     /// Takes in the path that an expression is, if it is one; paths within are a part of it.

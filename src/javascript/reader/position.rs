@@ -4,6 +4,7 @@ use oxc_ast::ast::FormalParameters;
 
 use super::Reader;
 use crate::javascript::When;
+use crate::javascript::conditions::Outcome;
 
 /// Where the reader is.
 #[derive(Clone, Copy)]
@@ -13,6 +14,8 @@ pub(super) struct Position {
     pub when: When,
     /// Whether what fails here is caught.
     pub is_caught: bool,
+    /// Whether a condition around most likely fails.
+    pub is_unlikely: bool,
     /// Whether a function around has a parameter `require`.
     pub require_is_parameter: bool,
 }
@@ -20,13 +23,27 @@ pub(super) struct Position {
 impl Default for Position {
     /// Where a file begins.
     fn default() -> Self {
-        Self { module: 0, when: When::AtStart, is_caught: false, require_is_parameter: false }
+        Self { module: 0, when: When::AtStart, is_caught: false, is_unlikely: false, require_is_parameter: false }
     }
 }
 
 impl Reader {
     pub(super) fn guarded(&mut self, walk: impl FnOnce(&mut Self)) {
         self.at_most(When::Guarded, walk);
+    }
+
+    /// Walks what runs only if a condition holds, of which this is known.
+    pub(super) fn only_if(&mut self, outcome: Outcome, walk: impl FnOnce(&mut Self)) {
+        let before = self.position.is_unlikely;
+        match outcome {
+            Outcome::Holds => walk(self),
+            Outcome::Unknown => self.guarded(walk),
+            Outcome::Fails | Outcome::FailsByDefault => {
+                self.position.is_unlikely = true;
+                self.guarded(walk);
+                self.position.is_unlikely = before;
+            }
+        }
     }
 
     /// Walks what has somebody who is told if it fails; `gives_up` if that one cannot go on either.
