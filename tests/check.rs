@@ -65,7 +65,7 @@ fn found(workspace: &TestWorkspace) -> Vec<String> {
 
 #[test]
 fn code_that_can_be_sure_of_its_imports() {
-    let table: [(&str, &str, &[&str]); 58] = [
+    let table: [(&str, &str, &[&str]); 62] = [
         ("all there", "require('left'); require('lib'); require('fs'); require('node:test'); import('left')", &[]),
         ("nowhere", "require('lost')", &["error import-missing: `web@1.0.0` asks at the start for `lost`"]),
         ("tried", "try { require('lost') } catch {}", &["note lazy-import-missing: `web@1.0.0` tries to load `lost`"]),
@@ -101,6 +101,10 @@ fn code_that_can_be_sure_of_its_imports() {
         ("Nest with an adapter", "core_1.NestFactory.create(App, new FastifyAdapter())", &[]),
         ("Nest's microservices", "NestFactory.createMicroservice(App)", &["error import-missing"]),
         ("Nest's validation", "new common_1.ValidationPipe()", &["error import-missing", "error import-missing"]),
+        ("Nest's validation, by swc", "new _common.ValidationPipe({})", &["error import-missing", "error import-missing"]),
+        ("Nest's serializer", "new common_1.ClassSerializerInterceptor(reflector)", &["error import-missing"]),
+        ("a serializer by others", "new common_1.ClassSerializerInterceptor(a, { transformerPackage })", &[]),
+        ("Nest with a microservice", "app.connectMicroservice({})", &["error import-missing"]),
         ("Nest's platform, later", "start(() => NestFactory.create(App))", &["warning lazy-import-missing"]),
         ("Nest's platform, tried", "async () => { try { NestFactory.create(App) } catch {} }", &["note"]),
         ("validation of others", "new x.ValidationPipe(); new common_1.ValidationPipe({ validatorPackage })", &[]),
@@ -243,8 +247,9 @@ fn what_a_framework_finds() {
     assert_eq!(found(&with("")), [""; 0]);
     let own = found(&with("apps/web/"));
     assert!(own.len() == 1 && own[0].starts_with("warning lazy-import-missing: `web@1.0.0` may later"), "{own:#?}");
+    assert!(own[0].contains("which `@nestjs/common` loads, and does not find from where it lies"), "{own:#?}");
     let damaged = found(&with("").without("node_modules/class-validator/index.js"));
-    assert!(damaged.len() == 1 && damaged[0].contains("nothing that its package.json names"), "{damaged:#?}");
+    assert!(damaged.len() == 1 && damaged[0].contains("without the file that it is loaded by"), "{damaged:#?}");
 }
 
 #[test]

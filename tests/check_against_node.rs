@@ -1,4 +1,4 @@
-//! The checks against Node itself: where specifiers lead.
+//! The checks against Node itself: where specifiers lead, and which conditions hold.
 
 mod harness;
 
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use harness::program;
 use pirogue::check::{ImageFiles, LayerFiles, PathHash, Resolved, Resolver};
 use pirogue::image::BaseFiles;
-use pirogue::javascript::RequestKind;
+use pirogue::javascript::{RequestKind, When, read, source_type};
 use pirogue::layer::{Content, Entry, FileTree, Fragment, LayerPlan, LayerRole, Owner};
 use pirogue::path::ImagePath;
 use tempfile::TempDir;
@@ -245,4 +245,99 @@ fn specifiers_lead_where_node_says() {
         }
     }
     assert_eq!(differences, [""; 0], "{}", differences.join("\n"));
+}
+
+/// What conditions on where code runs are made of.
+const CONDITIONS: [&str; 34] = [
+    "process",
+    "process.browser",
+    "process['type'] === 'renderer'",
+    "process.__nwjs",
+    "process?.versions?.node",
+    "process.versions.electron == null",
+    "process.version !== ''",
+    "process.platform === 'win32'",
+    "process.platform == 'linux'",
+    "typeof process === 'object'",
+    "typeof process.env !== 'undefined'",
+    "typeof process.browser",
+    "typeof window === 'undefined'",
+    "typeof document != 'undefined'",
+    "typeof self === 'object'",
+    "typeof importScripts === 'function'",
+    "typeof XMLHttpRequest === 'undefined'",
+    "typeof Deno !== 'undefined'",
+    "'undefined' == typeof Bun",
+    "typeof globalThis === 'object'",
+    "typeof global !== typeof undefined",
+    "process.env.NODE_ENV === 'production'",
+    "process.env.NODE_ENV !== 'development'",
+    "process.env['NODE_ENV']",
+    "process.env.A",
+    "process.env.A === '1'",
+    "typeof process.env.A === 'string'",
+    "process.env.PORT",
+    "undefined === null",
+    "undefined == null",
+    "1",
+    "0 === '0'",
+    "''",
+    "Math.random",
+];
+
+/// What Node says, with and without variables of the environment; nothing where that fails.
+const WHETHER: &str = r"
+    const whether = (condition) => { try { return Boolean(eval(condition)) } catch { return null } };
+    console.log(JSON.stringify(require('./conditions.json').map(whether)));
+";
+
+#[test]
+fn conditions_hold_where_node_says() {
+    if !program::are_installed(&["node"]) {
+        return;
+    }
+    let pairs = CONDITIONS.into_iter().flat_map(|a| CONDITIONS.into_iter().map(move |b| (a, b)));
+    let sums = pairs.flat_map(|(a, b)| {
+        let negated = format!("!({a}) || ({b})");
+        [format!("({a}) && ({b})"), format!("({a}) || ({b})"), format!("!(({a}) && {b})"), negated]
+    });
+    let conditions: Vec<String> = CONDITIONS.into_iter().map(str::to_owned).chain(sums).collect();
+    let dir = TempDir::new().unwrap();
+    let script = dir.path().join("whether.js");
+    fs::write(&script, WHETHER).unwrap();
+    fs::write(dir.path().join("conditions.json"), serde_json::to_string(&conditions).unwrap()).unwrap();
+    let said = |environment: &[(&str, &str)]| -> Vec<Option<bool>> {
+        let mut node = Command::new("node");
+        node.env_remove("A").env_remove("PORT");
+        serde_json::from_str(&program::run(node.envs(environment.iter().copied()).arg(&script))).unwrap()
+    };
+    let image = said(&[("NODE_ENV", "production")]);
+    let others = [said(&[("NODE_ENV", "development"), ("A", "1"), ("PORT", "1")]), said(&[("NODE_ENV", "")])];
+
+    let (mut certain, mut unlikely, mut differences) = (0, 0, Vec::new());
+    for (at, condition) in conditions.iter().enumerate() {
+        let code = format!("if ({condition}) require('if'); else require('else')");
+        let requests = read(&code, source_type("code.cjs").unwrap()).requests;
+        for request in requests {
+            // Whether node gets there.
+            let reaches = |said: &[Option<bool>]| said[at].map(|holds| holds == (request.specifier == "if"));
+            let by_default = reaches(&image);
+            let is_wrong = match request.when {
+                When::AtStart => {
+                    certain += 1;
+                    others.iter().map(|other| reaches(other)).chain([by_default]).any(|it| it == Some(false))
+                }
+                _ if request.is_unlikely => {
+                    unlikely += 1;
+                    by_default == Some(true)
+                }
+                _ => false,
+            };
+            if is_wrong {
+                differences.push(format!("{condition}: {request:?}, and node gets there: {by_default:?}"));
+            }
+        }
+    }
+    assert_eq!(differences, [""; 0], "{}", differences.join("\n"));
+    assert!(certain > 2000 && unlikely > 3000, "{certain} and {unlikely} of {}", conditions.len());
 }

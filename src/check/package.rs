@@ -1,6 +1,6 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{Place, Subject};
 use crate::workspace::{PackageJson, WorkspacePath};
@@ -63,6 +63,12 @@ impl Subject<'_> {
         installed_above(&path).is_none_or(|dir| !is_installed(dir))
             && !directories(&path).any(is_installed)
             && self.member_of(&path).is_some()
+    }
+
+    /// The real directory of the package that code at a path, or in a directory, gets by this name.
+    pub(super) fn package_near(&self, path: &Path, name: &str) -> Option<PathBuf> {
+        let mut places = path.ancestors().map(|dir| dir.join("node_modules").join(name));
+        places.find_map(|place| self.files.find(&place).filter(|(_, found)| found.is_directory())).map(|it| it.0)
     }
 
     fn installed_in(&self, dir: WorkspacePath) -> Option<Package<'_>> {

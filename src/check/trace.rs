@@ -185,7 +185,7 @@ impl Trace<'_> {
                 Reach::Modules(start) => self.keep_modules(file, start),
                 Reach::Manifests => self.lists_packages = true,
                 Reach::PackageOf(specifier) => {
-                    let top = package_of(specifier).and_then(|name| self.package_near(dir, &name));
+                    let top = package_of(specifier).and_then(|name| self.subject.package_near(dir, &name));
                     top.into_iter().for_each(|top| self.keep(self.files.of_package(&top)));
                 }
             }
@@ -202,7 +202,7 @@ impl Trace<'_> {
         };
         match rest {
             Some(rest) => {
-                let Some(top) = self.package_near(dir, name) else { return };
+                let Some(top) = self.subject.package_near(dir, name) else { return };
                 let has_exports = self
                     .subject
                     .package_at(&top)
@@ -223,19 +223,11 @@ impl Trace<'_> {
                     .filter(|package| package.starts_with(name))
                     .collect();
                 for name in fitting {
-                    let top = self.package_near(dir, name);
+                    let top = self.subject.package_near(dir, name);
                     top.into_iter().for_each(|top| self.keep(self.files.of_package(&top)));
                 }
             }
         }
-    }
-
-    /// The real directory of the package that a file in `dir` gets by this name.
-    fn package_near(&self, dir: &Path, name: &str) -> Option<PathBuf> {
-        let mut places = dir.ancestors().map(|dir| dir.join("node_modules").join(name));
-        places
-            .find_map(|place| self.subject.files.find(&place).filter(|(_, found)| found.is_directory()))
-            .map(|it| it.0)
     }
 
     /// Keeps of each package of which anything is kept what belongs to it whatever its code says: native code, and
@@ -250,7 +242,7 @@ impl Trace<'_> {
             for name in
                 optional.iter().flat_map(|json| json.optional_dependencies.keys().chain(json.dependencies.keys()))
             {
-                let Some(other) = self.package_near(&top, name) else { continue };
+                let Some(other) = self.subject.package_near(&top, name) else { continue };
                 let files = self.files.of_package(&other);
                 let is_optional = optional.is_some_and(|json| json.optional_dependencies.contains_key(name));
                 let is_bound =
@@ -288,7 +280,7 @@ impl Trace<'_> {
         let dir = self.subject.root.as_path().join(self.subject.service.dir.as_path());
         let service = self.subject.workspace.member_at(&self.subject.service.dir);
         let declared = service.iter().flat_map(|service| service.package_json.dependencies.keys());
-        let tops = declared.filter_map(|name| self.package_near(&dir, name));
+        let tops = declared.filter_map(|name| self.subject.package_near(&dir, name));
         manifests.extend(tops.map(|top| top.join("package.json")).filter(|path| self.files.has(path)));
         if self.lists_packages {
             manifests.extend(self.files.manifests().map(Path::to_owned));

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use oxc_ast::ast::{BinaryOperator, ChainElement, Expression, LogicalOperator, UnaryOperator};
+use oxc_ast::ast::{BinaryOperator, Expression, LogicalOperator, MemberExpression, UnaryOperator};
 
 /// No condition that somebody wrote is nested deeper; sums of thousands of them are what bundlers make.
 const DEEPEST: usize = 16;
@@ -20,21 +20,29 @@ pub(super) enum Outcome {
     Unknown,
 }
 
-/// Names by which code tells where it runs. A file that declares one of them means something else by it.
-const GLOBALS: [&str; 7] = ["process", "window", "document", "importScripts", "global", "globalThis", "undefined"];
+/// Names by which code tells where it runs, and that node has. A file that declares one means something else by it.
+const THERE: [&str; 3] = ["process", "global", "globalThis"];
 
-/// The names of [`GLOBALS`] that a file has for something of its own.
+/// Such names that node does not have.
+const ABSENT: [&str; 8] = ["undefined", "window", "document", "self", "importScripts", "XMLHttpRequest", "Deno", "Bun"];
+
+/// The names of [`THERE`] and [`ABSENT`] that a file has for something of its own.
 #[derive(Debug, Default)]
 pub(super) struct Shadowed(BTreeSet<&'static str>);
 
 impl Shadowed {
     /// Takes in that a name is declared.
     pub fn declare(&mut self, name: &str) {
-        self.0.extend(GLOBALS.iter().find(|global| **global == name));
+        self.0.extend(THERE.iter().chain(&ABSENT).find(|global| **global == name));
     }
 
-    fn is_global(&self, name: &str) -> bool {
-        GLOBALS.contains(&name) && !self.0.contains(name)
+    /// What a name is worth that the file does not declare.
+    fn global(&self, name: &str) -> Option<Value> {
+        if self.0.contains(name) {
+            return None;
+        }
+        let there = THERE.contains(&name).then_some(Worth::Object);
+        there.or_else(|| ABSENT.contains(&name).then_some(Worth::Undefined)).and_then(Value::of)
     }
 }
 
@@ -140,15 +148,9 @@ fn value(expression: &Expression<'_>, shadowed: &Shadowed, depth: usize) -> Opti
             let (left, right) = (value(&logical.left, shadowed, depth), value(&logical.right, shadowed, depth));
             either(left, right, logical.operator)
         }
-        Expression::ChainExpression(chain) => match &chain.expression {
-            ChainElement::StaticMemberExpression(member) => {
-                property(&path(&member.object, shadowed)?, &member.property.name)
-            }
-            _ => None,
-        },
-        Expression::StaticMemberExpression(member) => property(&path(&member.object, shadowed)?, &member.property.name),
-        Expression::Identifier(id) if shadowed.is_global(&id.name) => global(&id.name),
-        _ => None,
+        Expression::ChainExpression(chain) => property_of(chain.expression.as_member_expression()?, shadowed),
+        Expression::Identifier(id) => shadowed.global(&id.name),
+        expression => property_of(expression.as_member_expression()?, shadowed),
     }
 }
 
@@ -179,17 +181,21 @@ fn either(left: Option<Value>, right: Option<Value>, operator: LogicalOperator) 
     Some(Value { worth: Worth::Bool(holds), by_default })
 }
 
+/// What an object of node's has by a name: `process.env.A`, `process['env']['A']`.
+fn property_of(member: &MemberExpression<'_>, shadowed: &Shadowed) -> Option<Value> {
+    property(&path(member.object(), shadowed)?, member.static_property_name()?)
+}
+
 /// An object that node has, by its name: `process`, `process.env`, `process.versions`.
 fn path(expression: &Expression<'_>, shadowed: &Shadowed) -> Option<String> {
-    match expression.get_inner_expression() {
-        Expression::Identifier(id) if id.name == "process" && shadowed.is_global("process") => {
-            Some("process".to_owned())
+    let member = match expression.get_inner_expression() {
+        Expression::Identifier(id) => {
+            return shadowed.global(&id.name).filter(|_| id.name == "process").map(|_| "process".to_owned());
         }
-        Expression::StaticMemberExpression(member) => {
-            Some(format!("{}.{}", path(&member.object, shadowed)?, member.property.name))
-        }
-        _ => None,
-    }
+        Expression::ChainExpression(chain) => chain.expression.as_member_expression()?,
+        expression => expression.as_member_expression()?,
+    };
+    Some(format!("{}.{}", path(member.object(), shadowed)?, member.static_property_name()?))
 }
 
 fn property(object: &str, name: &str) -> Option<Value> {
@@ -205,14 +211,6 @@ fn property(object: &str, name: &str) -> Option<Value> {
         // Whoever runs a container gives it these.
         ("process.env", "PORT" | "PATH" | "HOME" | "HOSTNAME") => None,
         ("process.env", _) => Some(Value { worth: Worth::Undefined, by_default: true }),
-        _ => None,
-    }
-}
-
-fn global(name: &str) -> Option<Value> {
-    match name {
-        "process" | "global" | "globalThis" => Value::of(Worth::Object),
-        "window" | "document" | "importScripts" | "undefined" => Value::of(Worth::Undefined),
         _ => None,
     }
 }
@@ -254,13 +252,17 @@ mod tests {
             ("process.versions.node === '20.0.0'", [Unknown, Unknown]),
             ("process.platform === 'win32'", no),
             ("process.platform !== 'win32'", yes),
+            ("typeof self === 'undefined' && typeof XMLHttpRequest === 'undefined'", yes),
+            ("typeof Deno !== 'undefined' || typeof Bun !== 'undefined'", no),
             ("process.browser === true", no),
             ("!process.browser", yes),
             ("process.browser == null", yes),
             ("process.env.NODE_ENV === 'production'", by_default),
             ("process.env.NODE_ENV !== 'production'", not_by_default),
             ("process.env.APP_COV", not_by_default),
-            ("process.env.APP_COV == '1'", not_by_default),
+            ("process.env['APP_COV'] == '1'", not_by_default),
+            ("process?.env?.['APP_COV']", not_by_default),
+            ("process.env[name]", [Unknown, Unknown]),
             ("!process.env.APP_COV", by_default),
             ("process.env.PORT", [Unknown, Unknown]),
             ("process.env.READABLE_STREAM === 'disable' && Stream", not_by_default),

@@ -1,7 +1,7 @@
 //! Packages that calls of frameworks load at once, though the code that loads them looks as if it might never run.
 //!
-//! Source: NestJS 8 to 11: `NestFactory.create` and `createMicroservice` in `@nestjs/core`, `ValidationPipe` in
-//! `@nestjs/common`, each by `loadPackage`.
+//! Source: NestJS 8 to 11: `NestFactory.create` and `createMicroservice`, and `connectMicroservice` of what those make, in
+//! `@nestjs/core`; `ValidationPipe` and `ClassSerializerInterceptor` in `@nestjs/common`; each by `loadPackage`.
 
 use oxc_ast::ast::{Argument, CallExpression, Expression, NewExpression, ObjectPropertyKind};
 
@@ -27,6 +27,8 @@ pub(super) fn loaded_by_call(call: &CallExpression<'_>) -> &'static [&'static st
         // An adapter in the second place loads what it needs by itself.
         "create" if is_nest && is_without_adapter(&call.arguments) => &["@nestjs/platform-express"],
         "createMicroservice" if is_nest => &["@nestjs/microservices"],
+        // Nobody else has a method of this name.
+        "connectMicroservice" => &["@nestjs/microservices"],
         _ => &[],
     }
 }
@@ -39,16 +41,25 @@ fn is_without_adapter(arguments: &[Argument<'_>]) -> bool {
     }
 }
 
+/// What TypeScript and swc call what they import from `@nestjs/common`; others have classes of the same names too.
+const NEST_COMMON: [&str; 2] = ["common_1", "_common"];
+
 /// The packages that making an object loads.
 pub(super) fn loaded_by_new(new: &NewExpression<'_>) -> &'static [&'static str] {
-    let is_nest = match new.callee.get_inner_expression() {
-        // As TypeScript writes what is imported from `@nestjs/common`; others have classes of that name too.
-        Expression::StaticMemberExpression(class) => {
-            class.property.name == "ValidationPipe" && class.object.get_inner_expression().is_specific_id("common_1")
+    let Expression::StaticMemberExpression(class) = new.callee.get_inner_expression() else { return &[] };
+    let is_nest = NEST_COMMON.iter().any(|name| class.object.get_inner_expression().is_specific_id(name));
+    match class.property.name.as_str() {
+        "ValidationPipe" if is_nest && !names_packages(new.arguments.first()) => {
+            &["class-validator", "class-transformer"]
         }
-        _ => false,
-    };
-    let names_others = || match new.arguments.first().and_then(Argument::as_expression) {
+        "ClassSerializerInterceptor" if is_nest && !names_packages(new.arguments.get(1)) => &["class-transformer"],
+        _ => &[],
+    }
+}
+
+/// Whether options may name other packages to take, such as `validatorPackage`.
+fn names_packages(options: Option<&Argument<'_>>) -> bool {
+    match options.and_then(Argument::as_expression) {
         Some(Expression::ObjectExpression(options)) => options.properties.iter().any(|property| match property {
             ObjectPropertyKind::ObjectProperty(property) => {
                 property.key.static_name().is_none_or(|key| key.ends_with("Package"))
@@ -56,7 +67,6 @@ pub(super) fn loaded_by_new(new: &NewExpression<'_>) -> &'static [&'static str] 
             ObjectPropertyKind::SpreadProperty(_) => true,
         }),
         Some(_) => true,
-        None => false,
-    };
-    if is_nest && !names_others() { &["class-validator", "class-transformer"] } else { &[] }
+        None => options.is_some(),
+    }
 }

@@ -8,7 +8,7 @@ use crate::check::package::Package;
 use crate::check::{CheckError, Subject};
 use crate::closure::{ExclusionReason, package_of};
 use crate::host;
-use crate::javascript::Request;
+use crate::javascript::{self, Request, RequestKind};
 use crate::workspace::{Member, WorkspacePath};
 
 /// Sources that compilers make `.js` files of.
@@ -43,7 +43,7 @@ pub(super) fn of(
             let fix = "add it to `imports` of its package.json, or compile what that names";
             Ok(Cause::new("which `imports` of its package.json leads nowhere", fix))
         }
-        Some(name) => of_package(subject, from, package, &name, specifier == name, missing),
+        Some(name) => of_package(subject, from, package, &name, request, missing),
         None => of_file(subject, from, package, specifier),
     }
 }
@@ -53,20 +53,26 @@ fn of_package(
     from: &Path,
     package: Option<&Package<'_>>,
     name: &str,
-    is_whole: bool,
+    request: &Request,
     missing: &Missing,
 ) -> Result<Cause, CheckError> {
-    let place = from.ancestors().skip(1).map(|dir| dir.join("node_modules").join(name));
-    let there = place.into_iter().find(|dir| subject.files.find(dir).is_some_and(|(_, found)| found.is_directory()));
+    let loader = javascript::loader_of(name).filter(|_| request.kind == RequestKind::Framework);
+    let loader_at = loader.and_then(|loader| subject.package_near(from, loader));
+    let there = subject.package_near(loader_at.as_deref().unwrap_or(from), name);
+    if let Some(loader) = loader.filter(|_| there.is_none() && subject.package_near(from, name).is_some()) {
+        let why = format!("which `{loader}` loads, and does not find from where it lies");
+        let fix = format!("install both side by side: `{name}` in one version in the whole workspace, or at its root");
+        return Ok(Cause::new(why, fix));
+    }
     if let Some(member) = subject.workspace.members.iter().find(|member| member.name() == name) {
         return Ok(of_member(subject, package, member, there.is_some()));
     }
     if there.is_some() {
         let why = match missing {
             Missing::NotExported => format!("which `exports` of the `{name}` in the image does not offer"),
-            _ if is_whole => {
-                let why = "which is in the image, but nothing that its package.json names";
-                return Ok(Cause::new(why, "install it again"));
+            _ if request.specifier == name => {
+                let why = "which is in the image without the file that it is loaded by";
+                return Ok(Cause::new(why, "install it again; one of types alone is for `import type`"));
             }
             _ => format!("which the `{name}` in the image does not have"),
         };

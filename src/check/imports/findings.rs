@@ -1,5 +1,4 @@
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use super::{Graph, Missing, Reached};
 use crate::check::{CheckError, Code, Finding, Severity, Subject};
@@ -60,14 +59,14 @@ fn is_done_without(request: &Request) -> bool {
     request.when != When::AtStart && (request.is_caught || request.is_unlikely)
 }
 
-/// Whether a file is missing of what else is there: of the same package, or of another that is installed and that is asked for
-/// without a condition. Packages are whole, whatever the condition under which one asks for its own file. Addons are made by scripts that need not have run.
+/// Whether a file is missing of what else is there: of the same package, which is whole, whatever the condition under which
+/// it asks for it; or of another that is installed and that is asked for without a condition. Addons are made by scripts that
+/// need not have run.
 fn is_of_what_is_there(subject: &Subject<'_>, file: &Reached, request: &Request) -> bool {
-    let place = |dir: &Path| Some(dir.join("node_modules").join(package_of(&request.specifier)?));
-    let is_there = |dir: PathBuf| subject.files.find(&dir).is_some_and(|(_, found)| found.is_directory());
+    let is_there = |name: String| subject.package_near(&file.path, &name).is_some();
     match request.specifier.starts_with('.') {
         true => !is_addon(&request.specifier),
-        false => request.when == When::AtStart && file.path.ancestors().skip(1).filter_map(place).any(is_there),
+        false => request.when == When::AtStart && package_of(&request.specifier).is_some_and(is_there),
     }
 }
 
