@@ -65,7 +65,7 @@ fn found(workspace: &TestWorkspace) -> Vec<String> {
 
 #[test]
 fn code_that_can_be_sure_of_its_imports() {
-    let table: [(&str, &str, &[&str]); 62] = [
+    let table: [(&str, &str, &[&str]); 63] = [
         ("all there", "require('left'); require('lib'); require('fs'); require('node:test'); import('left')", &[]),
         ("nowhere", "require('lost')", &["error import-missing: `web@1.0.0` asks at the start for `lost`"]),
         ("tried", "try { require('lost') } catch {}", &["note lazy-import-missing: `web@1.0.0` tries to load `lost`"]),
@@ -102,6 +102,11 @@ fn code_that_can_be_sure_of_its_imports() {
         ("Nest's microservices", "NestFactory.createMicroservice(App)", &["error import-missing"]),
         ("Nest's validation", "new common_1.ValidationPipe()", &["error import-missing", "error import-missing"]),
         ("Nest's validation, by swc", "new _common.ValidationPipe({})", &["error import-missing", "error import-missing"]),
+        (
+            "Nest's validation, by its name",
+            "const { ValidationPipe } = require('@nestjs/common'); new ValidationPipe()",
+            &["error import-missing", "error import-missing", "error import-missing"],
+        ),
         ("Nest's serializer", "new common_1.ClassSerializerInterceptor(reflector)", &["error import-missing"]),
         ("a serializer by others", "new common_1.ClassSerializerInterceptor(a, { transformerPackage })", &[]),
         ("Nest with a microservice", "app.connectMicroservice({})", &["error import-missing"]),

@@ -24,7 +24,7 @@ use super::bundles::Bundle;
 use super::conditions::Shadowed;
 use super::constant_paths::{ConstantPath, Known, before_query, called_name, constant_path, first, text};
 use super::control_flow::{function_called_at_once, function_gives_up, functions_called_by, gives_up};
-use super::frameworks::{loaded_by_call, loaded_by_new};
+use super::frameworks::{NestNames, loaded_by_call, loaded_by_new};
 use super::lines::Lines;
 use super::module_kind::{CommonJsNames, Written, only_asks};
 use super::ports::{default_port, mentions_port, port};
@@ -64,6 +64,9 @@ fn read_into(arena: &Allocator, source: &str, source_type: SourceType) -> Module
             reader.request(specifier.as_str(), RequestKind::Import, request.statement_span.start);
         }
     }
+    for import in &parsed.module_record.import_entries {
+        reader.nest.import(&import.module_request.name, &import.local_name.name);
+    }
     reader.called_at_once = functions_called_by(&parsed.program);
     reader.visit_program(&parsed.program);
     let mut module = reader.finish(source);
@@ -92,6 +95,7 @@ struct Reader {
     requires: Requires,
     commonjs: CommonJsNames,
     shadowed: Shadowed,
+    nest: NestNames,
     known: Known,
     /// Paths that variables within functions hold, by name; of functions with the same name for one, that of the last.
     known_inside: Known,
@@ -278,7 +282,8 @@ impl<'a> Visit<'a> for Reader {
             self.path_end = self.path_end.max(argument.span().end);
         }
         self.note_made(&new.callee, &new.arguments);
-        loaded_by_new(new).iter().for_each(|package| self.request(package, RequestKind::Framework, new.span.start));
+        let loaded = loaded_by_new(new, &self.nest);
+        loaded.iter().for_each(|package| self.request(package, RequestKind::Framework, new.span.start));
         walk::walk_new_expression(self, new);
     }
 
@@ -379,6 +384,7 @@ impl<'a> Visit<'a> for Reader {
 
     fn visit_variable_declarator(&mut self, declarator: &VariableDeclarator<'a>) {
         self.bundle.declare(declarator);
+        self.nest.declare(declarator);
         if let (Some(init), Some(name)) = (&declarator.init, declarator.id.get_identifier_name()) {
             match init.get_inner_expression() {
                 Expression::CallExpression(call) => self.requires.declare(name.as_str(), call),
