@@ -33,7 +33,7 @@ use super::serving::ServingReader;
 use super::{FileUse, Module, NamedFile, Origin, Request, RequestKind, When};
 
 /// The name of this reader of code. It changes when what it finds does.
-pub const READER: &str = "javascript 8";
+pub const READER: &str = "javascript 9";
 
 thread_local! {
     /// What code is parsed into, file after file, so that no memory is asked for again and again.
