@@ -7,6 +7,9 @@ use std::path::{Component, Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+/// So many symbolic links are followed one after the other, as Linux does. Source: `path_resolution(7)`.
+pub const MOST_LINKS: usize = 40;
+
 /// A path on the disk of the machine that builds.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostPath(PathBuf);

@@ -15,10 +15,7 @@ use crate::digest::Digest;
 use crate::host;
 use crate::image::{BaseEntry, BaseFiles};
 use crate::layer::{Content, Entry, FileTree, ForeignKind, Kind, LayerPlan, Owner};
-use crate::path::ImagePath;
-
-/// So many links are followed one after the other, as Linux does. Source: `path_resolution(7)`.
-const MOST_LINKS: usize = 40;
+use crate::path::{ImagePath, MOST_LINKS};
 
 /// How paths are hashed. The layers of an image have the same, so that a path is hashed once for all of them.
 #[derive(Clone, Debug, Default)]

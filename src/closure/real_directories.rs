@@ -3,13 +3,8 @@ use std::path::{Component, Path};
 use std::sync::{Mutex, PoisonError};
 
 use crate::host::{self, HostError};
-use crate::path::HostPath;
+use crate::path::{HostPath, MOST_LINKS};
 use crate::workspace::{Workspace, WorkspacePath};
-
-/// So many links may follow each other; the kernel follows no more either.
-///
-/// Source: `path_resolution(7)`.
-const MOST_LINKS: usize = 40;
 
 /// Where the directories of a workspace really lie. Each is looked at once: package managers that link packages to a store
 /// lead to the same few thousand directories from many times as many places.
@@ -54,31 +49,31 @@ impl<'a> RealDirectories<'a> {
         let (Some(above), Some(name)) = (above, path.as_path().file_name()) else {
             return Ok(RealDirectory::Inside(path.clone()));
         };
-        let place = match self.behind(&above, links)? {
+        let above = match self.behind(&above, links)? {
             RealDirectory::Missing => return Ok(RealDirectory::Missing),
             RealDirectory::Outside(above) => return self.of_host(&above.join(name)),
-            RealDirectory::Inside(above) => above.join(Path::new(name)),
+            RealDirectory::Inside(above) => above,
         };
-        let Some(place) = place else { return Ok(RealDirectory::Missing) };
+        let Some(place) = above.join(name) else { return Ok(RealDirectory::Missing) };
         let on_host = self.workspace.on_host(&place);
         match host::stamp(&on_host)? {
             Some(stamp) if stamp.is_dir() => Ok(RealDirectory::Inside(place)),
-            Some(stamp) if stamp.is_symlink() => self.follow(&place, &on_host, links),
+            Some(stamp) if stamp.is_symlink() => self.follow(&above, &on_host, links),
             _ => Ok(RealDirectory::Missing),
         }
     }
 
-    /// Where the link at a place leads, whose directory really lies there.
-    fn follow(&self, place: &WorkspacePath, on_host: &HostPath, links: usize) -> Result<RealDirectory, HostError> {
-        let target = host::read_link(on_host)?;
+    /// Where a link leads that lies in the directory `above`.
+    fn follow(&self, above: &WorkspacePath, link: &HostPath, links: usize) -> Result<RealDirectory, HostError> {
+        let target = host::read_link(link)?;
         let target = match target.is_absolute() {
             true => self.workspace.from_host(&HostPath::new(target)),
-            false if is_plain(&target) => place.join("..").and_then(|above| above.join(target)),
+            false if is_plain(&target) => above.join(target),
             false => None,
         };
         match (target, links.checked_sub(1)) {
             (Some(target), Some(links)) => self.behind(&target, links),
-            _ => self.of_host(on_host),
+            _ => self.of_host(link),
         }
     }
 

@@ -1,6 +1,6 @@
 //! The walk along production edges, breadth first.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 
 use rayon::prelude::*;
 
@@ -21,7 +21,8 @@ pub(super) struct Walk<'a> {
     /// Whether a dependency that is not installed is an error.
     pub strict: bool,
     pub closure: DependencyClosure,
-    queue: VecDeque<WorkspacePath>,
+    /// What was met and not followed yet, all as many edges away.
+    queue: Vec<WorkspacePath>,
     steps: Vec<Step>,
 }
 
@@ -37,7 +38,7 @@ impl<'a> Walk<'a> {
         if let Some(edges) = &mut self.closure.edges {
             edges.start(dir.clone());
         }
-        self.queue.push_back(dir);
+        self.queue.push(dir);
         self.go_on()
     }
 
@@ -48,21 +49,17 @@ impl<'a> Walk<'a> {
     }
 
     fn go_on(&mut self) -> Result<(), ClosureError> {
-        let mut looked_ahead = 0;
-        while let Some(dir) = self.queue.pop_front() {
-            if looked_ahead == 0 {
-                looked_ahead = self.queue.len() + 1;
-                self.look_ahead(&dir);
-            }
-            looked_ahead -= 1;
-            self.follow_edges_of(&dir)?;
+        while !self.queue.is_empty() {
+            let nearest = std::mem::take(&mut self.queue);
+            self.look_ahead(&nearest);
+            nearest.iter().try_for_each(|dir| self.follow_edges_of(dir))?;
         }
         Ok(())
     }
 
-    /// Has the packages remember, on all cores, where the edges of all directories in the queue lead. What goes wrong does
-    /// so again when its turn comes.
-    fn look_ahead(&self, first: &WorkspacePath) {
+    /// Has the packages remember, on all cores, where the edges of these directories lead. What goes wrong does so again
+    /// when they are followed.
+    fn look_ahead(&self, dirs: &[WorkspacePath]) {
         let look = |dir: &WorkspacePath| -> Result<(), ClosureError> {
             let from = self.packages.package_json(dir)?.label();
             for edge in self.packages.edges(dir)? {
@@ -73,7 +70,7 @@ impl<'a> Walk<'a> {
             }
             Ok(())
         };
-        self.queue.par_iter().chain([first]).for_each(|dir| drop(look(dir)));
+        dirs.par_iter().for_each(|dir| drop(look(dir)));
     }
 
     fn follow_edges_of(&mut self, dir: &WorkspacePath) -> Result<(), ClosureError> {
@@ -143,14 +140,14 @@ impl<'a> Walk<'a> {
         if self.packages.workspace().member_at(&dir).is_some() {
             if !self.closure.members.contains_key(&dir) {
                 self.closure.members.insert(dir.clone(), reason);
-                self.queue.push_back(dir);
+                self.queue.push(dir);
             }
         } else if !self.closure.packages.contains_key(&dir) {
             let package_json = self.packages.package_json(&dir)?;
             let hoisted = self.packages.hoisted_link(&dir)?;
             self.closure.links.extend(hoisted.map(|link| (link, dir.clone())));
             self.closure.packages.insert(dir.clone(), ClosurePackage { package_json, reason });
-            self.queue.push_back(dir);
+            self.queue.push(dir);
         }
         Ok(())
     }

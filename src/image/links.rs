@@ -5,10 +5,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::BaseFiles;
 use crate::layer::{Entry, FileTree, ForeignKind, Kind, TreeError};
-use crate::path::{ImagePath, ImagePathError};
-
-/// How many links one path may lead through, as in Linux's `path_resolution(7)`.
-const MOST_LINKS: usize = 40;
+use crate::path::{ImagePath, ImagePathError, MOST_LINKS};
 
 /// Why an image cannot have something over the base's files.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
